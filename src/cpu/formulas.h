@@ -1,0 +1,142 @@
+/* Pointwise formulas: one row each, for every device. Adding a pointwise operator is adding one row to FORMULAS.
+ *
+ * FORMULAS(X, T, U, S) is X(T, U, S, name, operands, result, extra, types, floats, ints, bools) for every formula:
+ *   T, U, S   element type, unsigned type in which integer arithmetic wraps, suffix of the type's functions (f32, i64)
+ *   operands  UNARY a; BINARY a, b; TERNARY a, b, c; CHOICE a (bool), b, c
+ *   result    SAME as the inputs' type, or BOOL
+ *   extra     what the expression uses besides: NONE; SCALAR s; LIMITS s <= . <= t, infinite when absent; EXPONENT s;
+ *             ANGLE, the argument of sin or cos; ZERO, a flag to set when an integer is divided by zero
+ *   types     for which kinds the formula exists: letters of F float, I integer, B bool
+ *   floats, ints, bools   the expression for each kind, of type T or a truth value; 0 where there is none
+ * 16-bit floats are computed as float32. Results are PyTorch's: integers wrap, NaN propagates through minimum, maximum,
+ * clamp and relu, remainder has the divisor's sign, round goes to even, a bool adds as or and multiplies as and. */
+#ifndef MT_FORMULAS_H
+#define MT_FORMULAS_H
+#include <math.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#ifndef FORMULA_FN
+#define FORMULA_FN static inline
+#endif
+
+/* Division of integers in 64 bits: narrower types cannot overflow, INT64_MIN / -1 wraps, by zero sets *zero. */
+FORMULA_FN int64_t divide_int(int64_t a, int64_t b, int *zero) {
+  if (b == 0) *zero = 1;
+  if (b == 0 || b == -1) return (int64_t)(-(uint64_t)a) & -(int64_t)(b != 0);
+  return a / b;
+}
+FORMULA_FN int64_t fmod_int(int64_t a, int64_t b, int *zero) {
+  if (b == 0) *zero = 1;
+  return b == 0 || b == -1 ? 0 : a % b;
+}
+FORMULA_FN int64_t remainder_int(int64_t a, int64_t b, int *zero) {
+  int64_t r = fmod_int(a, b, zero);
+  return r != 0 && (r < 0) != (b < 0) ? r + b : r;
+}
+FORMULA_FN int64_t floor_divide_int(int64_t a, int64_t b, int *zero) {
+  int64_t q = divide_int(a, b, zero);
+  return b != 0 && b != -1 && (a < 0) != (b < 0) && q * b != a ? q - 1 : q;
+}
+/* a^b modulo 2^64; a negative power is 0 but for 1 and -1. */
+FORMULA_FN int64_t pow_int(int64_t a, int64_t b) {
+  if (b < 0) return a == 1 ? 1 : a != -1 ? 0 : b & 1 ? -1 : 1;
+  uint64_t base = (uint64_t)a, y = 1;
+  for (; b != 0; b >>= 1, base *= base)
+    if (b & 1) y *= base;
+  return (int64_t)y;
+}
+
+/* Python's // and % on floats: the remainder takes the divisor's sign, the quotient is corrected for its rounding. */
+#define DEFINE_FLOAT_DIVISION(T, S)                  \
+  FORMULA_FN T remainder_##S(T a, T b) {             \
+    T r = fmod_##S(a, b);                            \
+    return r != 0 && (b < 0) != (r < 0) ? r + b : r; \
+  }                                                  \
+  FORMULA_FN T floor_divide_##S(T a, T b) {          \
+    if (b == 0) return a / b;                        \
+    T r = fmod_##S(a, b), q = (a - r) / b;           \
+    if (r != 0 && (b < 0) != (r < 0)) q -= 1;        \
+    if (q == 0) return copysign_##S((T)0, a / b);    \
+    T whole = floor_##S(q);                          \
+    return q - whole > (T)0.5 ? whole + 1 : whole;   \
+  }
+
+#define BITS(T) (8 * sizeof(T))
+
+#define FORMULAS(X, T, U, S)                                                                                         \
+  /* one operand */                                                                                                  \
+  X(T, U, S, neg, UNARY, SAME, NONE, FI, -a, 0 - (U)a, 0)                                                            \
+  X(T, U, S, abs, UNARY, SAME, NONE, FI, fabs_##S(a), a < 0 ? 0 - (U)a : (U)a, 0)                                    \
+  X(T, U, S, sign, UNARY, SAME, NONE, FIB, (a > 0) - (a < 0), (a > 0) - (a < 0), a)                                  \
+  X(T, U, S, exp, UNARY, SAME, NONE, F, exp_##S(a), 0, 0)                                                            \
+  X(T, U, S, expm1, UNARY, SAME, NONE, F, expm1_##S(a), 0, 0)                                                        \
+  X(T, U, S, log, UNARY, SAME, NONE, F, log_##S(a), 0, 0)                                                            \
+  X(T, U, S, log1p, UNARY, SAME, NONE, F, log1p_##S(a), 0, 0)                                                        \
+  X(T, U, S, log2, UNARY, SAME, NONE, F, log2_##S(a), 0, 0)                                                          \
+  X(T, U, S, log10, UNARY, SAME, NONE, F, log10_##S(a), 0, 0)                                                        \
+  X(T, U, S, sqrt, UNARY, SAME, NONE, F, sqrt_##S(a), 0, 0)                                                          \
+  X(T, U, S, rsqrt, UNARY, SAME, NONE, F, 1 / sqrt_##S(a), 0, 0)                                                     \
+  X(T, U, S, square, UNARY, SAME, NONE, FI, a *a, (U)a *(U)a, 0)                                                     \
+  X(T, U, S, cube, UNARY, SAME, NONE, FI, a *a *a, (U)a *(U)a *(U)a, 0)                                              \
+  X(T, U, S, reciprocal, UNARY, SAME, NONE, F, 1 / a, 0, 0)                                                          \
+  X(T, U, S, sin, UNARY, SAME, ANGLE, F, sin_##S(a), 0, 0)                                                           \
+  X(T, U, S, cos, UNARY, SAME, ANGLE, F, cos_##S(a), 0, 0)                                                           \
+  X(T, U, S, tan, UNARY, SAME, NONE, F, tan_##S(a), 0, 0)                                                            \
+  X(T, U, S, tanh, UNARY, SAME, NONE, F, tanh_##S(a), 0, 0)                                                          \
+  X(T, U, S, sigmoid, UNARY, SAME, NONE, F, sigmoid_##S(a), 0, 0)                                                    \
+  X(T, U, S, relu, UNARY, SAME, NONE, FI, 0 > a ? 0 : a, a > 0 ? a : 0, 0)                                           \
+  X(T, U, S, floor, UNARY, SAME, NONE, FI, floor_##S(a), a, 0)                                                       \
+  X(T, U, S, ceil, UNARY, SAME, NONE, FI, ceil_##S(a), a, 0)                                                         \
+  X(T, U, S, round, UNARY, SAME, NONE, FI, rint_##S(a), a, 0)                                                        \
+  X(T, U, S, trunc, UNARY, SAME, NONE, FI, trunc_##S(a), a, 0)                                                       \
+  X(T, U, S, erf, UNARY, SAME, NONE, F, erf_##S(a), 0, 0)                                                            \
+  X(T, U, S, isnan, UNARY, BOOL, NONE, FIB, a != a, 0, 0)                                                            \
+  X(T, U, S, isinf, UNARY, BOOL, NONE, FIB, fabs_##S(a) == (T)INFINITY, 0, 0)                                        \
+  X(T, U, S, isfinite, UNARY, BOOL, NONE, FIB, fabs_##S(a) < (T)INFINITY, 1, 1)                                      \
+  X(T, U, S, logical_not, UNARY, BOOL, NONE, FIB, a == 0, a == 0, a == 0)                                            \
+  X(T, U, S, bitwise_not, UNARY, SAME, NONE, IB, 0, ~a, a == 0)                                                      \
+  X(T, U, S, clamp, UNARY, SAME, LIMITS, FI, LEAST(GREATEST(a, s), t), LEAST(GREATEST(a, s), t), 0)                  \
+  X(T, U, S, pow_scalar, UNARY, SAME, EXPONENT, FI, pow_##S(a, s), pow_int(a, s), 0)                                 \
+  /* two operands; add_scaled is a + s b */                                                                          \
+  X(T, U, S, add, BINARY, SAME, NONE, FIB, a + b, (U)a + (U)b, a | b)                                                \
+  X(T, U, S, add_scaled, BINARY, SAME, SCALAR, FIB, a + s * b, (U)a + (U)s * (U)b, a | (s & b))                      \
+  X(T, U, S, sub, BINARY, SAME, NONE, FI, a - b, (U)a - (U)b, 0)                                                     \
+  X(T, U, S, mul, BINARY, SAME, NONE, FIB, a *b, (U)a *(U)b, a &b)                                                   \
+  X(T, U, S, div, BINARY, SAME, NONE, F, a / b, 0, 0)                                                                \
+  X(T, U, S, trunc_divide, BINARY, SAME, ZERO, FI, trunc_##S(a / b), divide_int(a, b, &zero), 0)                     \
+  X(T, U, S, floor_divide, BINARY, SAME, ZERO, FI, floor_divide_##S(a, b), floor_divide_int(a, b, &zero), 0)         \
+  X(T, U, S, remainder, BINARY, SAME, ZERO, FI, remainder_##S(a, b), remainder_int(a, b, &zero), 0)                  \
+  X(T, U, S, fmod, BINARY, SAME, ZERO, FI, fmod_##S(a, b), fmod_int(a, b, &zero), 0)                                 \
+  X(T, U, S, pow, BINARY, SAME, NONE, FI, pow_##S(a, b), pow_int(a, b), 0)                                           \
+  X(T, U, S, maximum, BINARY, SAME, NONE, FIB, GREATEST(a, b), GREATEST(a, b), a | b)                                \
+  X(T, U, S, minimum, BINARY, SAME, NONE, FIB, LEAST(a, b), LEAST(a, b), a &b)                                       \
+  X(T, U, S, atan2, BINARY, SAME, NONE, F, atan2_##S(a, b), 0, 0)                                                    \
+  X(T, U, S, eq, BINARY, BOOL, NONE, FIB, a == b, a == b, a == b)                                                    \
+  X(T, U, S, ne, BINARY, BOOL, NONE, FIB, a != b, a != b, a != b)                                                    \
+  X(T, U, S, lt, BINARY, BOOL, NONE, FIB, a < b, a < b, a < b)                                                       \
+  X(T, U, S, le, BINARY, BOOL, NONE, FIB, a <= b, a <= b, a <= b)                                                    \
+  X(T, U, S, gt, BINARY, BOOL, NONE, FIB, a > b, a > b, a > b)                                                       \
+  X(T, U, S, ge, BINARY, BOOL, NONE, FIB, a >= b, a >= b, a >= b)                                                    \
+  X(T, U, S, logical_and, BINARY, BOOL, NONE, FIB, (a != 0) & (b != 0), (a != 0) & (b != 0), (a != 0) & (b != 0))    \
+  X(T, U, S, logical_or, BINARY, BOOL, NONE, FIB, (a != 0) | (b != 0), (a != 0) | (b != 0), (a != 0) | (b != 0))     \
+  X(T, U, S, logical_xor, BINARY, BOOL, NONE, FIB, (a != 0) != (b != 0), (a != 0) != (b != 0), (a != 0) != (b != 0)) \
+  X(T, U, S, bitwise_and, BINARY, SAME, NONE, IB, 0, a &b, a &b)                                                     \
+  X(T, U, S, bitwise_or, BINARY, SAME, NONE, IB, 0, a | b, a | b)                                                    \
+  X(T, U, S, bitwise_xor, BINARY, SAME, NONE, IB, 0, a ^ b, a ^ b)                                                   \
+  X(T, U, S, lshift, BINARY, SAME, NONE, I, 0, (U)b >= BITS(T) ? 0 : (U)a << ((U)b & (BITS(T) - 1)), 0)              \
+  X(T, U, S, rshift, BINARY, SAME, NONE, I, 0, (U)b >= BITS(T) ? -(a < 0) : a >> ((U)b & (BITS(T) - 1)), 0)          \
+  /* three operands; s is the factor of addcmul and addcdiv, c the weight of lerp */                                 \
+  X(T, U, S, where, CHOICE, SAME, NONE, FIB, a ? b : c, a ? b : c, a ? b : c)                                        \
+  X(T, U, S, addcmul, TERNARY, SAME, SCALAR, FI, a + s * b * c, (U)a + (U)s * (U)b * (U)c, 0)                        \
+  X(T, U, S, addcdiv, TERNARY, SAME, SCALAR, F, a + s * b / c, 0, 0)                                                 \
+  X(T, U, S, lerp, TERNARY, SAME, NONE, F, fabs_##S(c) < (T)0.5 ? a + c * (b - a) : b - (b - a) * (1 - c), 0, 0)     \
+  /* gradients: a is the result's gradient, b the result (of relu, sigmoid, tanh) */                                 \
+  X(T, U, S, relu_back, BINARY, SAME, NONE, FI, b <= 0 ? 0 : a, b <= 0 ? 0 : a, 0)                                   \
+  X(T, U, S, sigmoid_back, BINARY, SAME, NONE, F, a *(1 - b) * b, 0, 0)                                              \
+  X(T, U, S, tanh_back, BINARY, SAME, NONE, F, a *(1 - b * b), 0, 0)
+
+/* A NaN on either side wins; of equals the first. */
+#define GREATEST(x, y) ((x) < (y) || (y) != (y) ? (y) : (x))
+#define LEAST(x, y) ((y) < (x) || (y) != (y) ? (y) : (x))
+#endif

@@ -1,0 +1,70 @@
+/* The CPU's kernels, as operators name them. Each reads a checked call and fills its results; false only for what cannot be
+ * known before (values out of range, memory), and then result 0 of a modifying kernel is unchanged. */
+#ifndef MT_KERNELS_H
+#define MT_KERNELS_H
+#include "cpu/pointwise.h"
+#include "tensor/call.h"
+
+/* Any pointwise formula: tensors are the first arguments, a Scalar (EXTRA_SCALAR, EXPONENT) or two (LIMITS) follow them.
+ * Inputs of another dtype than call->compute are converted on the way. */
+bool cpu_pointwise(OpCall *call);
+bool cpu_pointwise_with(OpCall *call, Formula formula, const PointwiseContext *context);
+
+/* Parts of a base, see part.c. */
+bool cpu_part(OpCall *call);
+bool cpu_part_back(OpCall *call);
+bool cpu_part_put(OpCall *call);
+
+/* Indexing by tensors, see index.c and mask.c; arguments as in the schemas of ops/index.c and ops/index_more.c. */
+bool cpu_gather(OpCall *call);
+bool cpu_scatter(OpCall *call);
+bool cpu_scatter_value(OpCall *call);
+bool cpu_scatter_add(OpCall *call);
+bool cpu_index_select(OpCall *call);
+bool cpu_index_add(OpCall *call);
+bool cpu_index_copy(OpCall *call);
+bool cpu_index_fill(OpCall *call);
+bool cpu_index_at(OpCall *call);
+bool cpu_index_put_at(OpCall *call);
+bool cpu_position(OpCall *call);
+bool cpu_mask_position(OpCall *call);
+bool cpu_nonzero(OpCall *call);
+bool cpu_masked_fill(OpCall *call);
+
+/* Joining and rearranging, see join.c. */
+bool cpu_cat(OpCall *call);
+bool cpu_flip(OpCall *call);
+bool cpu_tril(OpCall *call);
+bool cpu_triu(OpCall *call);
+/* Matrix products, see matmul.c: input x other of any ranks; beta input + alpha mat1 mat2 (arguments 3 and 4); input
+ * weight^T + bias. */
+bool cpu_matmul(OpCall *call);
+bool cpu_addmm(OpCall *call);
+bool cpu_linear(OpCall *call);
+/* Reductions, see reduce.h and scan.c. Extremes along dim, of all elements when dim < 0: values may be NULL, index gets
+ * positions from 1. */
+bool cpu_extreme(Tensor *t, int dim, bool least, Tensor *values, Tensor *index);
+/* Running sums and products along dim. grad: SCAN_PRODUCT_BACK only. */
+typedef enum {
+  SCAN_SUM,
+  SCAN_SUM_BACK,
+  SCAN_PRODUCT,
+  SCAN_OTHERS,      /* the product of all other elements */
+  SCAN_PRODUCT_BACK /* gradient of the running product of t, given the result's */
+} ScanKind;
+bool cpu_scan(ScanKind kind, Tensor *t, Tensor *grad, int dim, Tensor *out);
+/* softmax or its logarithm of argument 0 along dim; and the gradient, from the result's gradient and the result. */
+bool cpu_softmax(Tensor *t, int dim, bool logarithm, Tensor *out);
+bool cpu_softmax_back(Tensor *grad, Tensor *result, int dim, bool logarithm, Tensor *out);
+/* Sorting along dim, NaN greatest, equal elements in their order. The first k of the sorted elements go to values and
+ * their positions from 1 to index. */
+bool cpu_sort(Tensor *t, int dim, bool descending, int64_t k, Tensor *values, Tensor *index);
+/* One element of each sorted line: number k from 1; the lower median, where NaN wins; the most frequent. */
+typedef enum { PICK_KTH, PICK_MEDIAN, PICK_MODE } Pick;
+bool cpu_pick(Tensor *t, int dim, Pick which, int64_t k, Tensor *values, Tensor *index);
+/* Zeros with grad's elements added at index (positions from 1) along dim. */
+bool cpu_selecting_back(Tensor *grad, int dim, Tensor *index, Tensor *out);
+/* Optimiser steps of sgd_step and adam_step, see optim.h: result 0 is argument 0, state is written too. */
+bool cpu_sgd_step(OpCall *call);
+bool cpu_adam_step(OpCall *call);
+#endif

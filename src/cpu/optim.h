@@ -1,0 +1,31 @@
+/* Optimiser steps: one pass over a parameter, its gradient and its state.
+ *
+ * A row function gets n elements of each operand, packed: the parameter, then what the names below say. Arithmetic is
+ * float for float32 and the 16-bit floats, else double, with the roundings of PyTorch's separate operators; the caller
+ * gathers strided operands. */
+#ifndef MT_OPTIM_H
+#define MT_OPTIM_H
+#include "cpu/isa.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct {
+  double lr, momentum, dampening, weight_decay;
+  bool nesterov, maximize, first; /* first: the momentum buffer starts as the gradient */
+} SgdStep;
+
+typedef struct {
+  double lr, beta1, beta2, eps, weight_decay;
+  bool decoupled, maximize; /* decoupled: AdamW */
+  double step_size, root2;  /* lr / (1 - beta1^step); sqrt(1 - beta2^step) */
+} AdamStep;
+
+typedef struct {
+  /* param, grad, momentum buffer or NULL */
+  void (*sgd[2])(void *param, const void *grad, void *buffer, int64_t n, const SgdStep *step);
+  /* most: the largest second moment so far (amsgrad), or NULL */
+  void (*adam[2])(void *param, const void *grad, void *moment1, void *moment2, void *most, int64_t n,
+                  const AdamStep *step);
+} OptimTable; /* [is double] */
+VEC_TABLE(OptimTable, optim_table);
+#endif

@@ -1,0 +1,19 @@
+/* Pointwise kernels: what is known of each formula, and the choice among the instruction sets' tables. */
+#include "cpu/pointwise.h"
+
+enum { INPUTS_UNARY = 1, INPUTS_BINARY = 2, INPUTS_TERNARY = 3, INPUTS_CHOICE = 3 };
+enum { CHOICE_UNARY, CHOICE_BINARY = 0, CHOICE_TERNARY = 0, CHOICE_CHOICE = 1 };
+enum { TO_BOOL_SAME, TO_BOOL_BOOL };
+
+#define INFO(T, U, S, name, operands, result, extra, ...) \
+  [PW_##name] = {#name, INPUTS_##operands, TO_BOOL_##result, CHOICE_##operands, EXTRA_##extra},
+const PointwiseInfo pointwise_info[PW_FORMULAS] = {FORMULAS(INFO, , , )};
+
+RowFn pointwise_row(Formula formula, DType dtype) { return VEC_PICK(pointwise_table)->fn[formula][dtype]; }
+
+RowFn pointwise_stream_row(Formula formula, DType dtype) {
+  const StreamTable *table = VEC_PICK(stream_table);
+  int k = formula == PW_add ? 0 : formula == PW_sub ? 1 : formula == PW_mul ? 2 : formula == PW_div ? 3 : -1;
+  if (k < 0) return NULL;
+  return dtype == MT_F32 ? table->f32[k] : dtype == MT_F64 ? table->f64[k] : NULL;
+}

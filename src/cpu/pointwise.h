@@ -1,0 +1,52 @@
+/* Pointwise kernels of the CPU: one row function per formula and input dtype.
+ *
+ * The output's dtype is the inputs' or bool, by pointwise_info; the first input of `where` is bool. A NULL slot means
+ * that PyTorch has no such operator for the dtype, or that the operator promotes first (exp of integers).
+ * The context of a row is a PointwiseContext, or NULL for formulas whose `extra` is EXTRA_NONE or EXTRA_ANGLE. */
+#ifndef MT_POINTWISE_H
+#define MT_POINTWISE_H
+#include "base/dtype.h"
+#include "cpu/formulas.h"
+#include "cpu/isa.h"
+#include "cpu/rows.h"
+
+#define FORMULA_ENUM(T, U, S, name, ...) PW_##name,
+typedef enum { FORMULAS(FORMULA_ENUM, , , ) PW_FORMULAS } Formula;
+
+typedef struct {
+  Scalar s, t;       /* factor, exponent or lower limit; upper limit. Integers wrap, limits saturate */
+  bool has_s, has_t; /* clamp: which limits there are */
+  int *zero;         /* set to 1 when an integer was divided by zero; may be NULL */
+} PointwiseContext;
+
+typedef enum { EXTRA_NONE, EXTRA_SCALAR, EXTRA_LIMITS, EXTRA_EXPONENT, EXTRA_ANGLE, EXTRA_ZERO } FormulaExtra;
+
+typedef struct {
+  const char *name;
+  uint8_t inputs;
+  bool to_bool;  /* the output is bool */
+  bool choice;   /* the first input is bool */
+  uint8_t extra; /* FormulaExtra */
+} PointwiseInfo;
+
+extern const PointwiseInfo pointwise_info[PW_FORMULAS];
+
+typedef struct {
+  RowFn fn[PW_FORMULAS][MT_DTYPES];
+} PointwiseTable;
+
+VEC_TABLE(PointwiseTable, pointwise_table);
+
+/* The best row function for this processor; NULL when the formula does not exist for the dtype. */
+RowFn pointwise_row(Formula formula, DType dtype);
+
+typedef struct {
+  RowFn f32[4], f64[4]; /* add, sub, mul, div */
+} StreamTable;
+VEC_TABLE(StreamTable, stream_table);
+
+/* From this size on a packed output that is no input leaves the caches before it is read: */
+#define STREAM_BYTES (32 << 20)
+/* a row function that writes past them, with the same result; NULL where there is none. */
+RowFn pointwise_stream_row(Formula formula, DType dtype);
+#endif

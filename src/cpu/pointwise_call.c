@@ -1,0 +1,158 @@
+/* Pointwise kernels on tensors: operands are converted to the compute dtype and the loop is built. */
+#include "cpu/copy_tensor.h"
+#include "cpu/kernels.h"
+#include "tensor/iter.h"
+#include "tensor/shape.h"
+
+/* Rough cost of one element, nanoseconds x 100: decides when threads are worth waking. */
+static int cost_of(Formula f) {
+  switch (f) {
+  case PW_exp:
+  case PW_log:
+  case PW_tanh:
+  case PW_sigmoid:
+  case PW_sin:
+  case PW_cos: return 100;
+  case PW_expm1:
+  case PW_log1p:
+  case PW_log2:
+  case PW_log10:
+  case PW_tan:
+  case PW_erf:
+  case PW_pow:
+  case PW_pow_scalar:
+  case PW_atan2:
+  case PW_fmod:
+  case PW_remainder:
+  case PW_floor_divide: return 500;
+  default: return 20;
+  }
+}
+
+enum { SMALL = 4096 }; /* elements that are not worth a look at threads */
+
+/* One operand as the loop reads it. */
+typedef struct {
+  char *ptr;
+  const Tensor *tensor;
+  int size;
+  uint64_t scalar;   /* a one-element operand, converted */
+  Tensor *converted; /* owned */
+} Operand;
+
+static bool operand_set(Operand *o, Tensor *t, DType dtype) {
+  o->tensor = t;
+  o->converted = NULL;
+  o->size = dtype_size(dtype);
+  o->ptr = tensor_data(t);
+  if (t->dtype == dtype) return true;
+  if (t->numel == 1) {
+    scalar_store(tensor_scalar(t), dtype, &o->scalar);
+    o->ptr = (char *)&o->scalar;
+    return true;
+  }
+  o->tensor = o->converted = tensor_cast(t, dtype);
+  if (o->converted) o->ptr = tensor_data(o->converted);
+  return o->converted != NULL;
+}
+
+/* Every operand is one element or lies like the output: one row does it. */
+static bool flat(const Tensor *out, const Operand *o, int inputs, int64_t *stride) {
+  if (!tensor_is_contiguous(out)) return false;
+  for (int k = 0; k < inputs; k++) {
+    const Tensor *t = o[k].tensor;
+    if (t->numel == 1)
+      stride[k + 1] = 0;
+    else if (tensor_same_shape(t, out) && tensor_is_contiguous(t))
+      stride[k + 1] = o[k].size;
+    else
+      return false;
+  }
+  stride[0] = dtype_size((DType)out->dtype);
+  return true;
+}
+
+static void loop(Tensor *out, const Operand *o, int inputs, RowFn row, const PointwiseContext *context, int cost) {
+  int64_t stride[ITER_OPERANDS];
+  Iter it;
+  if (flat(out, o, inputs, stride)) {
+    char *ptr[ITER_OPERANDS] = {tensor_data(out)};
+    for (int k = 0; k < inputs; k++) ptr[k + 1] = o[k].ptr;
+    if (out->numel <= SMALL) {
+      if (out->numel > 0) row(ptr, stride, out->numel, context);
+      return;
+    }
+    iter_begin(&it, 1, &out->numel);
+    for (int k = 0; k <= inputs; k++) iter_add(&it, ptr[k], &stride[k], 1);
+  } else {
+    int64_t expanded[MT_MAX_DIMS];
+    iter_begin(&it, out->ndim, out->shape);
+    iter_add(&it, tensor_data(out), out->stride, dtype_size((DType)out->dtype));
+    for (int k = 0; k < inputs; k++) {
+      shape_expand(o[k].tensor, out->ndim, out->shape, expanded);
+      iter_add(&it, o[k].ptr, expanded, o[k].size);
+    }
+  }
+  iter_finish(&it);
+  iter_run(&it, row, context, cost);
+}
+
+/* Few elements of the compute dtype, lying like the output: one row without further ado. */
+static bool small(OpCall *c, const PointwiseInfo *info, RowFn row, const PointwiseContext *context) {
+  Tensor *out = c->out[0];
+  if (out->numel > SMALL || info->choice || (c->inplace && !tensor_is_contiguous(out))) return false;
+  char *ptr[4] = {tensor_data(out)};
+  int64_t stride[4] = {dtype_size((DType)out->dtype)}, size = dtype_size(c->compute);
+  for (int k = 0; k < info->inputs; k++) {
+    Tensor *t = in(c, k);
+    if (t->dtype != c->compute || t->numel != out->numel || t->ndim != out->ndim || !tensor_is_contiguous(t))
+      return false;
+    for (int d = 0; d < t->ndim; d++)
+      if (t->shape[d] != out->shape[d]) return false;
+    ptr[k + 1] = tensor_data(t);
+    stride[k + 1] = size;
+  }
+  if (out->numel > 0) row(ptr, stride, out->numel, context);
+  return true;
+}
+
+bool cpu_pointwise_with(OpCall *c, Formula f, const PointwiseContext *context) {
+  const PointwiseInfo *info = &pointwise_info[f];
+  RowFn row = pointwise_row(f, c->compute);
+  if (!row)
+    return fail(MT_ENOTIMPL, "\"%s_cpu\" not implemented for '%s'", info->name, dtype_info[c->compute].type_name);
+  if (small(c, info, row, context)) return true;
+  Operand o[3];
+  int ready = 0;
+  bool good = true;
+  while (good && ready < info->inputs) {
+    good = operand_set(&o[ready], in(c, ready), info->choice && ready == 0 ? MT_BOOL : c->compute);
+    ready++;
+  }
+  if (good && c->out[0]->numel >= STREAM_BYTES / dtype_size(c->compute) && tensor_data(c->out[0]) != o[0].ptr) {
+    RowFn stream = pointwise_stream_row(f, c->compute);
+    if (stream) row = stream;
+  }
+  if (good) loop(c->out[0], o, info->inputs, row, context, cost_of(f));
+  for (int k = 0; k < ready; k++) tensor_release(o[k].converted);
+  return good;
+}
+
+bool cpu_pointwise(OpCall *c) {
+  Formula f = (Formula)c->formula;
+  const PointwiseInfo *info = &pointwise_info[f];
+  int zero = 0;
+  PointwiseContext context = {.zero = &zero};
+  const Arg *extra = c->arg + info->inputs;
+  if (info->extra == EXTRA_SCALAR || info->extra == EXTRA_EXPONENT || info->extra == EXTRA_LIMITS) {
+    context.s = extra[0].number;
+    context.has_s = extra[0].given;
+  }
+  if (info->extra == EXTRA_LIMITS) {
+    context.t = extra[1].number;
+    context.has_t = extra[1].given;
+  }
+  if (!cpu_pointwise_with(c, f, &context)) return false;
+  return !zero ||
+         fail(MT_EARG, "ZeroDivisionError: integer division by zero. Use float tensors (:float()) to get inf or nan");
+}

@@ -1,0 +1,30 @@
+/* Pooling: the largest or the mean of windows over the last one to three dims of a tensor.
+ *
+ * Windows are boxes, so those of a dim are given by themselves: where each begins and ends, clipped to the input. */
+#ifndef MT_POOL_KERNELS_H
+#define MT_POOL_KERNELS_H
+#include "tensor/tensor.h"
+
+typedef struct Span {
+  int64_t begin, end; /* within the input */
+  int64_t counted;    /* elements that a mean divides by along this dim */
+} Span;
+
+typedef struct Pooling {
+  int64_t planes;        /* a plane is the box of the last dims */
+  int64_t in[3], out[3]; /* dims that a problem lacks stand in front, with size 1 */
+  int64_t step[3];       /* from element to element of a window */
+  const Span *span[3];   /* out[d] of each */
+  double divisor;        /* of the mean, 0: the product of `counted` */
+} Pooling;
+
+/* Results are contiguous, inputs have any strides. Positions count from 1 within a plane; NaN is the largest, of equals the
+ * first counts. False when memory runs out. */
+bool cpu_pool_max(const Pooling *p, Tensor *x, Tensor *values, Tensor *index);
+bool cpu_pool_mean(const Pooling *p, Tensor *x, Tensor *out);
+bool cpu_pool_mean_back(const Pooling *p, Tensor *grad, Tensor *out);
+/* Between a tensor and planes of `to` elements, by positions in them: out[index] = x, or += x; and out = x[index]. False for
+ * a position that is none. */
+bool cpu_plane_put(Tensor *x, Tensor *index, int64_t planes, bool add, Tensor *out);
+bool cpu_plane_take(Tensor *x, Tensor *index, int64_t planes, Tensor *out);
+#endif

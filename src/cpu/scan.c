@@ -1,0 +1,268 @@
+/* Along one dim: positions of extremes, running sums and products, and what their gradients need.
+ *
+ * Work goes over outer x length x inner (Lines); sums and products run in double or in wrapping 64-bit integers. */
+#include "base/alloc.h"
+#include "base/pool.h"
+#include "cpu/copy_tensor.h"
+#include "cpu/kernels.h"
+#include "cpu/reduce.h"
+
+enum { UNIT = 65536, BLOCK = 1024, TILE = 256, NARROW = 64 };
+
+static bool better(Acc b, Acc best, LaneType type, bool least) {
+  if (type == LANE_I64) return least ? b.i < best.i : b.i > best.i;
+  return best.d == best.d && (b.d != b.d || (least ? b.d < best.d : b.d > best.d));
+}
+
+/* First position of value, which is among the n elements. */
+static int64_t find(const void *x, int64_t n, Acc value, LaneType type) {
+  int64_t i = 0;
+  bool nan = type != LANE_I64 && value.d != value.d;
+  if (type == LANE_I64) {
+    for (const int64_t *p = x; i < n - 1 && p[i] != value.i;) i++;
+  } else if (type == LANE_F64) {
+    for (const double *p = x; i < n - 1 && (nan ? p[i] == p[i] : p[i] != value.d);) i++;
+  } else {
+    for (const float *p = x; i < n - 1 && (nan ? p[i] == p[i] : (double)p[i] != value.d);) i++;
+  }
+  return i;
+}
+
+/* Joins the best of n packed elements, the first of which has position first, into best and at. */
+static void best_of_row(const char *x, int64_t n, LaneType type, bool least, int64_t first, Acc *best, int64_t *at) {
+  Fold fold = least ? FOLD_MIN : FOLD_MAX;
+  int size = dtype_size(lane_dtype(type));
+  int64_t block = -1;
+  for (int64_t i = 0; i < n; i += BLOCK) {
+    Acc b;
+    fold_start(fold, type, &b, 1);
+    fold_row(fold, type, &b, x + i * size, n - i < BLOCK ? n - i : BLOCK, 0);
+    if (!better(b, *best, type, least)) continue;
+    *best = b;
+    block = i;
+  }
+  if (block >= 0) *at = first + block + find(x + block * size, n - block < BLOCK ? n - block : BLOCK, *best, type);
+}
+
+static void best_store(Acc best, LaneType type, char *to) {
+  if (type == LANE_F32)
+    *(float *)(void *)to = (float)best.d;
+  else
+    *(Acc *)(void *)to = best;
+}
+
+typedef struct {
+  const char *x;
+  char *best;
+  int64_t *at;
+  LaneType type;
+  bool least;
+  int size;
+  Lines lines;
+  int64_t tiles, units; /* tiles of columns; or units that a row is cut into */
+  Acc *part;            /* best of each unit, when there are several */
+  int64_t *part_at;
+} Extreme;
+
+static void extreme_rows(void *context, int64_t begin, int64_t end) {
+  const Extreme *e = context;
+  for (int64_t i = begin; i < end; i++) {
+    int64_t row = i / e->units, first = i % e->units * UNIT, n = e->lines.length - first, at = 1;
+    if (e->units > 1 && n > UNIT) n = UNIT;
+    Acc best;
+    fold_start(e->least ? FOLD_MIN : FOLD_MAX, e->type, &best, 1);
+    best_of_row(e->x + (row * e->lines.length + first) * e->size, n, e->type, e->least, first + 1, &best, &at);
+    if (e->units > 1) {
+      e->part[i] = best;
+      e->part_at[i] = at;
+    } else {
+      best_store(best, e->type, e->best + row * e->size);
+      e->at[row] = at;
+    }
+  }
+}
+
+static void extreme_columns(void *context, int64_t begin, int64_t end) {
+  const Extreme *e = context;
+  BestColumns run = best_columns(e->least, e->type);
+  int64_t inner = e->lines.inner;
+  for (int64_t i = begin; i < end; i++) {
+    int64_t outer = i / e->tiles, first = i % e->tiles * TILE, width = inner - first < TILE ? inner - first : TILE;
+    char *best = e->best + (outer * inner + first) * e->size;
+    int64_t *at = e->at + outer * inner + first;
+    for (int64_t j = 0; j < width; j++) {
+      Acc start;
+      fold_start(e->least ? FOLD_MIN : FOLD_MAX, e->type, &start, 1);
+      best_store(start, e->type, best + j * e->size);
+      at[j] = 1;
+    }
+    run(best, at, e->x + (outer * e->lines.length * inner + first) * e->size, inner, 1, e->lines.length, width);
+  }
+}
+
+static bool extreme_units(Extreme *e) {
+  int64_t rows = e->lines.outer, all = rows * e->units;
+  e->part = mem_alloc((size_t)all * (sizeof *e->part + sizeof *e->part_at));
+  if (!e->part) return false;
+  e->part_at = (int64_t *)(e->part + all);
+  parallel_for(all, 1, extreme_rows, e);
+  for (int64_t r = 0; r < rows; r++) {
+    Acc best = e->part[r * e->units];
+    int64_t at = e->part_at[r * e->units];
+    for (int64_t u = r * e->units + 1; u < (r + 1) * e->units; u++) {
+      if (!better(e->part[u], best, e->type, e->least)) continue;
+      best = e->part[u];
+      at = e->part_at[u];
+    }
+    best_store(best, e->type, e->best + r * e->size);
+    e->at[r] = at;
+  }
+  mem_free(e->part);
+  return true;
+}
+
+bool cpu_extreme(Tensor *t, int dim, bool least, Tensor *values, Tensor *index) {
+  if (index->numel == 0) return true;
+  LaneType type = lane_type((DType)t->dtype);
+  DType lane = lane_dtype(type);
+  Tensor *x = tensor_packed(t, lane);
+  Tensor *best = values && values->dtype == lane ? tensor_retain(values)
+                 : x                             ? tensor_new(lane, index->ndim, index->shape, tensor_device(t))
+                                                 : NULL;
+  bool good = x && best;
+  if (good) {
+    Extreme e = {.x = tensor_data(x),
+                 .best = tensor_data(best),
+                 .at = (int64_t *)(void *)tensor_data(index),
+                 .type = type,
+                 .least = least,
+                 .size = dtype_size(lane),
+                 .units = 1};
+    e.lines = dim < 0 ? (Lines){1, t->numel, 1} : lines_of(t, dim);
+    if (e.lines.inner > 1) {
+      e.tiles = (e.lines.inner + TILE - 1) / TILE;
+      int64_t each = e.lines.length * (e.lines.inner < TILE ? e.lines.inner : TILE);
+      parallel_for(e.lines.outer * e.tiles, each < UNIT ? UNIT / each : 1, extreme_columns, &e);
+    } else if (e.lines.length >= 2 * UNIT) {
+      e.units = (e.lines.length + UNIT - 1) / UNIT;
+      good = extreme_units(&e);
+    } else {
+      parallel_for(e.lines.outer, UNIT / (e.lines.length + 8), extreme_rows, &e);
+    }
+  }
+  if (good && values && best != values) good = tensor_copy_into(values, best);
+  tensor_release(best);
+  tensor_release(x);
+  return good;
+}
+
+/* Scans: x, g and out of one type, NARROW columns at a time; step is the distance between rows. */
+typedef void (*ScanFn)(const void *x, const void *g, void *out, int64_t rows, int64_t step, int64_t width);
+
+#define SCAN(name, S, T, W, start, forward, backward, first, each)                                              \
+  static void name##_##S(const void *px, const void *pg, void *po, int64_t rows, int64_t step, int64_t width) { \
+    const T *x = px, *g = pg;                                                                                   \
+    T *out = po;                                                                                                \
+    W a[NARROW];                                                                                                \
+    (void)g;                                                                                                    \
+    if (forward) {                                                                                              \
+      for (int64_t j = 0; j < width; j++) a[j] = start;                                                         \
+      for (int64_t r = 0; r < rows; r++)                                                                        \
+        for (int64_t j = 0; j < width; j++) {                                                                   \
+          int64_t at = r * step + j;                                                                            \
+          (void)at;                                                                                             \
+          first                                                                                                 \
+        }                                                                                                       \
+    }                                                                                                           \
+    if (backward) {                                                                                             \
+      W b = 0;                                                                                                  \
+      (void)b;                                                                                                  \
+      for (int64_t j = 0; j < width; j++) a[j] = start;                                                         \
+      for (int64_t r = rows - 1; r >= 0; r--)                                                                   \
+        for (int64_t j = 0; j < width; j++) {                                                                   \
+          int64_t at = r * step + j;                                                                            \
+          (void)at;                                                                                             \
+          each                                                                                                  \
+        }                                                                                                       \
+    }                                                                                                           \
+  }
+#define RUNNING_SUM                \
+  a[j] += (__typeof__(a[0]))x[at]; \
+  out[at] = (__typeof__(out[0]))a[j];
+#define RUNNING_PRODUCT            \
+  a[j] *= (__typeof__(a[0]))x[at]; \
+  out[at] = (__typeof__(out[0]))a[j];
+#define PRODUCT_BEFORE                \
+  out[at] = (__typeof__(out[0]))a[j]; \
+  a[j] *= (__typeof__(a[0]))x[at];
+#define PRODUCT_AFTER                             \
+  out[at] = (__typeof__(out[0]))(out[at] * a[j]); \
+  a[j] *= (__typeof__(a[0]))x[at];
+/* a holds x[k+1] times the sum for k+1; it starts as 1, which the last row must not see. */
+#define GRADIENT_AFTER                                   \
+  b = (__typeof__(b))g[at] + (r == rows - 1 ? 0 : a[j]); \
+  out[at] = (__typeof__(out[0]))(out[at] * b);           \
+  a[j] = b * (__typeof__(b))x[at];
+#define SCANS(S, T, W)                                   \
+  SCAN(sum, S, T, W, 0, true, false, RUNNING_SUM, )      \
+  SCAN(sum_back, S, T, W, 0, false, true, , RUNNING_SUM) \
+  SCAN(product, S, T, W, 1, true, false, RUNNING_PRODUCT, )
+#define FLOAT_SCANS(S, T)                                                  \
+  SCANS(S, T, double)                                                      \
+  SCAN(others, S, T, double, 1, true, true, PRODUCT_BEFORE, PRODUCT_AFTER) \
+  SCAN(product_back, S, T, double, 1, true, true, PRODUCT_BEFORE, GRADIENT_AFTER)
+FLOAT_SCANS(f32, float)
+FLOAT_SCANS(f64, double)
+SCANS(i64, int64_t, uint64_t)
+
+static const ScanFn scans[][LANE_TYPES] = {[SCAN_SUM] = {sum_f32, sum_f64, sum_i64},
+                                           [SCAN_SUM_BACK] = {sum_back_f32, sum_back_f64, sum_back_i64},
+                                           [SCAN_PRODUCT] = {product_f32, product_f64, product_i64},
+                                           [SCAN_OTHERS] = {others_f32, others_f64, NULL},
+                                           [SCAN_PRODUCT_BACK] = {product_back_f32, product_back_f64, NULL}};
+
+typedef struct {
+  ScanFn fn;
+  const char *x, *g;
+  char *out;
+  int size;
+  Lines lines;
+  int64_t tiles;
+} Scan;
+
+static void scan_body(void *context, int64_t begin, int64_t end) {
+  const Scan *s = context;
+  for (int64_t i = begin; i < end; i++) {
+    int64_t first = i % s->tiles * NARROW, width = s->lines.inner - first < NARROW ? s->lines.inner - first : NARROW;
+    int64_t offset = (i / s->tiles * s->lines.length * s->lines.inner + first) * s->size;
+    s->fn(s->x + offset, s->g ? s->g + offset : NULL, s->out + offset, s->lines.length, s->lines.inner, width);
+  }
+}
+
+bool cpu_scan(ScanKind kind, Tensor *t, Tensor *grad, int dim, Tensor *out) {
+  if (out->numel == 0) return true;
+  LaneType type = lane_type((DType)out->dtype);
+  if (!scans[kind][type]) return fail(MT_ENOTIMPL, "not implemented for %s", dtype_info[out->dtype].name);
+  DType lane = lane_dtype(type);
+  Tensor *x = tensor_packed(t, lane), *g = x && grad ? tensor_packed(grad, lane) : NULL;
+  Tensor *to = out->dtype == lane ? tensor_retain(out)
+               : x                ? tensor_new(lane, out->ndim, out->shape, tensor_device(out))
+                                  : NULL;
+  bool good = x && to && (g || !grad);
+  if (good) {
+    Scan s = {.fn = scans[kind][type],
+              .x = tensor_data(x),
+              .g = g ? tensor_data(g) : NULL,
+              .out = tensor_data(to),
+              .size = dtype_size(lane),
+              .lines = lines_of(out, dim)};
+    s.tiles = (s.lines.inner + NARROW - 1) / NARROW;
+    int64_t each = s.lines.length * (s.lines.inner < NARROW ? s.lines.inner : NARROW);
+    parallel_for(s.lines.outer * s.tiles, each < UNIT / 4 ? UNIT / 4 / each : 1, scan_body, &s);
+  }
+  if (good && to != out) good = tensor_copy_into(out, to);
+  tensor_release(to);
+  tensor_release(g);
+  tensor_release(x);
+  return good;
+}

@@ -1,0 +1,18 @@
+/* Softmax: one line of n elements at a time, `step` elements apart, for `width` columns side by side. */
+#ifndef MT_SOFTMAX_H
+#define MT_SOFTMAX_H
+#include "cpu/isa.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { SOFTMAX_TILE = 128 }; /* most columns of a call; a line of packed elements is a call with step 1, width 1 */
+typedef void (*SoftmaxFn)(const void *x, void *out, int64_t n, int64_t step, int64_t width, bool logarithm);
+typedef void (*SoftmaxBackFn)(const void *grad, const void *result, void *out, int64_t n, int64_t step, int64_t width,
+                              bool logarithm);
+
+typedef struct {
+  SoftmaxFn run[2]; /* [is double] */
+  SoftmaxBackFn back[2];
+} SoftmaxTable;
+VEC_TABLE(SoftmaxTable, softmax_table);
+#endif

@@ -1,0 +1,166 @@
+/* Casts: packed loops between eight types, 16-bit floats by way of float32, and the table of all pairs but a 16-bit
+ * float with itself, which is a copy. */
+#include "cpu/copy.h"
+#include <math.h>
+#if defined(__F16C__)
+#include <immintrin.h>
+#endif
+
+#if defined(__clang__)
+#pragma clang diagnostic ignored "-Wpass-failed"
+#define NO_OVERLAP _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define NO_OVERLAP _Pragma("GCC ivdep")
+#endif
+
+static void widen_f16(const uint16_t *from, float *to, int64_t n) {
+  int64_t i = 0;
+#if defined(__F16C__)
+  for (; i + 8 <= n; i += 8)
+    _mm256_storeu_ps(to + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(from + i))));
+#endif
+  for (; i < n; i++) to[i] = half_to_float(from[i]);
+}
+
+static void narrow_f16(const float *from, uint16_t *to, int64_t n) {
+  int64_t i = 0;
+#if defined(__F16C__)
+  for (; i + 8 <= n; i += 8) {
+    __m256 x = _mm256_loadu_ps(from + i), sign = _mm256_and_ps(x, _mm256_set1_ps(-0.0f));
+    __m256 nan = _mm256_or_ps(sign, _mm256_set1_ps(NAN)); /* its payload is dropped, as float_to_half does */
+    x = _mm256_blendv_ps(x, nan, _mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+    _mm_storeu_si128((__m128i *)(void *)(to + i), _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
+  }
+#endif
+  for (; i < n; i++) to[i] = float_to_half(from[i]);
+}
+
+static void widen_bf16(const uint16_t *from, float *to, int64_t n) {
+  NO_OVERLAP for (int64_t i = 0; i < n; i++) to[i] = bfloat_to_float(from[i]);
+}
+
+static void narrow_bf16(const float *from, uint16_t *to, int64_t n) {
+  for (int64_t i = 0; i < n; i++) to[i] = float_to_bfloat(from[i]);
+}
+
+/* Toward zero; what does not fit is the lowest integer, as the processor's own conversion gives. */
+static inline int64_t int64_of_f32(float x) { return x >= -0x1p63f && x < 0x1p63f ? (int64_t)x : INT64_MIN; }
+static inline int64_t int64_of_f64(double x) { return x >= -0x1p63 && x < 0x1p63 ? (int64_t)x : INT64_MIN; }
+static inline int32_t int32_of_f32(float x) { return x >= -0x1p31f && x < 0x1p31f ? (int32_t)x : INT32_MIN; }
+static inline int32_t int32_of_f64(double x) { return x > -0x1p31 - 1 && x < 0x1p31 ? (int32_t)x : INT32_MIN; }
+/* Beyond 2^31 the low eight bits of a float are 0, as those of INT32_MIN. */
+static inline uint8_t uint8_of_f32(float x) { return (uint8_t)int32_of_f32(x); }
+static inline uint8_t uint8_of_f64(double x) { return (uint8_t)int64_of_f64(x); }
+
+/* Element types by name. b8 holds 0 or 1, so reading it is reading u8. */
+#define TYPE_b8 uint8_t
+#define TYPE_u8 uint8_t
+#define TYPE_i8 int8_t
+#define TYPE_i16 int16_t
+#define TYPE_i32 int32_t
+#define TYPE_i64 int64_t
+#define TYPE_f32 float
+#define TYPE_f64 double
+
+#define LOOP(from, to, expression)                                             \
+  static void loop_##from##_##to(char **ptr, int64_t n, const void *context) { \
+    TYPE_##to *out = (TYPE_##to *)(void *)ptr[0];                              \
+    const TYPE_##from *in = (const TYPE_##from *)(const void *)ptr[1];         \
+    NO_OVERLAP for (int64_t i = 0; i < n; i++) {                               \
+      const TYPE_##from x = in[i];                                             \
+      out[i] = (TYPE_##to)(expression);                                        \
+    }                                                                          \
+  }
+#define LOOPS_FROM_INT(from) \
+  LOOP(from, b8, x != 0)     \
+  LOOP(from, u8, x)          \
+  LOOP(from, i8, x)          \
+  LOOP(from, i16, x)         \
+  LOOP(from, i32, x)         \
+  LOOP(from, i64, x)         \
+  LOOP(from, f32, x)         \
+  LOOP(from, f64, x)
+#define LOOPS_FROM_FLOAT(from)        \
+  LOOP(from, b8, x != 0)              \
+  LOOP(from, u8, uint8_of_##from(x))  \
+  LOOP(from, i8, int32_of_##from(x))  \
+  LOOP(from, i16, int32_of_##from(x)) \
+  LOOP(from, i32, int32_of_##from(x)) \
+  LOOP(from, i64, int64_of_##from(x)) \
+  LOOP(from, f32, x)                  \
+  LOOP(from, f64, x)
+LOOPS_FROM_INT(u8)
+LOOPS_FROM_INT(i8)
+LOOPS_FROM_INT(i16)
+LOOPS_FROM_INT(i32)
+LOOPS_FROM_INT(i64)
+LOOPS_FROM_FLOAT(f32)
+LOOPS_FROM_FLOAT(f64)
+
+/* Rows: source is whose loop serves, float32's for a 16-bit float. */
+#define CAST(from, to, source)                                                                                       \
+  static void cast_##from##_##to(char **ptr, const int64_t *stride, int64_t n, const void *context) {                \
+    run_rows(ptr, stride, n, context, loop_##source##_##to, LAYOUT(sizeof(TYPE_##to), sizeof(TYPE_##source), 0, 0)); \
+  }
+#define CAST_HALF(from, to, loop, to_size, from_size, widen, narrow)                                  \
+  static void cast_##from##_##to(char **ptr, const int64_t *stride, int64_t n, const void *context) { \
+    static const Halves halves = {widen, narrow};                                                     \
+    run_half_rows(ptr, stride, n, context, loop, LAYOUT(to_size, from_size, 0, 0), &halves);          \
+  }
+
+#define CASTS(from, source)                                                             \
+  CAST(from, b8, source)                                                                \
+  CAST(from, u8, source)                                                                \
+  CAST(from, i8, source)                                                                \
+  CAST(from, i16, source)                                                               \
+  CAST(from, i32, source)                                                               \
+  CAST(from, i64, source)                                                               \
+  CAST(from, f32, source)                                                               \
+  CAST(from, f64, source)                                                               \
+  CAST_HALF(from, f16, loop_##source##_f32, 2, sizeof(TYPE_##source), NULL, narrow_f16) \
+  CAST_HALF(from, bf16, loop_##source##_f32, 2, sizeof(TYPE_##source), NULL, narrow_bf16)
+#define WIDEN(from, to) CAST_HALF(from, to, loop_f32_##to, sizeof(TYPE_##to), 2, widen_##from, NULL)
+#define CASTS_FROM_HALF(from, other) \
+  WIDEN(from, b8)                    \
+  WIDEN(from, u8)                    \
+  WIDEN(from, i8)                    \
+  WIDEN(from, i16)                   \
+  WIDEN(from, i32)                   \
+  WIDEN(from, i64)                   \
+  WIDEN(from, f32)                   \
+  WIDEN(from, f64)                   \
+  CAST_HALF(from, other, loop_f32_f32, 2, 2, widen_##from, narrow_##other)
+
+CASTS(b8, u8)
+CASTS(u8, u8)
+CASTS(i8, i8)
+CASTS(i16, i16)
+CASTS(i32, i32)
+CASTS(i64, i64)
+CASTS(f32, f32)
+CASTS(f64, f64)
+CASTS_FROM_HALF(f16, bf16)
+CASTS_FROM_HALF(bf16, f16)
+
+#define ENTRIES(from)                                                                                                 \
+  [MT_BOOL] = cast_##from##_b8, [MT_U8] = cast_##from##_u8, [MT_I8] = cast_##from##_i8, [MT_I16] = cast_##from##_i16, \
+  [MT_I32] = cast_##from##_i32, [MT_I64] = cast_##from##_i64, [MT_F32] = cast_##from##_f32,                           \
+  [MT_F64] = cast_##from##_f64
+
+const CastTable VEC(cast_table) = {
+    .cast =
+        {
+            [MT_BOOL] = {ENTRIES(b8), [MT_F16] = cast_b8_f16, [MT_BF16] = cast_b8_bf16},
+            [MT_U8] = {ENTRIES(u8), [MT_F16] = cast_u8_f16, [MT_BF16] = cast_u8_bf16},
+            [MT_I8] = {ENTRIES(i8), [MT_F16] = cast_i8_f16, [MT_BF16] = cast_i8_bf16},
+            [MT_I16] = {ENTRIES(i16), [MT_F16] = cast_i16_f16, [MT_BF16] = cast_i16_bf16},
+            [MT_I32] = {ENTRIES(i32), [MT_F16] = cast_i32_f16, [MT_BF16] = cast_i32_bf16},
+            [MT_I64] = {ENTRIES(i64), [MT_F16] = cast_i64_f16, [MT_BF16] = cast_i64_bf16},
+            [MT_F16] = {ENTRIES(f16), [MT_BF16] = cast_f16_bf16},
+            [MT_BF16] = {ENTRIES(bf16), [MT_F16] = cast_bf16_f16},
+            [MT_F32] = {ENTRIES(f32), [MT_F16] = cast_f32_f16, [MT_BF16] = cast_f32_bf16},
+            [MT_F64] = {ENTRIES(f64), [MT_F16] = cast_f64_f16, [MT_BF16] = cast_f64_bf16},
+        },
+    .f16 = {widen_f16, narrow_f16},
+    .bf16 = {widen_bf16, narrow_bf16},
+};

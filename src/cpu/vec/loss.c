@@ -1,0 +1,111 @@
+/* Losses in each instruction set: values of pairs by blocks on the stack, exponentials of rows of classes.
+ *
+ * Sums run in LANES partial sums within a block and in double across blocks, so a long mean stays exact. */
+#include "cpu/loss.h"
+#include "cpu/vmath.h"
+#include <string.h>
+
+enum { LANES = 16, BLOCK = 256 };
+#define ATLEAST(x, low) ((x) < (low) ? (low) : (x))
+
+/* log(1 + e) for e >= -1, through the rounding error of the sum, so that small e keep their digits. */
+static inline float log_plus_f32(float e) {
+  float u = 1.0f + e, y = log_f32(u) * (e / (u - 1.0f));
+  return u == 1.0f ? e : u > 0 && u < INFINITY ? y : log_f32(u);
+}
+static inline double log_plus_f64(double e) { return log1p(e); }
+
+#define SUM_LANES(T, lane)                        \
+  for (int half = LANES / 2; half > 0; half /= 2) \
+    for (int j = 0; j < half; j++) lane[j] += lane[j + half]
+
+#define PAIR(name, T, S, expression)                                                                                \
+  static double name##_##S(const void *px, const void *pt, const void *pw, const void *pp, double limit, void *out, \
+                           int64_t n) {                                                                             \
+    const T *x = px, *t = pt, *w = pw, *positive = pp, a = (T)limit;                                                \
+    double total = 0;                                                                                               \
+    (void)positive, (void)a;                                                                                        \
+    for (int64_t at = 0; at < n; at += BLOCK) {                                                                     \
+      T value[BLOCK], lane[LANES] = {0};                                                                            \
+      int k = n - at < BLOCK ? (int)(n - at) : BLOCK;                                                               \
+      for (int i = 0; i < k; i++) {                                                                                 \
+        T xi = x[at + i], ti = t[at + i], d = xi - ti;                                                              \
+        (void)d;                                                                                                    \
+        value[i] = expression;                                                                                      \
+      }                                                                                                             \
+      if (w)                                                                                                        \
+        for (int i = 0; i < k; i++) value[i] *= w[at + i];                                                          \
+      if (out) {                                                                                                    \
+        memcpy((T *)out + at, value, (size_t)k * sizeof(T));                                                        \
+        continue;                                                                                                   \
+      }                                                                                                             \
+      int i = 0;                                                                                                    \
+      for (; i + LANES <= k; i += LANES)                                                                            \
+        for (int j = 0; j < LANES; j++) lane[j] += value[i + j];                                                    \
+      for (int j = 0; i < k; i++, j++) lane[j] += value[i];                                                         \
+      SUM_LANES(T, lane);                                                                                           \
+      total += (double)lane[0];                                                                                     \
+    }                                                                                                               \
+    return total;                                                                                                   \
+  }
+
+#define ROWS(T, S)                                                                                                     \
+  PAIR(squared, T, S, d *d)                                                                                            \
+  PAIR(absolute, T, S, fabs_##S(d))                                                                                    \
+  PAIR(smooth, T, S, fabs_##S(d) < a ? (T)0.5 * d * d / a : fabs_##S(d) - (T)0.5 * a)                                  \
+  PAIR(huber, T, S, fabs_##S(d) < a ? (T)0.5 * d * d : a * (fabs_##S(d) - (T)0.5 * a))                                 \
+  PAIR(bce, T, S, (ti - 1) * ATLEAST(log_plus_##S(-xi), (T)-100) - ti * ATLEAST(log_##S(xi), (T)-100))                 \
+  PAIR(logits, T, S, (1 - ti) * xi + (log_plus_##S(exp_##S(-fabs_##S(xi))) + (xi < 0 ? -xi : (T)0)))                   \
+  PAIR(weighted_logits, T, S,                                                                                          \
+       (1 - ti) * xi +                                                                                                 \
+           ((positive[at + i] - 1) * ti + 1) * (log_plus_##S(exp_##S(-fabs_##S(xi))) + (xi < 0 ? -xi : (T)0)))         \
+  static double any_logits_##S(const void *x, const void *t, const void *w, const void *positive, double a, void *out, \
+                               int64_t n) {                                                                            \
+    return positive ? weighted_logits_##S(x, t, w, positive, a, out, n) : logits_##S(x, t, w, NULL, a, out, n);        \
+  }                                                                                                                    \
+  static int64_t outside_##S(const void *px, int64_t n) {                                                              \
+    const T *x = px;                                                                                                   \
+    int64_t at = 0;                                                                                                    \
+    while (at < n) {                                                                                                   \
+      int bad = 0, k = n - at < BLOCK ? (int)(n - at) : BLOCK;                                                         \
+      for (int i = 0; i < k; i++) bad |= !(x[at + i] >= 0) | !(x[at + i] <= 1);                                        \
+      if (bad) break;                                                                                                  \
+      at += k;                                                                                                         \
+    }                                                                                                                  \
+    while (at < n && x[at] >= 0 && x[at] <= 1) at++;                                                                   \
+    return at;                                                                                                         \
+  }                                                                                                                    \
+  static double log_sum_##S(const void *px, int64_t n) {                                                               \
+    const T *x = px;                                                                                                   \
+    T most[LANES], lane[LANES] = {0}, rest = 0, top = -(T)INFINITY;                                                    \
+    int64_t i = 0;                                                                                                     \
+    for (int j = 0; j < LANES; j++) most[j] = top;                                                                     \
+    for (; i + LANES <= n; i += LANES)                                                                                 \
+      for (int j = 0; j < LANES; j++) most[j] = x[i + j] > most[j] ? x[i + j] : most[j];                               \
+    for (; i < n; i++) top = x[i] > top ? x[i] : top;                                                                  \
+    for (int j = 0; j < LANES; j++) top = most[j] > top ? most[j] : top;                                               \
+    for (i = 0; i + LANES <= n; i += LANES)                                                                            \
+      for (int j = 0; j < LANES; j++) lane[j] += exp_##S(x[i + j] - top);                                              \
+    for (; i < n; i++) rest += exp_##S(x[i] - top);                                                                    \
+    SUM_LANES(T, lane);                                                                                                \
+    return (double)top + (double)log_##S(lane[0] + rest);                                                              \
+  }                                                                                                                    \
+  static void back_##S(const void *px, void *pout, int64_t n, double log_sum, double scale) {                          \
+    const T *x = px;                                                                                                   \
+    T *out = pout, high = (T)log_sum, low = high - high == 0 ? (T)(log_sum - (double)high) : (T)0, s = (T)scale;       \
+    for (int64_t i = 0; i < n; i++) out[i] = exp_##S((x[i] - high) - low) * s;                                         \
+  }
+ROWS(float, f32)
+ROWS(double, f64)
+
+#define BOTH(name) \
+  { name##_f32, name##_f64 }
+const LossTable VEC(loss_table) = {.pair = {[PAIR_SQUARED] = BOTH(squared),
+                                            [PAIR_ABSOLUTE] = BOTH(absolute),
+                                            [PAIR_SMOOTH] = BOTH(smooth),
+                                            [PAIR_HUBER] = BOTH(huber),
+                                            [PAIR_BCE] = BOTH(bce),
+                                            [PAIR_LOGITS] = BOTH(any_logits)},
+                                   .outside = BOTH(outside),
+                                   .log_sum = BOTH(log_sum),
+                                   .back = BOTH(back)};

@@ -1,0 +1,27 @@
+/* Pointwise kernels: every formula for every type, in each instruction set, as one table.
+ *
+ * Nothing is written by hand here: FORMULAS gives the loops, the row functions and the entries. 16-bit floats run
+ * float32's loops between conversions, with the same result in every set that has FMA. */
+#include "cpu/copy.h"
+#include "cpu/vec/pointwise_loops.h"
+
+#define HALVES_f16 VEC(cast_table).f16
+#define HALVES_bf16 VEC(cast_table).bf16
+
+FORMULAS(FLOAT_KERNEL, float, uint32_t, f32)
+FORMULAS(FLOAT_KERNEL, double, uint64_t, f64)
+FORMULAS(HALF_KERNEL, uint16_t, uint32_t, f16)
+FORMULAS(HALF_KERNEL, uint16_t, uint32_t, bf16)
+FORMULAS(INT_KERNEL, int64_t, uint64_t, i64)
+FORMULAS(INT_KERNEL, int32_t, uint32_t, i32)
+FORMULAS(INT_KERNEL, int16_t, uint32_t, i16)
+FORMULAS(INT_KERNEL, int8_t, uint32_t, i8)
+FORMULAS(INT_KERNEL, uint8_t, uint32_t, u8)
+FORMULAS(BOOL_KERNEL, uint8_t, uint32_t, b8)
+
+const PointwiseTable VEC(pointwise_table) = {
+    .fn = {FORMULAS(FLOAT_ENTRY, MT_F32, , f32) FORMULAS(FLOAT_ENTRY, MT_F64, , f64)
+               FORMULAS(FLOAT_ENTRY, MT_F16, , f16) FORMULAS(FLOAT_ENTRY, MT_BF16, , bf16)
+                   FORMULAS(INT_ENTRY, MT_I64, , i64) FORMULAS(INT_ENTRY, MT_I32, , i32)
+                       FORMULAS(INT_ENTRY, MT_I16, , i16) FORMULAS(INT_ENTRY, MT_I8, , i8)
+                           FORMULAS(INT_ENTRY, MT_U8, , u8) FORMULAS(BOOL_ENTRY, MT_BOOL, , b8)}};

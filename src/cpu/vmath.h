@@ -1,0 +1,150 @@
+/* Elementary functions per compute type, named name_f32 and name_f64: what formulas.h calls.
+ *
+ * exp, log, tanh, sigmoid, sin and cos of float are branch-free, so that a loop over them vectorises: arguments are
+ * reduced, a polynomial (minimax, fitted by Remez's exchange) is evaluated, special values are selected at the end.
+ * They are within 2 ulp everywhere, subnormals, infinities, NaN and -0 included; sin and cos only up to SIN_LIMIT,
+ * beyond which a loop takes libm. FMA is used where the instruction set has it, so the sets with FMA agree bit for bit.
+ * Everything else is libm, to the last bit the same in a vector loop and alone. */
+#ifndef MT_VMATH_H
+#define MT_VMATH_H
+#include <math.h>
+#include <stdint.h>
+
+/* Before a loop whose operands are the same memory or do not overlap. */
+#if defined(__clang__)
+#pragma clang diagnostic ignored "-Wpass-failed"
+#define NO_OVERLAP _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define NO_OVERLAP _Pragma("GCC ivdep")
+#endif
+
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+#define FMA32(a, b, c) __builtin_fmaf(a, b, c)
+#define FMA64(a, b, c) __builtin_fma(a, b, c)
+#else
+#define FMA32(a, b, c) ((a) * (b) + (c))
+#define FMA64(a, b, c) ((a) * (b) + (c))
+#endif
+
+typedef union {
+  float f;
+  int32_t i;
+  uint32_t u;
+} Bits32;
+typedef union {
+  double f;
+  int64_t i;
+  uint64_t u;
+} Bits64;
+
+static inline float float_of_bits(uint32_t u) { return (Bits32){.u = u}.f; }
+static inline uint32_t bits_of_float(float f) { return (Bits32){.f = f}.u; }
+
+/* exp(x) = 2^k exp(r), x = k ln 2 + r, |r| <= ln 2 / 2. The scale is applied in two halves: 2^k may be subnormal. */
+static inline float exp_f32(float x) {
+  const float magic = 0x1.8p23f; /* adding it rounds to an integer, which is left in the low bits */
+  float c = x > 89.0f ? 89.0f : x;
+  c = c < -104.0f ? -104.0f : c;
+  float t = FMA32(c, 0x1.715476p+0f, magic), n = t - magic;
+  float r = FMA32(n, -0x1.62e400p-1f, c);
+  r = FMA32(n, -0x1.7f7d1cp-20f, r);
+  float q = FMA32(0x1.6dbcc4p-10f, r, 0x1.124146p-7f);
+  q = FMA32(q, r, 0x1.555454p-5f);
+  q = FMA32(q, r, 0x1.555486p-3f);
+  q = FMA32(q, r, 0x1.000000p-1f);
+  float p = FMA32(r * r, q, r) + 1.0f;
+  int32_t k = (int32_t)(bits_of_float(t) - bits_of_float(magic));
+  int32_t half = k >> 1;
+  float low = float_of_bits((uint32_t)(half + 127) << 23), high = float_of_bits((uint32_t)(k - half + 127) << 23);
+  return p * low * high;
+}
+
+/* log(x) = k ln 2 + log(1 + f), 1 + f in [sqrt(1/2), sqrt(2)); with s = f / (2 + f), log(1 + f) = 2 s + s R(s^2). */
+static inline float log_f32(float x) {
+  float scaled = x < 0x1p-126f ? x * 0x1p23f : x;
+  int32_t shift = x < 0x1p-126f ? -23 : 0;
+  int32_t u = (int32_t)(bits_of_float(scaled) + (0x3f800000u - 0x3f3504f3u));
+  float k = (float)((u >> 23) - 127 + shift);
+  float f = float_of_bits((uint32_t)((u & 0x7fffff) + 0x3f3504f3)) - 1.0f;
+  float s = f / (2.0f + f), z = s * s, half = 0.5f * f * f;
+  float r = FMA32(0x1.e340c0p-3f, z, 0x1.2436fep-2f);
+  r = FMA32(r, z, 0x1.999a82p-2f);
+  r = FMA32(r, z, 0x1.555554p-1f);
+  float y = k * 0x1.62e400p-1f - ((half - FMA32(s, half + z * r, k * 0x1.7f7d1cp-20f)) - f);
+  y = x < INFINITY ? y : x;
+  y = x == 0.0f ? -INFINITY : y;
+  return x < 0.0f ? NAN : y;
+}
+
+/* tanh: odd polynomial near 0, else 1 - 2 / (exp(2 |x|) + 1) with the sign put back. */
+static inline float tanh_f32(float x) {
+  float a = __builtin_fabsf(x), z = x * x;
+  float p = FMA32(0x1.c936b8p-10f, z, -0x1.f69bf4p-8f);
+  p = FMA32(p, z, 0x1.5f9756p-6f);
+  p = FMA32(p, z, -0x1.b98196p-5f);
+  p = FMA32(p, z, 0x1.110dd9p-3f);
+  p = FMA32(p, z, -0x1.55554ap-2f);
+  float near = FMA32(a * z, p, a);
+  float far = 1.0f - 2.0f / (exp_f32(2.0f * a) + 1.0f);
+  return __builtin_copysignf(a < 0.75f ? near : far, x);
+}
+
+/* 1 / (1 + exp(-x)), through exp(-|x|) so that small results keep their digits. What the sum's rounding lost is put
+ * back to first order: 1 / (1 + e) is the result itself, or 1 minus it. */
+static inline float sigmoid_f32(float x) {
+  float e = exp_f32(-__builtin_fabsf(x)), sum = 1.0f + e, lost = e - (sum - 1.0f);
+  float y = (x < 0.0f ? e : 1.0f) / sum;
+  return FMA32(-y * lost, x < 0.0f ? 1.0f - y : y, y);
+}
+
+/* sin and cos: x = n pi/2 + r in double, where n times the upper half of pi/2 is exact; then both polynomials. */
+#define SIN_LIMIT 0x1p25f
+static inline double sin_reduced(double x, uint64_t quarter) {
+  const double magic = 0x1.8p52;
+  double t = x * 0x1.45f306dc9c883p-1 + magic, n = t - magic;
+  double r = (x - n * 0x1.921fb54p+0) - n * 0x1.10b4611a62633p-30, z = r * r;
+  double s = FMA64(0x1.6cd5ebdded474p-19, z, -0x1.a00f9397b552ap-13);
+  s = FMA64(s, z, 0x1.11110889f6259p-7);
+  s = FMA64(s, z, -0x1.5555554ca9351p-3);
+  s = r * FMA64(s, z, 1.0);
+  double c = FMA64(-0x1.23d60a4097d7fp-22, z, 0x1.a00f06dde15e0p-16);
+  c = FMA64(c, z, -0x1.6c16b3eca58dbp-10);
+  c = FMA64(c, z, 0x1.55555546d81a0p-5);
+  c = FMA64(c, z, -0x1.ffffffffebcb0p-2);
+  c = FMA64(c, z, 1.0);
+  uint64_t q = (Bits64){.f = t}.u + quarter;
+  Bits64 y = {.f = q & 1 ? c : s};
+  y.u ^= (q & 2) << 62;
+  return y.f;
+}
+static inline float sin_f32(float x) { return (float)sin_reduced(x, 0); }
+static inline float cos_f32(float x) { return (float)sin_reduced(x, 1); }
+/* For a loop in which an argument is past the limit. */
+static inline float sin_wide_f32(float x) { return __builtin_fabsf(x) <= SIN_LIMIT ? sin_f32(x) : sinf(x); }
+static inline float cos_wide_f32(float x) { return __builtin_fabsf(x) <= SIN_LIMIT ? cos_f32(x) : cosf(x); }
+
+static inline double sigmoid_f64(double x) {
+  double e = exp(-fabs(x));
+  return (x < 0 ? e : 1.0) / (1.0 + e);
+}
+#define exp_f64 exp
+#define log_f64 log
+#define tanh_f64 tanh
+#define sin_f64 sin
+#define cos_f64 cos
+
+#define LIBM_1(X) X(expm1) X(log1p) X(log2) X(log10) X(sqrt) X(tan) X(floor) X(ceil) X(rint) X(trunc) X(erf) X(fabs)
+#define LIBM_2(X) X(pow) X(fmod) X(atan2) X(copysign)
+#define DEFINE_1(name)                                           \
+  static inline float name##_f32(float x) { return name##f(x); } \
+  static inline double name##_f64(double x) { return name(x); }
+#define DEFINE_2(name)                                                       \
+  static inline float name##_f32(float x, float y) { return name##f(x, y); } \
+  static inline double name##_f64(double x, double y) { return name(x, y); }
+LIBM_1(DEFINE_1)
+LIBM_2(DEFINE_2)
+#undef DEFINE_1
+#undef DEFINE_2
+#undef LIBM_1
+#undef LIBM_2
+#endif
