@@ -1,0 +1,281 @@
+/* Calling an operator: the one path that every call takes, from Lua or from a gradient formula. */
+#include "base/alloc.h"
+#include "cpu/copy_tensor.h"
+#include "graph/node.h"
+#include "graph/record.h"
+#include "tensor/shape.h"
+#include <string.h>
+
+static _Thread_local DType default_float = MT_F32;
+DType default_dtype(void) { return default_float; }
+void set_default_dtype(DType d) { default_float = d; }
+
+bool out_shape(OpCall *c, int k, DType dtype, int ndim, const int64_t *shape) {
+  if (!shape_check(ndim, shape)) return false;
+  OutMeta *m = &c->meta[k];
+  m->dtype = dtype;
+  m->ndim = ndim;
+  if (ndim > 0) memcpy(m->shape, shape, sizeof(int64_t) * (size_t)ndim);
+  return true;
+}
+
+bool out_view(OpCall *c, int ndim, const int64_t *shape, const int64_t *stride, int64_t offset) {
+  if (!out_shape(c, 0, (DType)in(c, 0)->dtype, ndim, shape)) return false;
+  memcpy(c->meta[0].stride, stride, sizeof(int64_t) * (size_t)ndim);
+  c->meta[0].offset = offset;
+  return true;
+}
+
+static const char *argument_text(const OpCall *c, int k) {
+  return text("%s '%s' is %s", "argument", c->def->info->param[k].name, tensor_text(c->arg[k].tensor));
+}
+
+/* All tensors on one device; a 0-dim one on the host may go along with others. */
+static bool check_devices(OpCall *c) {
+  const Schema *s = c->def->info;
+  int first = -1;
+  for (int k = 0; k < s->tensors; k++) {
+    const Arg *a = &c->arg[k];
+    if (!a->given || s->param[k].type > TYPE_TENSORS) continue;
+    int n = s->param[k].type == TYPE_TENSORS ? a->n : 1;
+    for (int i = 0; i < n; i++) {
+      Tensor *t = s->param[k].type == TYPE_TENSORS ? a->tensors[i] : a->tensor;
+      if (!t) continue;
+      Device d = tensor_device(t);
+      if (d.kind == c->device.kind && d.index == c->device.index) continue;
+      if (d.kind == MT_CPU && t->ndim == 0) continue;
+      if (c->device.kind == MT_CPU && first < 0)
+        c->device = d; /* the scalar came first */
+      else
+        return fail(MT_EARG,
+                    "Expected all tensors to be on the same device, but found at least two devices, %s and %s: "
+                    "%s. Move one with :to() or :cuda()",
+                    device_text(c->device), device_text(d), argument_text(c, k));
+      first = k;
+    }
+  }
+  return true;
+}
+
+/* Where the call runs: the device of its first tensor, which all must share. */
+static bool find_device(OpCall *c, const Schema *s) {
+  Tensor *first = NULL;
+  bool alike = !s->lists;
+  for (int k = 0; k < s->tensors; k++) {
+    const Arg *a = &c->arg[k];
+    if (!a->given || s->param[k].type > TYPE_TENSORS) continue;
+    Tensor *t = s->param[k].type < TYPE_TENSORS ? a->tensor : a->n > 0 ? a->tensors[0] : NULL;
+    if (!first)
+      first = t;
+    else if (t && alike)
+      alike = t->storage->device.kind == first->storage->device.kind &&
+              t->storage->device.index == first->storage->device.index;
+  }
+  c->device = first ? tensor_device(first) : (Device){MT_CPU, 0};
+  return alike || !first || check_devices(c);
+}
+
+static const char *type_word(DType d) { return dtype_info[d].type_name; }
+
+/* What must hold before argument 0 may be written. */
+static bool check_inplace(OpCall *c) {
+  Tensor *self = in(c, 0);
+  const OutMeta *m = &c->meta[0];
+  if (tensor_overlaps(self))
+    return fail(MT_ERUNTIME,
+                "unsupported operation: more than one element of the written-to tensor refers to a single memory "
+                "location. Please clone() the tensor before performing the operation: %s was made by expand",
+                tensor_text(self));
+  if (m->ndim != self->ndim || memcmp(m->shape, self->shape, sizeof(int64_t) * self->ndim) != 0)
+    return fail(MT_EARG,
+                "output with shape %s doesn't match the broadcast shape %s: the tensor written in place keeps its "
+                "shape; use the form without _",
+                shape_text(self->ndim, self->shape), shape_text(m->ndim, m->shape));
+  if (!(c->def->flags & OP_OVERWRITES) && dtype_info[m->dtype].category > dtype_info[self->dtype].category)
+    return fail(MT_EARG,
+                "result type %s can't be cast to the desired output type %s: use the form without _, or convert the "
+                "tensor first with :to(torch.%s)",
+                type_word(m->dtype), type_word((DType)self->dtype), dtype_info[m->dtype].name);
+  if (grad_enabled() && tensor_wants_grad(self)) {
+    if (tensor_is_leaf(self) && !self->base)
+      return fail(MT_ERUNTIME,
+                  "a leaf Variable that requires grad is being used in an in-place operation. Write to it inside "
+                  "torch.no_grad(function() ... end), or use the form without _");
+    if (self->base && tensor_is_leaf(self->base))
+      return fail(MT_ERUNTIME,
+                  "a view of a leaf Variable that requires grad is being used in an in-place operation. Write to "
+                  "it inside torch.no_grad(function() ... end), or clone the leaf first");
+    if (!c->def->backward)
+      return fail(MT_ENOTIMPL,
+                  "the derivative for '%s' is not implemented for %s_, and the tensor requires grad. Write to it "
+                  "inside torch.no_grad(function() ... end), or use %s:detach()",
+                  c->def->info->param[0].name, c->def->info->name, c->def->info->param[0].name);
+  }
+  return true;
+}
+
+/* First and one past the last byte that t can reach. */
+static void reach(const Tensor *t, char **first, char **last) {
+  *first = *last = tensor_data(t);
+  for (int d = 0; d < t->ndim; d++) *last += (t->shape[d] - 1) * t->stride[d] * dtype_size((DType)t->dtype);
+  *last += dtype_size((DType)t->dtype);
+}
+
+/* Another argument lies in the same memory as argument 0, and not element on element of a pointwise op. */
+static bool reads_what_is_written(const OpCall *c) {
+  const Tensor *self = in(c, 0);
+  for (int k = 1; k < c->def->info->params; k++) {
+    if (c->def->info->param[k].type > TYPE_INDEX || !c->arg[k].given) continue;
+    const Tensor *t = c->arg[k].tensor;
+    if (t->storage != self->storage || t->numel == 0 || self->numel == 0) continue;
+    bool same = t->offset == self->offset && t->dtype == self->dtype && tensor_same_shape(t, self) &&
+                memcmp(t->stride, self->stride, sizeof(int64_t) * t->ndim) == 0;
+    char *a, *b, *x, *y;
+    reach(self, &a, &b);
+    reach(t, &x, &y);
+    if (!(same && (c->def->flags & OP_INTO)) && x < b && a < y) return true;
+  }
+  return false;
+}
+
+static bool run_kernel(OpCall *c) {
+  bool (*kernel)(OpCall *) = c->def->kernel[c->device.kind];
+  if (!kernel)
+    return fail(MT_ENOTIMPL, "%s is not implemented for %s on %s", c->def->info->name,
+                dtype_info[c->outs > 0 ? c->meta[0].dtype : default_float].name, device_text(c->device));
+  return kernel(c);
+}
+
+static void drop_results(OpCall *c) {
+  for (int k = 0; k < c->outs; k++) {
+    tensor_release(c->out[k]);
+    c->out[k] = NULL;
+  }
+}
+
+static Tensor *make_out(OpCall *c, int k) {
+  const OutMeta *m = &c->meta[k];
+  if (c->def->flags & OP_VIEW) {
+    Tensor *of = in(c, 0), *t = tensor_view(of->storage, (DType)of->dtype, m->offset, m->ndim, m->shape, m->stride);
+    if (t) t->base = tensor_retain(of->base ? of->base : of);
+    return t;
+  }
+  return tensor_new(m->dtype, m->ndim, m->shape, c->device);
+}
+
+/* Writes the result into argument 0. Everything that can fail happens on the side; only then is argument 0 touched. */
+static bool call_inplace(OpCall *c) {
+  Tensor *self = in(c, 0);
+  if (!check_inplace(c)) return false;
+  bool direct =
+      (c->def->flags & (OP_INTO | OP_MODIFIES)) && c->meta[0].dtype == self->dtype && !reads_what_is_written(c);
+  Node *node = NULL;
+  if (record_wanted(c) && !(node = record_reserve(c))) return false;
+  bool done = false;
+  if (direct) {
+    c->out[0] = self;
+    done = run_kernel(c);
+  } else {
+    Tensor *result = c->out[0] = tensor_new(c->meta[0].dtype, c->meta[0].ndim, c->meta[0].shape, c->device);
+    if (result && (c->def->flags & OP_MODIFIES))
+      done = tensor_copy_into(result, self) && run_kernel(c);
+    else
+      done = result && run_kernel(c);
+    done = done && tensor_copy_into(self, result);
+    tensor_release(result);
+    c->out[0] = self;
+  }
+  if (done) {
+    tensor_written(self);
+    tensor_retain(self);
+    if (node) done = record_commit(c, node);
+  } else {
+    c->out[0] = NULL;
+    node_release(node);
+  }
+  return done;
+}
+
+static bool call_kernel(OpCall *c) {
+  const Schema *s = c->def->info;
+  c->outs = s->outs;
+  for (int k = 0; k < c->outs; k++) c->out[k] = NULL;
+  if (!c->def->infer(c)) return false;
+  if (c->inplace) return call_inplace(c);
+  for (int k = 0; k < c->outs; k++)
+    if (!(c->out[k] = make_out(c, k))) return drop_results(c), false;
+  bool good = (c->def->flags & OP_VIEW) ||
+              ((!(c->def->flags & OP_MODIFIES) || tensor_copy_into(c->out[0], in(c, 0))) && run_kernel(c));
+  if (good && record_wanted(c)) {
+    Node *node = record_reserve(c);
+    good = node && record_commit(c, node);
+  }
+  if (!good) drop_results(c);
+  return good;
+}
+
+/* A composed op: its parts record themselves. The _ form computes and copies, unless compose wrote into argument 0 itself. */
+static bool call_composed(OpCall *c) {
+  int mark = pool_open();
+  c->outs = c->def->info->outs;
+  c->list = NULL;
+  for (int k = 0; k < MAX_OUTS; k++) c->out[k] = NULL;
+  bool good = c->def->compose(c) && !failed();
+  if (good && c->inplace && c->out[0] != in(c, 0)) {
+    Tensor *self = in(c, 0);
+    if (tensor_retain(op_run_inplace(&def_copy_, (Arg[]){ARG_T(self), ARG_T(c->out[0]), ARG_I(0)})) == NULL)
+      good = false;
+    if (good) tensor_release(c->out[0]);
+    c->out[0] = good ? self : c->out[0];
+  }
+  pool_shut(mark);
+  if (!good) {
+    drop_results(c);
+    for (int i = 0; c->list && i < c->list_length; i++) tensor_release(c->list[i]);
+    mem_free(c->list);
+    c->list = NULL;
+  }
+  return good;
+}
+
+bool op_call(OpCall *c) {
+  if (failed()) return false;
+  const Schema *s = c->def->info;
+  c->formula = c->def->formula;
+  if (!find_device(c, s)) return false;
+  if (c->def->compose && !c->def->kernel[c->device.kind]) return call_composed(c);
+  return call_kernel(c);
+}
+
+/* A formula that reads what its op did not save hands on NULL without a failure. */
+static bool has_tensors(const OpDef *def, const Arg *arg) {
+  const Schema *s = def->info;
+  for (int k = 0; k < s->params; k++)
+    if (s->param[k].type < TYPE_TENSORS && !arg[k].given && !s->param[k].optional)
+      return fail(MT_ERUNTIME, "%s has no tensor for its argument '%s'", s->name, s->param[k].name);
+  return true;
+}
+
+static bool run(OpDef *def, const Arg *arg, bool inplace, Tensor **out) {
+  if (failed() || (!def->info && !ops_load()) || !has_tensors(def, arg)) return false;
+  OpCall c;
+  c.def = def;
+  c.arg = arg;
+  c.inplace = inplace;
+  if (!op_call(&c)) return false;
+  bool good = true;
+  for (int k = 0; k < c.outs; k++) good = (out[k] = pool_add(c.out[k])) && good;
+  return good;
+}
+
+bool op_run_many(OpDef *def, const Arg *arg, Tensor **out) { return run(def, arg, false, out); }
+
+Tensor *op_run(OpDef *def, const Arg *arg) {
+  Tensor *out[MAX_OUTS] = {NULL};
+  return run(def, arg, false, out) ? out[0] : NULL;
+}
+
+Tensor *op_run_inplace(OpDef *def, const Arg *arg) {
+  Tensor *out[MAX_OUTS] = {NULL};
+  return run(def, arg, true, out) ? out[0] : NULL;
+}
