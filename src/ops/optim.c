@@ -1,0 +1,72 @@
+/* Optimiser steps: what torch.optim's SGD, Adam and AdamW do to one parameter, as one operator each.
+ *
+ * The parameter and its state are written in place; nothing is recorded, so they run under no_grad. Invariant: everything
+ * is checked before the first element changes. */
+#include "cpu/kernels.h"
+#include "ops/ops.h"
+
+/* Whether two tensors may share an element: same storage and ranges that meet. */
+static bool may_meet(const Tensor *a, const Tensor *b) {
+  int64_t a_last = a->offset, b_last = b->offset;
+  for (int d = 0; d < a->ndim; d++) a_last += (a->shape[d] - 1) * a->stride[d];
+  for (int d = 0; d < b->ndim; d++) b_last += (b->shape[d] - 1) * b->stride[d];
+  return a->storage == b->storage && a->numel > 0 && a->offset <= b_last && b->offset <= a_last;
+}
+
+/* Argument k has the parameter's shape and dtype, and lies apart from those before it. */
+static bool fits(const OpCall *c, int k) {
+  Tensor *p = in(c, 0), *t = in(c, k);
+  const Param *param = c->def->info->param;
+  if (!tensor_same_shape(p, t) || p->dtype != t->dtype)
+    return fail(MT_EARG, "%s is %s, but the parameter is %s: both need one shape and dtype", param[k].name,
+                tensor_text(t), tensor_text(p));
+  if (k > 1 && tensor_overlaps(t))
+    return fail(MT_EARG, "%s was made by expand and cannot be written: clone it", param[k].name);
+  for (int other = 0; other < k; other++)
+    if (param[other].type == TYPE_TENSOR && c->arg[other].given && may_meet(t, in(c, other)))
+      return fail(MT_EARG, "%s shares memory with %s: clone it", param[k].name,
+                  other ? param[other].name : "the parameter");
+  return true;
+}
+
+static bool infer_step(OpCall *c) {
+  const Schema *s = c->def->info;
+  if (!tensor_is_float(in(c, 0)))
+    return fail(MT_EARG, "only Tensors of floating point dtype can be optimised, but this one is %s",
+                tensor_text(in(c, 0)));
+  for (int k = 1; k < s->params; k++)
+    if (s->param[k].type == TYPE_TENSOR && c->arg[k].given && !fits(c, k)) return false;
+  return infer_same(c);
+}
+
+#define STEP_FLAGS (OP_HIDDEN | OP_INPLACE | OP_INPLACE_ONLY | OP_MODIFIES | OP_NO_GRADIENT)
+
+static bool infer_sgd(OpCall *c) {
+  if (!infer_step(c)) return false;
+  return c->arg[2].given || scalar_double(c->arg[4].number) == 0 || fail(MT_EARG, "momentum needs a momentum_buffer");
+}
+OP(sgd_step,
+   .schema =
+       "sgd_step(Tensor input, Tensor grad, Tensor? momentum_buffer, float lr, float momentum=0, float dampening=0, "
+       "float weight_decay=0, bool nesterov=False, bool first=False, bool maximize=False) -> Tensor",
+   .doc = "One step of torch.optim.SGD on a parameter. With first the momentum buffer starts as the gradient.",
+   .samples = "f(3,4) f(3,4) nil 0.1 | f(3,4) f(3,4) f(3,4) 0.1 0.9 0.1 0.01 | f(3) f(3) f(3) 0.1 0.9 0 0 True | "
+              "f(3) f(3) f(3) 0.1 0.9 first=True maximize=True",
+   .errors = "f(3) f(4) nil 0.1 | f(3) f(3) nil 0.1 0.9 | f(3) f(3) f(4) 0.1 0.9", .flags = STEP_FLAGS,
+   .infer = infer_sgd, .kernel = {cpu_sgd_step});
+
+static bool infer_adam(OpCall *c) {
+  if (c->arg[10].i < 1) return fail(MT_EARG, "step counts from 1, but is %lld", (long long)c->arg[10].i);
+  return infer_step(c);
+}
+OP(adam_step,
+   .schema =
+       "adam_step(Tensor input, Tensor grad, Tensor exp_avg, Tensor exp_avg_sq, float lr, float beta1, float beta2, "
+       "float eps, "
+       "float weight_decay, bool decoupled, int step, Tensor? max_exp_avg_sq=None, bool maximize=False) -> Tensor",
+   .doc = "One step of torch.optim.Adam on a parameter; decoupled is AdamW, max_exp_avg_sq amsgrad.",
+   .samples = "f(3,4) f(3,4) f(3,4) p(3,4) 0.1 0.9 0.999 1e-8 0 False 1 | f(3) f(3) f(3) p(3) 0.1 0.9 0.999 1e-8 0.01 "
+              "True 3 | "
+              "f(3) f(3) f(3) p(3) 0.1 0.9 0.999 1e-8 0.01 False 2 p(3) True",
+   .errors = "f(3) f(4) f(3) p(3) 0.1 0.9 0.999 1e-8 0 False 1 | f(3) f(3) f(3) p(3) 0.1 0.9 0.999 1e-8 0 False 0",
+   .flags = STEP_FLAGS, .infer = infer_adam, .kernel = {cpu_adam_step});
