@@ -1,0 +1,619 @@
+/* Autograd in Lua: backward, gradients as properties, hooks, grad modes, and functions with a backward written in Lua.
+ *
+ * A callback runs in the Lua state that called backward; its error is kept and raised again when the core has unwound. */
+#include "lua/binding.h"
+#include "base/alloc.h"
+#include "ops/ops.h"
+#include <string.h>
+
+static _Thread_local lua_State *running; /* the state in which callbacks run: set around backward_run */
+
+/* --- properties --- */
+
+#define SELF(name) Tensor *t = check_tensor(L, 1, name)
+
+static int get_requires_grad(lua_State *L) {
+  SELF("requires_grad");
+  return lua_pushboolean(L, tensor_wants_grad(t)), 1;
+}
+static int get_is_leaf(lua_State *L) {
+  SELF("is_leaf");
+  tensor_wants_grad(t);
+  return lua_pushboolean(L, tensor_is_leaf(t)), 1;
+}
+static int get_retains_grad(lua_State *L) {
+  SELF("retains_grad");
+  return lua_pushboolean(L, t->autograd && t->autograd->retain_id), 1;
+}
+
+static int get_grad(lua_State *L) {
+  SELF("grad");
+  Tensor *g = tensor_grad(t);
+  if (!g && t->requires_grad && !tensor_is_leaf(t) && !t->autograd->retain_id)
+    lua_warning(
+        L,
+        "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't be "
+        "populated during autograd.backward(). If you indeed want the .grad field to be populated for a non-leaf "
+        "Tensor, use .retain_grad() on the non-leaf Tensor.",
+        0);
+  push_borrowed(L, g);
+  return 1;
+}
+
+static int get_grad_fn(lua_State *L) {
+  SELF("grad_fn");
+  tensor_wants_grad(t);
+  if (tensor_is_leaf(t)) return lua_pushnil(L), 1;
+  Box *b = push_box(L, &NODE_MARK);
+  b->node = node_retain(t->autograd->grad_fn);
+  return 1;
+}
+
+static int m_detach(lua_State *L) {
+  SELF("detach");
+  Tensor *d = tensor_detach(t);
+  if (!d) return raise_failure(L, "detach");
+  push_tensor(L, d);
+  return 1;
+}
+
+static int m_detach_self(lua_State *L) {
+  SELF("detach_");
+  if (t->base) return raise_text(L, "detach_", "Can't detach views in-place. Use detach() instead.");
+  if (t->autograd) {
+    Node *n = t->autograd->grad_fn;
+    t->autograd->grad_fn = NULL;
+    t->autograd->retain_id = 0;
+    node_release(n);
+  }
+  t->requires_grad = false;
+  lua_settop(L, 1);
+  return 1;
+}
+
+static int m_requires_grad_self(lua_State *L) {
+  SELF("requires_grad_");
+  bool on = lua_isnoneornil(L, 2) ? true : lua_toboolean(L, 2);
+  if (lua_istable(L, 2)) {
+    static const char *const known[] = {"requires_grad", NULL};
+    check_keys(L, 2, "requires_grad_", known);
+    lua_getfield(L, 2, "requires_grad");
+    on = lua_isnil(L, -1) || lua_toboolean(L, -1);
+  } else if (!lua_isnoneornil(L, 2) && !lua_isboolean(L, 2)) {
+    return raise_text(L, "requires_grad_", "argument 'requires_grad' must be true or false, not %s", type_found(L, 2));
+  }
+  if (!tensor_set_requires_grad(t, on)) return raise_failure(L, "requires_grad_");
+  lua_settop(L, 1);
+  return 1;
+}
+
+static int set_requires_grad(lua_State *L) {
+  SELF("requires_grad");
+  if (!lua_isboolean(L, 2))
+    return raise_text(L, "requires_grad", "requires_grad must be true or false, not %s", luaL_typename(L, 2));
+  if (!tensor_set_requires_grad(t, lua_toboolean(L, 2))) return raise_failure(L, "requires_grad");
+  return 0;
+}
+
+static int set_grad(lua_State *L) {
+  SELF("grad");
+  Tensor *g = lua_isnil(L, 2) || is_none(L, 2) ? NULL : to_tensor(L, 2);
+  if (!g && !lua_isnil(L, 2) && !is_none(L, 2))
+    return raise_text(L, "grad", "assigned grad expected to be a Tensor or nil, not %s", type_found(L, 2));
+  if (!tensor_set_grad(t, g)) return raise_failure(L, "grad");
+  return 0;
+}
+
+static int set_data(lua_State *L) {
+  lua_settop(L, 2);
+  check_tensor(L, 1, "data");
+  if (!to_tensor(L, 2)) return raise_text(L, "data", "data must be a Tensor, not %s", type_found(L, 2));
+  lua_getfield(L, 1, "set_data");
+  lua_insert(L, 1);
+  lua_call(L, 2, 0);
+  return 0;
+}
+
+static int m_retain_grad(lua_State *L) {
+  SELF("retain_grad");
+  if (!tensor_retain_grad(t)) return raise_failure(L, "retain_grad");
+  return 0;
+}
+
+/* --- callbacks --- */
+
+/* A Lua function (or table) kept alive in the registry for the core. */
+typedef struct Callback {
+  lua_State *main; /* a thread that lives as long as the state */
+  int ref;
+  int64_t id;
+} Callback;
+
+static lua_State *main_thread(lua_State *L) {
+  lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
+  lua_State *m = lua_tothread(L, -1);
+  lua_pop(L, 1);
+  return m;
+}
+
+static void callback_free(void *context) {
+  Callback *c = context;
+  luaL_unref(c->main, LUA_REGISTRYINDEX, c->ref);
+  mem_free(c);
+}
+
+/* Takes the value on top of the stack. */
+static Callback *callback_new(lua_State *L) {
+  Callback *c = mem_zero(sizeof *c);
+  if (!c) raise_failure(L, "register_hook");
+  c->main = main_thread(L);
+  c->ref = luaL_ref(L, LUA_REGISTRYINDEX);
+  return c;
+}
+
+/* (function, lightuserdata grad) -> a tensor or nil, under protection. */
+static int run_hook_protected(lua_State *L) {
+  Tensor *grad = lua_touserdata(L, 2);
+  lua_settop(L, 1);
+  push_borrowed(L, grad);
+  lua_call(L, 1, 1);
+  if (!lua_isnil(L, -1) && !is_tensor(L, -1))
+    return raise_text(L, "hook", "a hook must return nil or a Tensor, not %s", type_found(L, -1));
+  return 1;
+}
+
+static Tensor *run_hook(void *context, Tensor *grad) {
+  Callback *c = context;
+  lua_State *L = running ? running : c->main;
+  Tensor *result = NULL;
+  if (!lua_checkstack(L, 8)) return fail(MT_ERUNTIME, "the Lua stack is full"), NULL;
+  lua_pushcfunction(L, run_hook_protected);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, c->ref);
+  lua_pushlightuserdata(L, grad);
+  if (lua_pcall(L, 2, 1, 0) != LUA_OK) {
+    keep_error(L);
+    return NULL;
+  }
+  result = tensor_retain(to_tensor(L, -1));
+  lua_pop(L, 1);
+  return result;
+}
+
+/* The handle of a hook: a table with remove(). */
+static int hook_remove(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_getfield(L, 1, "tensor");
+  lua_getfield(L, 1, "id");
+  Tensor *t = to_tensor(L, -2);
+  if (t) tensor_unhook(t, lua_tointeger(L, -1));
+  lua_pushnil(L);
+  lua_setfield(L, 1, "tensor");
+  return 0;
+}
+
+static int add_hook(lua_State *L, const char *name, int64_t (*add)(Tensor *, HookFn, void (*)(void *), void *)) {
+  SELF(name);
+  if (lua_type(L, 2) != LUA_TFUNCTION && luaL_getmetafield(L, 2, "__call") == LUA_TNIL)
+    return raise_text(L, name, "the hook must be a function, not %s", luaL_typename(L, 2));
+  lua_settop(L, 2);
+  lua_createtable(L, 0, 4);
+  lua_pushvalue(L, 1);
+  lua_setfield(L, 3, "tensor");
+  lua_pushcfunction(L, hook_remove);
+  lua_setfield(L, 3, "remove");
+  lua_pushvalue(L, 2);
+  Callback *c = callback_new(L);
+  int64_t id = add(t, run_hook, callback_free, c);
+  if (!id) return raise_failure(L, name);
+  lua_pushinteger(L, id);
+  lua_setfield(L, 3, "id");
+  lua_settop(L, 3);
+  return 1;
+}
+
+static int m_register_hook(lua_State *L) { return add_hook(L, "register_hook", tensor_hook); }
+static int m_post_hook(lua_State *L) { return add_hook(L, "register_post_accumulate_grad_hook", tensor_post_hook); }
+
+/* --- backward --- */
+
+/* Tensors from a single one or a list, into an array that Lua owns. nil and none entries are NULL where allowed. */
+static Tensor **read_tensors(lua_State *L, int idx, const char *name, const char *what, bool holes, int *count) {
+  bool single = is_tensor(L, idx);
+  if (!single && lua_type(L, idx) != LUA_TTABLE)
+    raise_text(L, name, "%s must be a Tensor or a list of Tensors, not %s", what, type_found(L, idx));
+  *count = single ? 1 : (int)lua_rawlen(L, idx);
+  Tensor **v = lua_newuserdatauv(L, sizeof *v * (size_t)(*count + 1), 0);
+  for (int i = 0; i < *count; i++) {
+    if (single)
+      lua_pushvalue(L, idx);
+    else
+      lua_rawgeti(L, idx, i + 1);
+    v[i] = to_tensor(L, -1);
+    if (!v[i] && !(holes && (lua_isnil(L, -1) || is_none(L, -1))))
+      raise_text(L, name, "%s[%d] must be a Tensor, not %s", what, i + 1, type_found(L, -1));
+    lua_pop(L, 1);
+  }
+  return v;
+}
+
+static bool flag_field(lua_State *L, int idx, const char *key, bool otherwise) {
+  lua_getfield(L, idx, key);
+  bool value = lua_isnil(L, -1) ? otherwise : lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  return value;
+}
+
+void check_keys(lua_State *L, int idx, const char *name, const char *const *known) {
+  lua_pushnil(L);
+  while (lua_next(L, idx)) {
+    const char *key = keyword_name(L);
+    int i = 0;
+    if (!key) raise_failure(L, name);
+    while (known[i] && strcmp(known[i], key) != 0) i++;
+    if (!known[i]) {
+      luaL_Buffer b;
+      luaL_buffinit(L, &b);
+      for (i = 0; known[i]; i++) {
+        if (i) luaL_addstring(&b, ", ");
+        luaL_addstring(&b, known[i]);
+      }
+      luaL_pushresult(&b);
+      raise_text(L, name, "got an unexpected keyword argument '%s'; it takes: %s", key, lua_tostring(L, -1));
+    }
+    lua_pop(L, 1);
+  }
+}
+
+static bool run_backward(lua_State *L, BackwardCall *call) {
+  lua_State *outer = running;
+  running = L;
+  bool good = backward_run(call);
+  running = outer;
+  return good;
+}
+
+/* backward(tensors [, gradient] [, retain_graph] [, create_graph] [, {gradient|grad_tensors, retain_graph, create_graph, inputs}]) */
+static int f_backward(lua_State *L) {
+  static const char *const known[] = {"gradient", "grad_tensors", "retain_graph", "create_graph", "inputs", NULL};
+  const char *name = "backward";
+  int last = lua_gettop(L), keywords = last > 1 && is_keywords(L, last) ? last-- : 0, n, m;
+  BackwardCall call = {0};
+  call.root = read_tensors(L, 1, name, "tensors", false, &call.roots);
+  int gradient = last >= 2 && !lua_isnil(L, 2) && !is_none(L, 2) ? 2 : 0;
+  if (gradient && !is_tensor(L, 2) && !(lua_istable(L, 2) && is_tensor(L, 1) == false))
+    return raise_text(L, name, "gradients can be either Tensors, numbers or None, but got %s", luaL_typename(L, 2));
+  if (last > 4)
+    return raise_text(L, name,
+                      "takes tensors, gradient, retain_graph and create_graph by position, inputs by name, but %d "
+                      "arguments were given",
+                      last);
+  bool keep = last >= 3 && lua_toboolean(L, 3);
+  call.create_graph = last >= 4 && lua_toboolean(L, 4);
+  bool keep_given = last >= 3 && !lua_isnil(L, 3);
+  if (keywords) {
+    check_keys(L, keywords, name, known);
+    lua_getfield(L, keywords, "gradient");
+    if (lua_isnil(L, -1)) lua_getfield(L, keywords, "grad_tensors");
+    if (!lua_isnil(L, -1)) gradient = lua_gettop(L);
+    call.create_graph = flag_field(L, keywords, "create_graph", call.create_graph);
+    lua_getfield(L, keywords, "retain_graph");
+    keep_given = keep_given || !lua_isnil(L, -1);
+    keep = flag_field(L, keywords, "retain_graph", keep);
+    lua_getfield(L, keywords, "inputs");
+    if (!lua_isnil(L, -1)) {
+      call.input = read_tensors(L, lua_gettop(L), name, "inputs", false, &call.inputs);
+      if (call.inputs == 0) return raise_text(L, name, "`inputs` argument to `backward` cannot be empty.");
+      call.found = lua_newuserdatauv(L, sizeof *call.found * (size_t)call.inputs, 0);
+      memset(call.found, 0, sizeof *call.found * (size_t)call.inputs);
+      call.accumulate = true;
+    }
+  }
+  if (gradient) {
+    call.grad = read_tensors(L, gradient, name, "gradient", true, &n);
+    if (n != call.roots) return raise_text(L, name, "got %d tensors and %d gradients", call.roots, n);
+  }
+  call.keep_graph = keep_given ? keep : call.create_graph;
+  bool good = run_backward(L, &call);
+  for (m = 0; good && m < call.inputs; m++) {
+    tensor_release(call.found[m]);
+    call.found[m] = NULL;
+  }
+  if (!good) return raise_failure(L, name);
+  return 0;
+}
+
+/* Boxes gradients: (array of NULLs and owned tensors as lightuserdata, count) */
+static int box_gradients(lua_State *L) {
+  Tensor **found = lua_touserdata(L, 1);
+  int n = (int)lua_tointeger(L, 2);
+  luaL_checkstack(L, n + 4, "too many gradients");
+  for (int i = 0; i < n; i++) {
+    if (!found[i]) {
+      lua_pushnil(L);
+      continue;
+    }
+    Box *b = push_box(L, &TENSOR_MARK);
+    Tensor *t = found[i];
+    found[i] = NULL;
+    box_fill(L, b, t);
+  }
+  return n;
+}
+
+/* grad(outputs, inputs [, grad_outputs] [, retain_graph] [, create_graph] [, allow_unused]) -> one result per input */
+static int f_grad(lua_State *L) {
+  static const char *const known[] = {"grad_outputs", "retain_graph",      "create_graph",
+                                      "allow_unused", "materialize_grads", "inputs",
+                                      "outputs",      "only_inputs",       NULL};
+  const char *name = "grad";
+  int last = lua_gettop(L), keywords = last > 2 && is_keywords(L, last) ? last-- : 0, n;
+  if (last < 2) return raise_text(L, name, "takes outputs and inputs");
+  BackwardCall call = {0};
+  call.root = read_tensors(L, 1, name, "outputs", false, &call.roots);
+  call.input = read_tensors(L, 2, name, "inputs", false, &call.inputs);
+  if (call.inputs == 0) return raise_text(L, name, "grad requires non-empty inputs.");
+  int gradient = last >= 3 && !lua_isnil(L, 3) && !is_none(L, 3) ? 3 : 0;
+  bool keep = last >= 4 && lua_toboolean(L, 4), keep_given = last >= 4 && !lua_isnil(L, 4);
+  call.create_graph = last >= 5 && lua_toboolean(L, 5);
+  bool unused = last >= 7 && lua_toboolean(L, 7), zeros = false;
+  if (keywords) {
+    check_keys(L, keywords, name, known);
+    lua_getfield(L, keywords, "grad_outputs");
+    if (!lua_isnil(L, -1)) gradient = lua_gettop(L);
+    call.create_graph = flag_field(L, keywords, "create_graph", call.create_graph);
+    lua_getfield(L, keywords, "retain_graph");
+    keep_given = keep_given || !lua_isnil(L, -1);
+    keep = flag_field(L, keywords, "retain_graph", keep);
+    zeros = flag_field(L, keywords, "materialize_grads", false);
+    unused = flag_field(L, keywords, "allow_unused", unused) || zeros;
+  }
+  if (gradient) {
+    call.grad = read_tensors(L, gradient, name, "grad_outputs", true, &n);
+    if (n != call.roots) return raise_text(L, name, "got %d outputs and %d grad_outputs", call.roots, n);
+  }
+  call.keep_graph = keep_given ? keep : call.create_graph;
+  call.found = lua_newuserdatauv(L, sizeof *call.found * (size_t)call.inputs, 0);
+  memset(call.found, 0, sizeof *call.found * (size_t)call.inputs);
+  bool good = run_backward(L, &call);
+  for (int i = 0; good && i < call.inputs; i++) {
+    if (call.found[i]) continue;
+    if (zeros) {
+      int mark = pool_open();
+      call.found[i] = tensor_retain(op_zeros_like(call.input[i]));
+      pool_shut(mark);
+      good = call.found[i] != NULL;
+    } else if (!unused) {
+      good = fail(MT_ERUNTIME,
+                  "One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True "
+                  "if this is the desired behavior: input %d, %s",
+                  i + 1, tensor_text(call.input[i]));
+    }
+  }
+  if (!good) {
+    for (int i = 0; i < call.inputs; i++) tensor_release(call.found[i]);
+    return raise_failure(L, name);
+  }
+  int base = lua_gettop(L);
+  lua_pushcfunction(L, box_gradients);
+  lua_pushlightuserdata(L, call.found);
+  lua_pushinteger(L, call.inputs);
+  int status = lua_pcall(L, 2, LUA_MULTRET, 0);
+  for (int i = 0; i < call.inputs; i++) tensor_release(call.found[i]);
+  return status == LUA_OK ? lua_gettop(L) - base : lua_error(L);
+}
+
+/* --- grad modes: core.grad_mode(on) -> old; core.inference(on) -> old --- */
+
+static int f_grad_mode(lua_State *L) { return lua_pushboolean(L, grad_set_enabled(lua_toboolean(L, 1))), 1; }
+static int f_is_grad_enabled(lua_State *L) { return lua_pushboolean(L, grad_enabled()), 1; }
+static int f_inference(lua_State *L) { return lua_pushboolean(L, inference_set(lua_toboolean(L, 1))), 1; }
+static int f_is_inference(lua_State *L) { return lua_pushboolean(L, inference_mode()), 1; }
+
+/* Ends with_modes: the modes first, which cannot fail, then the results or the error. */
+static int leave_modes(lua_State *L, int status, lua_KContext old) {
+  grad_set_enabled(old & 1);
+  inference_set(old >> 1 & 1);
+  return status == LUA_OK || status == LUA_YIELD ? lua_gettop(L) - 2 : lua_error(L);
+}
+
+/* with_modes(grad, inference, f) -> results of f, called with these modes. */
+static int f_with_modes(lua_State *L) {
+  lua_settop(L, 3);
+  luaL_checkstack(L, LUA_MINSTACK, NULL);
+  lua_KContext old = (lua_KContext)grad_enabled() | (lua_KContext)inference_mode() << 1;
+  grad_set_enabled(lua_toboolean(L, 1));
+  inference_set(lua_toboolean(L, 2));
+  return leave_modes(L, lua_pcallk(L, 0, LUA_MULTRET, 0, old, leave_modes), old);
+}
+
+/* --- nodes --- */
+
+static Node *check_node(lua_State *L) {
+  Box *b = box_at(L, 1, &NODE_MARK);
+  if (!b || !b->node) raise_text(L, "grad_fn", "argument 1 must be a graph node");
+  return b->node;
+}
+
+static int node_get_name(lua_State *L) { return lua_pushstring(L, node_name(check_node(L))), 1; }
+
+static int node_tostring(lua_State *L) {
+  Node *n = check_node(L);
+  lua_pushfstring(L, "<%s object at %p>", node_name(n), (void *)n);
+  return 1;
+}
+
+static int node_eq(lua_State *L) {
+  Box *a = box_at(L, 1, &NODE_MARK), *b = box_at(L, 2, &NODE_MARK);
+  return lua_pushboolean(L, a && b && a->node == b->node), 1;
+}
+
+static int node_index(lua_State *L) {
+  Node *n = check_node(L);
+  const char *key = luaL_checkstring(L, 2);
+  if (strcmp(key, "name") == 0) {
+    lua_pushcfunction(L, node_get_name);
+  } else if (strcmp(key, "next_functions") == 0) {
+    lua_createtable(L, n->edges, 0);
+    for (int i = 0; i < n->edges; i++) {
+      lua_createtable(L, 2, 0);
+      if (n->edge[i].node) {
+        Box *b = push_box(L, &NODE_MARK);
+        b->node = node_retain(n->edge[i].node);
+        lua_rawseti(L, -2, 1);
+      }
+      lua_pushinteger(L, n->edge[i].slot + 1);
+      lua_rawseti(L, -2, 2);
+      lua_rawseti(L, -2, i + 1);
+    }
+  } else if (strcmp(key, "variable") == 0 && n->kind == NODE_LEAF) {
+    push_borrowed(L, n->leaf);
+  } else {
+    return raise_text(L, "grad_fn", "a graph node has no attribute '%s': it has name, next_functions, variable", key);
+  }
+  return 1;
+}
+
+/* --- functions with a backward in Lua --- */
+
+/* core.function_node(name, inputs, outputs, backward): outputs become results of a node over inputs whose gradient is
+ * backward(gradients...) -> gradients for the inputs. drop() is called when saved tensors may go. */
+static int run_function_protected(lua_State *L) {
+  Tensor **gy = lua_touserdata(L, 2), **gx = lua_touserdata(L, 3);
+  Node *n = lua_touserdata(L, 4);
+  luaL_checkstack(L, n->outs + n->edges + 8, "too many gradients");
+  lua_settop(L, 1);
+  for (int k = 0; k < n->outs; k++) push_borrowed(L, gy[k]);
+  lua_call(L, n->outs, LUA_MULTRET);
+  int given = lua_gettop(L);
+  if (given == 1 && lua_type(L, 1) == LUA_TTABLE && n->edges != 1)
+    luaL_error(L, "backward must return its gradients as several results");
+  for (int i = n->edges; i < given; i++)
+    if (!lua_isnil(L, i + 1))
+      return raise_text(L, n->host.name, "returned an incorrect number of gradients (expected %d, got %d)", n->edges,
+                        given);
+  for (int i = 0; i < n->edges; i++) {
+    Tensor *t = i < given ? to_tensor(L, i + 1) : NULL;
+    if (!t && i < given && !lua_isnil(L, i + 1) && !is_none(L, i + 1))
+      return raise_text(L, n->host.name, "gradient %d must be a Tensor or nil, not %s", i + 1, luaL_typename(L, i + 1));
+    const EdgeMeta *m = &n->meta[i];
+    bool same = t && t->ndim == m->ndim && (m->ndim == 0 || memcmp(t->shape, m->shape, sizeof(int64_t) * m->ndim) == 0);
+    if (t && n->edge[i].node && !same)
+      return raise_text(L, n->host.name,
+                        "returned an invalid gradient at index %d - got %s but expected shape compatible with %s",
+                        i + 1, shape_text(t->ndim, t->shape), shape_text(m->ndim, m->shape));
+    if (t && n->edge[i].node) gx[i] = tensor_retain(t);
+  }
+  return 0;
+}
+
+typedef struct HostFunction {
+  Callback *backward;
+  char name[64];
+} HostFunction;
+
+static bool host_run(void *context, Node *node, Tensor **gy, Tensor **gx) {
+  HostFunction *f = context;
+  lua_State *L = running ? running : f->backward->main;
+  if (!lua_checkstack(L, 8)) return fail(MT_ERUNTIME, "the Lua stack is full");
+  lua_pushcfunction(L, run_function_protected);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, f->backward->ref);
+  lua_pushlightuserdata(L, gy);
+  lua_pushlightuserdata(L, gx);
+  lua_pushlightuserdata(L, node);
+  if (lua_pcall(L, 4, 0, 0) == LUA_OK) return true;
+  keep_error(L);
+  return false;
+}
+
+static void host_release(void *context) {
+  HostFunction *f = context;
+  callback_free(f->backward);
+  mem_free(f);
+}
+
+static int f_function_node(lua_State *L) {
+  const char *name = luaL_checkstring(L, 1);
+  int inputs, outputs;
+  lua_settop(L, 4);
+  Tensor **in = read_tensors(L, 2, name, "inputs", true, &inputs);
+  Tensor **out = read_tensors(L, 3, name, "outputs", true, &outputs);
+  if (outputs > 255) return raise_text(L, name, "a Function has at most 255 results");
+  lua_pushvalue(L, 4);
+  Callback *c = callback_new(L);
+  HostFunction *f = mem_zero(sizeof *f);
+  if (!f) {
+    callback_free(c);
+    return raise_failure(L, name);
+  }
+  f->backward = c;
+  strncpy(f->name, name, sizeof f->name - 1);
+  HostBackward host = {.run = host_run, .release = host_release, .context = f, .name = f->name};
+  Node *n = record_host(host, inputs, in, outputs);
+  if (!n) {
+    host_release(f);
+    return raise_failure(L, name);
+  }
+  bool good = true;
+  for (int k = 0; good && k < outputs; k++)
+    if (out[k] && tensor_is_float(out[k])) good = record_host_output(n, k, out[k]);
+  node_release(n);
+  return good ? 0 : raise_failure(L, name);
+}
+
+/* core.wants_grad(list): does a gradient flow to any of these (and is recording on)? */
+static int f_wants_grad(lua_State *L) {
+  int n;
+  Tensor **v = read_tensors(L, 1, "wants_grad", "inputs", true, &n);
+  bool any = false;
+  for (int i = 0; i < n; i++) any |= v[i] && tensor_wants_grad(v[i]);
+  return lua_pushboolean(L, any && grad_enabled()), 1;
+}
+
+static const luaL_Reg methods_list[] = {{"backward", f_backward},
+                                        {"detach", m_detach},
+                                        {"detach_", m_detach_self},
+                                        {"requires_grad_", m_requires_grad_self},
+                                        {"retain_grad", m_retain_grad},
+                                        {"register_hook", m_register_hook},
+                                        {"register_post_accumulate_grad_hook", m_post_hook},
+                                        {NULL, NULL}};
+static const luaL_Reg properties_list[] = {{"requires_grad", get_requires_grad},
+                                           {"is_leaf", get_is_leaf},
+                                           {"grad", get_grad},
+                                           {"grad_fn", get_grad_fn},
+                                           {"data", m_detach},
+                                           {"retains_grad", get_retains_grad},
+                                           {NULL, NULL}};
+static const luaL_Reg setters_list[] = {
+    {"requires_grad", set_requires_grad}, {"grad", set_grad}, {"data", set_data}, {NULL, NULL}};
+static const luaL_Reg functions[] = {{"backward", f_backward},
+                                     {"grad", f_grad},
+                                     {"grad_mode", f_grad_mode},
+                                     {"is_grad_enabled", f_is_grad_enabled},
+                                     {"inference", f_inference},
+                                     {"is_inference_mode_enabled", f_is_inference},
+                                     {"with_modes", f_with_modes},
+                                     {"function_node", f_function_node},
+                                     {"wants_grad", f_wants_grad},
+                                     {"detach", m_detach},
+                                     {NULL, NULL}};
+static const luaL_Reg node_meta[] = {
+    {"__index", node_index}, {"__tostring", node_tostring}, {"__eq", node_eq}, {NULL, NULL}};
+
+static void set_all(lua_State *L, int table, const luaL_Reg *list) {
+  lua_pushvalue(L, table);
+  luaL_setfuncs(L, list, 0);
+  lua_pop(L, 1);
+}
+
+void autograd_open(lua_State *L, int core, int methods, int properties) {
+  set_all(L, methods, methods_list);
+  set_all(L, properties, properties_list);
+  set_all(L, core, functions);
+  lua_createtable(L, 0, 4);
+  luaL_setfuncs(L, setters_list, 0);
+  lua_setfield(L, core, "_setters");
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &NODE_MARK);
+  luaL_setfuncs(L, node_meta, 0);
+  lua_pop(L, 1);
+}

@@ -1,0 +1,100 @@
+/* Random generators in Lua: torch.Generator, seeds and states. */
+#include "lua/binding.h"
+#include <string.h>
+
+static Generator *check_generator(lua_State *L, int idx, const char *name) {
+  Box *b = box_at(L, idx, &GENERATOR_MARK);
+  if (!b || !b->generator)
+    raise_text(L, name, "argument %d must be a torch.Generator, not %s", idx, type_found(L, idx));
+  return b->generator;
+}
+
+static int push_generator(lua_State *L, Generator *borrowed) {
+  Box *b = push_box(L, &GENERATOR_MARK);
+  b->generator = generator_retain(borrowed);
+  return 1;
+}
+
+static int f_generator(lua_State *L) {
+  Box *b = push_box(L, &GENERATOR_MARK);
+  b->generator = generator_new();
+  return b->generator ? 1 : raise_failure(L, "Generator");
+}
+
+static int seed_with(lua_State *L, Generator *g, int idx) {
+  int64_t seed;
+  if (!g) return raise_failure(L, "manual_seed");
+  if (!read_integer(L, idx, &seed))
+    return raise_text(L, "manual_seed", "seed must be an integer, not %s", luaL_typename(L, idx));
+  generator_manual_seed(g, (uint64_t)seed);
+  return push_generator(L, g);
+}
+
+static int push_state(lua_State *L, Generator *g) {
+  int64_t n = RNG_STATE_BYTES;
+  Box *box = push_box(L, &TENSOR_MARK);
+  Tensor *t = g ? tensor_new(MT_U8, 1, &n, (Device){MT_CPU, 0}) : NULL;
+  if (!t) return raise_failure(L, "get_rng_state");
+  generator_get_state(g, (uint8_t *)tensor_data(t));
+  box_fill(L, box, t);
+  return 1;
+}
+
+static int restore_state(lua_State *L, Generator *g, int idx) {
+  Tensor *t = check_tensor(L, idx, "set_rng_state");
+  if (t->dtype != MT_U8 || !tensor_is_contiguous(t))
+    return raise_text(L, "set_rng_state", "RNG state must be a torch.ByteTensor");
+  if (!g || !generator_set_state(g, (uint8_t *)tensor_data(t), t->numel)) return raise_failure(L, "set_rng_state");
+  return 0;
+}
+
+static int f_manual_seed(lua_State *L) { return seed_with(L, generator_default(), 1); }
+static int f_seed(lua_State *L) {
+  return lua_pushinteger(L, (lua_Integer)generator_random_seed(generator_default())), 1;
+}
+static int f_initial_seed(lua_State *L) { return lua_pushinteger(L, (lua_Integer)generator_default()->seed), 1; }
+static int f_get_state(lua_State *L) { return push_state(L, generator_default()); }
+static int f_set_state(lua_State *L) { return restore_state(L, generator_default(), 1); }
+static int f_default(lua_State *L) { return push_generator(L, generator_default()); }
+
+static int m_manual_seed(lua_State *L) { return seed_with(L, check_generator(L, 1, "manual_seed"), 2); }
+static int m_seed(lua_State *L) {
+  return lua_pushinteger(L, (lua_Integer)generator_random_seed(check_generator(L, 1, "seed"))), 1;
+}
+static int m_initial_seed(lua_State *L) {
+  return lua_pushinteger(L, (lua_Integer)check_generator(L, 1, "initial_seed")->seed), 1;
+}
+static int m_get_state(lua_State *L) { return push_state(L, check_generator(L, 1, "get_state")); }
+static int m_set_state(lua_State *L) {
+  restore_state(L, check_generator(L, 1, "set_state"), 2);
+  lua_settop(L, 1);
+  return 1;
+}
+static int m_eq(lua_State *L) {
+  Box *a = box_at(L, 1, &GENERATOR_MARK), *b = box_at(L, 2, &GENERATOR_MARK);
+  return lua_pushboolean(L, a && b && a->generator == b->generator), 1;
+}
+
+static const luaL_Reg functions[] = {{"Generator", f_generator},
+                                     {"manual_seed", f_manual_seed},
+                                     {"seed", f_seed},
+                                     {"initial_seed", f_initial_seed},
+                                     {"get_rng_state", f_get_state},
+                                     {"set_rng_state", f_set_state},
+                                     {"_default_generator", f_default},
+                                     {NULL, NULL}};
+static const luaL_Reg methods[] = {{"manual_seed", m_manual_seed},   {"seed", m_seed},
+                                   {"initial_seed", m_initial_seed}, {"get_state", m_get_state},
+                                   {"set_state", m_set_state},       {NULL, NULL}};
+
+void generators_open(lua_State *L, int core) {
+  lua_pushvalue(L, core);
+  luaL_setfuncs(L, functions, 0);
+  lua_pop(L, 1);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &GENERATOR_MARK);
+  luaL_newlib(L, methods);
+  lua_setfield(L, -2, "__index");
+  lua_pushcfunction(L, m_eq);
+  lua_setfield(L, -2, "__eq");
+  lua_pop(L, 1);
+}
