@@ -1,0 +1,162 @@
+--- Positional and keyword arguments of functions that are written in Lua.
+--
+-- A signature is declared once, as a list of parameters; the function it gives back turns whatever the caller wrote
+-- into plain values in the declared order. Invariant: a value that comes out has the declared type or is nil, and a
+-- nil comes out only where the parameter may be None.
+
+local core = require "moontorch.core"
+
+local arguments = {}
+
+local none = core.none
+
+--- Is `v` the table of keyword arguments: plain, and keyed by strings?
+local function is_keywords(v)
+  if type(v) ~= "table" or getmetatable(v) ~= nil then return false end
+  local key = next(v)
+  return key == nil or type(key) == "string"
+end
+arguments.is_keywords = is_keywords
+
+--- What a message calls `v`, in the words of the core's own messages.
+local function type_name(v)
+  if core.is_tensor(v) then return core.is_freed(v) and "a freed Tensor" or "Tensor" end
+  if v == none then return "none" end
+  if math.type(v) == "integer" then return "integer" end
+  if type(v) == "number" then return v ~= v and "nan" or string.format("%.14g", v) end
+  if type(v) == "table" then
+    local meta = getmetatable(v)
+    if type(meta) == "table" and type(meta.__name) == "string" then return meta.__name end
+  end
+  return type(v)
+end
+arguments.type_name = type_name
+
+local function callable(v)
+  if type(v) == "function" then return true end
+  local meta = getmetatable(v)
+  return type(meta) == "table" and meta.__call ~= nil
+end
+
+-- Each check returns the value to use, or nil when the value does not fit.
+local checks = {
+  any = function(v) return v end,
+  tensor = function(v) return core.is_tensor(v) and not core.is_freed(v) and v or nil end,
+  integer = function(v) return type(v) == "number" and math.tointeger(v) or nil end,
+  number = function(v) return type(v) == "number" and v or nil end,
+  string = function(v) return type(v) == "string" and v or nil end,
+  list = function(v) return type(v) == "table" and v or nil end,
+  dict = function(v) return type(v) == "table" and v or nil end,
+  callable = function(v) return callable(v) and v or nil end,
+}
+
+local spelled = {
+  tensor = "Tensor", integer = "an integer", number = "a number", string = "a string", boolean = "true or false",
+  list = "a list", dict = "a table", callable = "a function",
+}
+
+local function convert(owner, parameter, position, value)
+  local kind = parameter.kind
+  if kind == "boolean" then
+    if type(value) == "boolean" then return value end
+  else
+    local result = checks[kind](value)
+    if result ~= nil then return result end
+  end
+  core.raise(owner, "argument '%s' (position %d) must be %s, not %s", parameter.name, position, spelled[kind] or kind,
+    type_name(value))
+end
+
+local function unknown_keyword(owner, key, parameters)
+  local names = {}
+  for i, parameter in ipairs(parameters) do names[i] = parameter.name end
+  core.raise(owner, "got an unexpected keyword argument '%s'; it takes: %s", tostring(key),
+    #names > 0 and table.concat(names, ", ") or "none")
+end
+
+--- Declares the parameters of the function `owner` (the name used in messages).
+-- `list`: one entry a parameter, `{name, kind, default}`. Kinds: any, tensor, integer, number, string, boolean, list,
+-- dict, callable; with "?" at the end the parameter may be None. A parameter without default and without "?" is
+-- required. Floats with an integral value are integers. A last argument that is a plain table with string keys
+-- holds keyword arguments, unless the parameter there is a dict.
+-- Returns a function of the caller's arguments that returns one value for each parameter.
+function arguments.signature(owner, list)
+  local parameters, index, count = {}, {}, #list
+  for i, entry in ipairs(list) do
+    local kind, optional = entry[2]:match("^(%a+)(%??)$")
+    parameters[i] = { name = entry[1], kind = kind, optional = optional ~= "", default = entry[3] }
+    index[entry[1]] = i
+  end
+
+  local function keywords_at(n, value)
+    local parameter = parameters[n]
+    if not is_keywords(value) then return false end
+    if parameter == nil then return true end
+    if parameter.kind == "dict" then return false end
+    return next(value) ~= nil or not (parameter.kind == "list" or parameter.kind == "any")
+  end
+
+  return function(...)
+    local n, values = select("#", ...), { ... }
+    local keywords
+    while n > 0 and values[n] == nil do n = n - 1 end
+    if n > 0 and keywords_at(n, values[n]) then
+      keywords, values[n] = values[n], nil
+      n = n - 1
+    end
+    if n > count then
+      core.raise(owner, "takes %d positional argument%s but %d were given", count, count == 1 and "" or "s", n)
+    end
+    if keywords then
+      for key, value in next, keywords do
+        local at = index[key]
+        if at == nil then unknown_keyword(owner, key, parameters) end
+        if at <= n and values[at] ~= nil then
+          core.raise(owner, "got multiple values for argument '%s'", key)
+        end
+        values[at] = value
+      end
+    end
+    for i = 1, count do
+      local value, parameter = values[i], parameters[i]
+      if value == nil then
+        value = parameter.default
+        if value == nil and not parameter.optional then
+          core.raise(owner, "missing 1 required positional arguments: \"%s\", which must be %s", parameter.name,
+            spelled[parameter.kind] or "given")
+        end
+        values[i] = value
+      elseif value == none then
+        if not parameter.optional then convert(owner, parameter, i, value) end
+        values[i] = nil
+      else
+        values[i] = convert(owner, parameter, i, value)
+      end
+    end
+    return table.unpack(values, 1, count)
+  end
+end
+
+--- Splits the arguments of a function with varargs: returns the array of positional ones, their count, and the
+-- trailing table of keywords (or an empty one).
+function arguments.split(...)
+  local n, values = select("#", ...), { ... }
+  if n > 0 and is_keywords(values[n]) and next(values[n]) ~= nil then
+    local keywords = values[n]
+    values[n] = nil
+    return values, n - 1, keywords
+  end
+  return values, n, {}
+end
+
+-- Warnings that were given, by site: a warning is worth saying once.
+local warned = setmetatable({}, { __mode = "k" })
+
+--- Warns once for each `site` (a string, or the object that it is about), unless `torch.set_checks(false)`.
+function arguments.warn_once(site, format, ...)
+  if warned[site] or (core.checks_enabled and not core.checks_enabled()) then return end
+  warned[site] = true
+  core.warn(string.format(format, ...))
+end
+
+return arguments

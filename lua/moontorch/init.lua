@@ -1,0 +1,44 @@
+--- moontorch: tensors, autograd and neural networks for Lua.
+--
+-- This file puts the package together on the table of the C module: what Lua adds to tensors (metamethods, blocks,
+-- scopes, functions with their own gradient) and the parts that are loaded when they are first used. Invariant:
+-- requiring it loads nothing but the C module, this file and sugar.lua.
+
+local core = require "moontorch.core"
+
+-- Errors are reported at the first line outside of these files.
+core._library_source(debug.getinfo(1, "S").source:gsub("init%.lua$", ""))
+
+local torch = core
+local LAZY = {
+  nn = "moontorch.nn", optim = "moontorch.optim", utils = "moontorch.utils", autograd = "moontorch.autograd",
+  cuda = "moontorch.cuda",
+}
+-- Functions that live in lazily loaded files.
+local LAZY_FUNCTIONS = {
+  set_printoptions = "moontorch.printing",
+  get_printoptions = "moontorch.printing",
+}
+
+torch.version = "0.1.0"
+
+require "moontorch.sugar"
+
+setmetatable(torch, {
+  __index = function(_, name)
+    local path = LAZY[name]
+    if path then
+      local part = require(path)
+      torch[name] = part
+      return part
+    end
+    path = LAZY_FUNCTIONS[name]
+    if path then
+      local f = require(path)[name]
+      torch[name] = f
+      return f
+    end
+  end,
+})
+
+return torch

@@ -1,0 +1,54 @@
+--- Tells which module an error happened in.
+--
+-- The core calls `describe` while it raises an error, when the stack still shows who called whom; nothing is done on
+-- the way that succeeds. A class may define `_explain(message, input)`, which gives a sentence about its own settings.
+
+local core = require "moontorch.core"
+local walk = require "moontorch.nn.walk"
+
+local context = {}
+
+-- Frames looked at: deep recursion of a script should not make its errors slow.
+local DEPTH = 400
+
+-- The modules whose methods are running, innermost first, and what the innermost was called with.
+local function running_modules()
+  local modules, input = {}, nil
+  for level = 3, DEPTH do
+    if not debug.getinfo(level, "l") then break end
+    local name, value = debug.getlocal(level, 1)
+    if name == "self" and walk.is_module(value) then
+      if value ~= modules[#modules] then modules[#modules + 1] = value end
+      if #modules == 1 and input == nil then
+        local second, given = debug.getlocal(level, 2)
+        if second == nil or second:sub(1, 1) == "(" or not core.is_tensor(given) then
+          second, given = debug.getlocal(level, -1)
+        end
+        if second ~= nil and core.is_tensor(given) then input = given end
+      end
+    end
+  end
+  return modules, input
+end
+
+--- What to add to an error message: the path and class of the module that was running, or nil.
+function context.describe(message)
+  local modules, input = running_modules()
+  local inner, root = modules[1], modules[#modules]
+  if inner == nil then return nil end
+  local path = ""
+  for _, entry in ipairs(walk.modules(root)) do
+    if entry.value == inner then path = entry.name end
+  end
+  local text = inner._explain and inner:_explain(message, input)
+  if text == nil then
+    -- A module's own messages start with its class; without a path there is nothing to add.
+    if path == "" then return nil end
+    text = inner:_get_name()
+  end
+  return "\n  in " .. (path == "" and "" or path .. ": ") .. text
+end
+
+if core._error_context then core._error_context(context.describe) end
+
+return context

@@ -1,0 +1,165 @@
+--- What Lua adds to tensors: text, iteration, comparison errors, grad modes and scopes as blocks.
+--
+-- Everything here is written on the C module alone. A block is a function or a to-be-closed variable:
+-- `torch.no_grad(function() ... end)` and `local _ <close> = torch.no_grad()` mean the same.
+
+local core = require "moontorch.core"
+local methods, meta = core.methods, core.metatable
+
+-- Functions of this file say their own name when a tensor is no tensor, or was freed.
+local function check_tensor(name, parameter, position, t)
+  if core.is_freed(t) then
+    core.raise(name, "this tensor was freed by free(), <close> or torch.scope: it has no memory any more")
+  end
+  if not core.is_tensor(t) then
+    core.raise(name, "argument '%s' (position %d) must be Tensor, not %s", parameter, position, type(t))
+  end
+end
+
+-- Text ----------------------------------------------------------------------------------------------------------------
+
+meta.__tostring = function(t)
+  check_tensor("tostring", "input", 1, t)
+  return require("moontorch.printing").tensor_text(t)
+end
+meta.__concat = function(a, b) return tostring(a) .. tostring(b) end
+
+-- Iteration and order -------------------------------------------------------------------------------------------------
+
+--- pairs(x): (1, x[1]), (2, x[2]), ... over dim 1.
+meta.__pairs = function(t)
+  check_tensor("pairs", "input", 1, t)
+  if t.ndim == 0 then core.raise("pairs", "iteration over a 0-d tensor") end
+  local n = t:size(1)
+  return function(_, i)
+    if i < n then return i + 1, t[i + 1] end
+  end, t, 0
+end
+
+local function no_order(symbol, name)
+  return function()
+    core.raise(name, "Lua's %s gives one boolean, so it cannot compare tensors element by element: use a:%s(b)",
+      symbol, name)
+  end
+end
+meta.__lt = no_order("<", "lt")
+meta.__le = no_order("<=", "le")
+
+-- Blocks --------------------------------------------------------------------------------------------------------------
+
+-- Refuses what is no function before a block changes anything.
+local function check_body(name, f)
+  if f == nil or type(f) == "function" then return end
+  local callable = getmetatable(f)
+  if type(callable) == "table" and callable.__call then return end
+  core.raise(name, "takes a function, or nothing: local _ <close> = torch.%s(); got %s", name, type(f))
+end
+
+local function check_mode(name, mode)
+  if type(mode) ~= "boolean" then
+    core.raise(name, "argument 'mode' (position 1) must be true or false, not %s", type(mode))
+  end
+end
+
+-- A to-be-closed variable. Made before anything is changed, since there may be no memory for it.
+local function closing(leave) return setmetatable({}, { __close = leave }) end
+
+-- The modes come back inside of C, where nothing needs memory: also when f ran out of it.
+local function grad_block(name, on, f)
+  check_body(name, f)
+  if f then return core.with_modes(on, core.is_inference_mode_enabled(), f) end
+  local old
+  local block = closing(function() core.grad_mode(old) end)
+  old = core.grad_mode(on)
+  return block
+end
+
+--- Runs f (or the rest of the scope) without recording gradients.
+function core.no_grad(f) return grad_block("no_grad", false, f) end
+--- Records again inside a no_grad block.
+function core.enable_grad(f) return grad_block("enable_grad", true, f) end
+--- Records if `mode` is true.
+function core.set_grad_enabled(mode, f)
+  check_mode("set_grad_enabled", mode)
+  return grad_block("set_grad_enabled", mode, f)
+end
+
+--- No gradients, for predictions. inference_mode(false, f) does nothing.
+function core.inference_mode(mode, f)
+  if type(mode) == "function" then mode, f = true, mode end
+  if mode == nil then mode = true end
+  check_mode("inference_mode", mode)
+  check_body("inference_mode", f)
+  if f then
+    if mode then return core.with_modes(false, true, f) end
+    return f()
+  end
+  local was, grad = core.is_inference_mode_enabled(), core.is_grad_enabled()
+  local block = closing(function()
+    core.inference(was)
+    core.grad_mode(grad)
+  end)
+  if mode then
+    core.inference(true)
+    core.grad_mode(false)
+  end
+  return block
+end
+
+--- scope(f): tensors made inside f that it does not return, and that nothing else holds, are freed when it ends, by a
+-- full collection. Without f, until the to-be-closed variable goes.
+function core.scope(f)
+  check_body("scope", f)
+  if f == nil then return closing(function() collectgarbage() end) end
+  local results = table.pack(pcall(f))
+  collectgarbage()
+  if not results[1] then error(results[2], 0) end
+  return table.unpack(results, 2, results.n)
+end
+
+-- Small functions -----------------------------------------------------------------------------------------------------
+
+--- True when every element is equal and the shapes are.
+function methods.equal(a, b)
+  check_tensor("equal", "input", 1, a)
+  check_tensor("equal", "other", 2, b)
+  if a.shape ~= b.shape then return false end
+  return a:numel() == 0 or a:eq(b):all():item()
+end
+core.equal = methods.equal
+
+local function within(a, b, rtol, atol, equal_nan)
+  local close = (a - b):abs():le(b:abs() * rtol + atol):logical_or(a:eq(b))
+  if equal_nan then close = close:logical_or(a:isnan():logical_and(b:isnan())) end
+  return close
+end
+
+--- Is |input - other| <= atol + rtol |other| everywhere? isclose tells where.
+function methods.isclose(a, b, rtol, atol, equal_nan)
+  check_tensor("isclose", "input", 1, a)
+  check_tensor("isclose", "other", 2, b)
+  local o = type(rtol) == "table" and rtol or { rtol = rtol, atol = atol, equal_nan = equal_nan }
+  return core.no_grad(function()
+    local x, y = a, b
+    if not x.dtype.is_floating_point then x, y = x:double(), y:double() end
+    return within(x, y, o.rtol or 1e-5, o.atol or 1e-8, o.equal_nan)
+  end)
+end
+core.isclose = methods.isclose
+
+function methods.allclose(a, b, ...)
+  return methods.isclose(a, b, ...):all():item()
+end
+core.allclose = methods.allclose
+
+--- The entry of an operator in the reference, as text: torch.help "add".
+function core.help(name)
+  local found = {}
+  for _, op in ipairs(core._ops()) do
+    if op.name == name or (" " .. (op.alias or "") .. " "):find(" " .. tostring(name) .. " ", 1, true) then
+      found[#found + 1] = op.schema .. "\n" .. (op.doc or "")
+    end
+  end
+  if #found == 0 then core.raise("help", "there is no operator '%s'", tostring(name)) end
+  return table.concat(found, "\n\n")
+end

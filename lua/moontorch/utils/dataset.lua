@@ -1,0 +1,197 @@
+--- Datasets: anything that gives sample number i, from 1, and knows how many there are.
+--
+-- `dataset[i]` is a sample (a tensor, a number, or an array of several values), `#dataset` their number. A plain array
+-- and a tensor are datasets; a class of one's own inherits from Dataset and defines `get(i)` and `len()`.
+
+local core = require "moontorch.core"
+local class = require "moontorch.nn.class"
+local text = require "moontorch.text"
+local arguments = require "moontorch.arguments"
+
+local datasets = {}
+
+-- dataset[i] is get(i), anything else a field or method.
+local function index(self, key)
+  if type(key) == "number" then
+    local i = math.tointeger(key)
+    local n = self:len()
+    if i == 0 then core.raise("Dataset", "position 0: positions count from 1 in Lua") end
+    if i and i < 0 then i = n + 1 + i end
+    if i == nil or i < 1 or i > n then
+      -- Reading past the end gives nil, so that ipairs(dataset) ends.
+      if i == n + 1 then return nil end
+      core.raise("Dataset", "index %s is out of range: the dataset has %d samples", tostring(key), n)
+    end
+    return self:get(i)
+  end
+  return getmetatable(self)[key]
+end
+
+--- Base of datasets: `local Squares = torch.utils.data.Dataset:class("Squares")`, then `Squares:init(…)`,
+-- `Squares:get(i)` (the sample at position i) and `Squares:len()`.
+local Dataset = class.root("Dataset", { __index = index, __len = function(self) return self:len() end })
+
+--- A class that inherits from this one.
+function Dataset:class(name)
+  return class.extend(name, self)
+end
+
+function Dataset:get()
+  core.raise(getmetatable(self).__name, "Subclasses of Dataset should implement get(i) and len()")
+end
+
+Dataset.len = Dataset.get
+
+--- TensorDataset(t1, t2, …): sample i is {t1[i], t2[i], …}. All have the same size of dim 1.
+local TensorDataset = class.extend("TensorDataset", Dataset)
+
+function TensorDataset:init(...)
+  self.tensors = { ... }
+  local n = select("#", ...)
+  if n == 0 then core.raise("TensorDataset", "needs at least one tensor") end
+  local sizes = {}
+  for i = 1, n do
+    local t = self.tensors[i]
+    if not core.is_tensor(t) then
+      core.raise("TensorDataset", "argument %d must be Tensor, not %s", i, arguments.type_name(t))
+    end
+    sizes[i] = text.sizes(t)
+    if t.ndim == 0 or t:size(1) ~= self.tensors[1]:size(1) then
+      core.raise("TensorDataset", "Size mismatch between tensors: dim 1 must be the same in all, but the shapes are %s",
+        table.concat(sizes, ", "))
+    end
+  end
+end
+
+function TensorDataset:get(i)
+  local sample = {}
+  for k, t in ipairs(self.tensors) do sample[k] = t[i] end
+  return sample
+end
+
+function TensorDataset:len()
+  return self.tensors[1]:size(1)
+end
+
+--- The samples at the positions in the int64 tensor `positions`, already stacked: an array of tensors.
+function TensorDataset:get_batch(positions)
+  local batch = {}
+  for k, t in ipairs(self.tensors) do batch[k] = t:index_select(1, positions) end
+  return batch
+end
+
+--- Is `v` something with samples?
+function datasets.is_dataset(v)
+  return type(v) == "table" or core.is_tensor(v)
+end
+
+--- Subset(dataset, indices): sample i is dataset[indices[i]].
+local Subset = class.extend("Subset", Dataset)
+
+function Subset:init(dataset, indices)
+  if not datasets.is_dataset(dataset) then
+    core.raise("Subset", "expected a dataset, but got %s", arguments.type_name(dataset))
+  end
+  if core.is_tensor(indices) then indices = indices:tolist() end
+  if type(indices) ~= "table" then
+    core.raise("Subset", "expected an array of positions, but got %s", arguments.type_name(indices))
+  end
+  self.dataset, self.indices = dataset, indices
+end
+
+function Subset:get(i)
+  return self.dataset[self.indices[i]]
+end
+
+function Subset:len()
+  return #self.indices
+end
+
+function Subset:get_batch(positions)
+  if not self.dataset.get_batch then return nil end
+  if self.positions == nil then self.positions = core.tensor(self.indices, { dtype = core.int64 }) end
+  return self.dataset:get_batch(self.positions:index_select(1, positions))
+end
+
+--- ConcatDataset{d1, d2}: the samples of one dataset after those of another.
+local ConcatDataset = class.extend("ConcatDataset", Dataset)
+
+function ConcatDataset:init(list)
+  if type(list) ~= "table" or #list == 0 then
+    core.raise("ConcatDataset", "datasets should not be an empty iterable")
+  end
+  self.datasets = list
+end
+
+function ConcatDataset:get(i)
+  for _, dataset in ipairs(self.datasets) do
+    if i <= #dataset then return dataset[i] end
+    i = i - #dataset
+  end
+end
+
+function ConcatDataset:len()
+  local n = 0
+  for _, dataset in ipairs(self.datasets) do n = n + #dataset end
+  return n
+end
+
+-- Lengths from fractions that sum to 1: rounded down, the rest dealt out one by one from the first.
+local function lengths_of(fractions, total)
+  local lengths, given = {}, 0
+  for i, fraction in ipairs(fractions) do
+    if fraction < 0 or fraction > 1 then
+      core.raise("random_split", "Fraction at index %d is not between 0 and 1: %s", i, text.repr(fraction))
+    end
+    lengths[i] = math.floor(total * fraction)
+    given = given + lengths[i]
+  end
+  for i = 0, total - given - 1 do
+    local at = i % #lengths + 1
+    lengths[at] = lengths[at] + 1
+  end
+  for i, length in ipairs(lengths) do
+    if length == 0 then
+      arguments.warn_once("random_split", "Length of split at index %d is 0. This might result in an empty dataset.", i)
+    end
+  end
+  return lengths
+end
+
+local split_arguments = arguments.signature("random_split", {
+  { "dataset", "any" }, { "lengths", "list" }, { "generator", "any?" },
+})
+
+--- Splits a dataset into an array of Subsets of the given lengths, or of fractions that sum to 1, at random. Keyword:
+-- generator.
+function datasets.random_split(...)
+  local dataset, lengths, generator = split_arguments(...)
+  local total, sum = #dataset, 0
+  for i, length in ipairs(lengths) do
+    if type(length) ~= "number" then
+      core.raise("random_split", "length %d must be a number, not %s", i, arguments.type_name(length))
+    end
+    sum = sum + length
+  end
+  if math.abs(sum - 1) <= 1e-9 and sum <= 1 then
+    lengths, sum = lengths_of(lengths, total), total
+  end
+  if sum ~= total then
+    core.raise("random_split", "Sum of input lengths does not equal the length of the input dataset! The lengths sum "
+      .. "to %s, the dataset has %d samples", text.repr(sum), total)
+  end
+  local order = (generator and core.randperm(total, { generator = generator }) or core.randperm(total)):tolist()
+  local parts, done = {}, 0
+  for i, length in ipairs(lengths) do
+    length = math.tointeger(length)
+    if length == nil or length < 0 then core.raise("random_split", "length %d is no size", i) end
+    parts[i] = Subset(dataset, table.move(order, done + 1, done + length, 1, {}))
+    done = done + length
+  end
+  return parts
+end
+
+datasets.Dataset, datasets.TensorDataset, datasets.Subset = Dataset, TensorDataset, Subset
+datasets.ConcatDataset = ConcatDataset
+
+return datasets
