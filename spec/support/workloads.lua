@@ -1,0 +1,231 @@
+--- Small programs that together use most of the library, for the specs of failing memory: each returns a number that
+-- depends on all it did, the same every time, whatever else happened in between.
+local torch = require "moontorch"
+local nn, F = torch.nn, torch.nn.functional
+
+local function network()
+  torch.manual_seed(1)
+  return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+end
+
+local function number(t) return t:sum():item() end
+
+return {
+  { "create", function()
+    local sum = number(torch.zeros(3, 4):add(torch.ones(4))) + number(torch.full({ 2, 2 }, 3.5))
+    sum = sum + number(torch.eye(3)) + number(torch.linspace(0, 1, 5))
+    return sum + number(torch.empty_like(torch.ones(2)):fill_(2))
+  end },
+  { "from tables", function()
+    local x = torch.tensor({ { 1, 2, 3 }, { 4, 5, 6 } })
+    return number(x) + number(torch.tensor({ true, false })) + number(torch.tensor(2.5))
+      + number(torch.Tensor({ 1, 2 }))
+  end },
+  { "to tables and strings", function()
+    local x = torch.arange(12):reshape(3, 4)
+    local copy = torch.frombuffer(x:tobytes(), { dtype = torch.int64 })
+    return #x:tolist() + x:tolist()[2][3] + number(copy) + #x:t():tobytes()
+  end },
+  { "arithmetic", function()
+    local x, y = torch.arange(1, 7, { dtype = torch.float64 }):reshape(2, 3), torch.tensor({ 1, 2, 3 })
+    return number((x + y) * 2 - x / y ^ 2) + number(x % 4 // 2) + number((-x):abs():sqrt()) + number(x:gt(2) & y:lt(3))
+  end },
+  { "promotion", function()
+    local x = torch.tensor({ 1, 2, 3 }, { dtype = torch.int32 })
+    return number(x + 1.5) + number(x:to(torch.float64) * x) + number(x:bool()) + number(x:to(torch.uint8) + x)
+  end },
+  { "views", function()
+    local x = torch.arange(24):reshape(2, 3, 4)
+    local y = x:transpose(1, 3):contiguous():view(4, 6):unsqueeze(1):squeeze():permute(2, 1)
+    return number(y:narrow(1, 2, 3)) + number(x:select(2, 1):expand(3, 2, 4)) + number(x:flatten(2):t())
+  end },
+  { "indexing", function()
+    local x = torch.arange(24):reshape(2, 3, 4)
+    x[{ 1, { 2, 3 } }] = 7
+    x[x:gt(20)] = torch.tensor(1)
+    return number(x[{ { 1, 2 }, -1 }]) + number(x[x:gt(6)])
+      + number(x[{ torch.tensor({ 1, 2 }), {}, torch.tensor({ 1, 4 }) }])
+  end },
+  { "positions", function()
+    local x = torch.arange(12, { dtype = torch.float32 }):reshape(3, 4)
+    local index = torch.tensor({ { 1, 2 }, { 3, 1 } })
+    return number(x:gather(1, index)) + number(x:index_select(2, torch.tensor({ 1, 4 })))
+      + number(x:scatter(1, index, 5)) + number(x:masked_fill(x:gt(3), 1))
+      + number(torch.where(x:gt(3), x, 0.0)) + number(x:nonzero())
+  end },
+  { "joining and splitting", function()
+    local x = torch.arange(6, { dtype = torch.float32 }):reshape(2, 3)
+    local parts = torch.cat({ x, x * 2 }, 1):split(3)
+    return number(parts[1]) * #parts + number(torch.stack({ x, x }, 3)) + #x:chunk(2, 2)
+      + number(x:repeat_interleave(2, 1))
+  end },
+  { "reductions", function()
+    local x = torch.arange(12, { dtype = torch.float64 }):reshape(3, 4):sin()
+    local values, places = x:max(2)
+    return number(values) + number(places) + number(x:mean(1)) + x:std():item() + x:prod():item() + number(x:cumsum(2))
+      + number(x:argmin(1)) + x:norm():item() + number(x:logsumexp(1))
+  end },
+  { "sorting", function()
+    local x = torch.tensor({ 3, 1, 2, 5, 4 })
+    local sorted, order = x:sort(1, true)
+    local top, where = x:topk(2)
+    return number(sorted * order) + number(top * where) + number(x:argsort()) + x:median():item()
+  end },
+  { "products", function()
+    torch.manual_seed(2)
+    local a, b = torch.randn(5, 6), torch.randn(6, 7)
+    local batch = torch.randn(2, 3, 5)
+    return number(a:matmul(b)) + number(batch:matmul(a)) + number(torch.addmm(torch.ones(7), a, b))
+      + number(b:mv(torch.ones(7)))
+  end },
+  { "random numbers", function()
+    torch.manual_seed(3)
+    local g = torch.Generator()
+    g:manual_seed(4)
+    return number(torch.randn(20)) + number(torch.rand(3, { generator = g }))
+      + number(torch.randperm(9):narrow(1, 1, 3)) + number(torch.randint(0, 9, { 4 }))
+      + number(torch.zeros(5):uniform_()) + number(torch.ones(4):bernoulli_(0.5))
+      + number(torch.multinomial(torch.ones(5), 2))
+  end },
+  { "in place", function()
+    local x = torch.ones(4, 4)
+    x:add_(1):mul_(3):narrow(1, 1, 2):zero_()
+    x:t():narrow(1, 2, 1):copy_(torch.arange(4))
+    x:clamp_(1, 2):sub_(x)
+    return number(x:add_(torch.arange(4)):index_fill_(1, torch.tensor({ 2 }), 9))
+  end },
+  { "backward", function()
+    local x = torch.ones(3, 4, { requires_grad = true })
+    local y = (x * x):sum(1):exp():log():mean()
+    y:backward()
+    return number(x.grad)
+  end },
+  { "second order", function()
+    local x = torch.tensor({ 1.0, 2.0, 3.0 }, { requires_grad = true })
+    local g = torch.autograd.grad((x ^ 3):sum(), x, { create_graph = true })
+    g:pow(2):sum():backward()
+    return number(x.grad)
+  end },
+  { "in place with gradients", function()
+    local x = torch.arange(6, { dtype = torch.float32 }):reshape(2, 3):requires_grad_()
+    local y = x:clone()
+    local view = y:select(1, 1)
+    y:narrow(2, 2, 2):copy_(x:narrow(2, 1, 2) * 2)
+    view:mul_(3):exp_()
+    y:sum():backward()
+    return number(x.grad) + number(view)
+  end },
+  { "hooks", function()
+    local x = torch.ones(3, { requires_grad = true })
+    local seen = 0
+    local handle = x:register_hook(function(g)
+      seen = seen + number(g)
+      return g * 2
+    end)
+    local y = x * 3
+    y:retain_grad()
+    y:sum():backward({ retain_graph = true })
+    handle:remove()
+    y:sum():backward()
+    return number(x.grad) + number(y.grad) + seen
+  end },
+  { "a function with its own gradient", function()
+    local Cube = torch.autograd.Function {
+      forward = function(ctx, x)
+        ctx:save_for_backward(x)
+        return x ^ 3
+      end,
+      backward = function(ctx, gy)
+        local x = ctx:saved_tensors()
+        return gy * 3 * x ^ 2
+      end,
+    }
+    local x = torch.tensor({ 1.0, 2.0 }, { requires_grad = true })
+    Cube.apply(x):sum():backward()
+    return number(x.grad)
+  end },
+  { "a deep graph", function()
+    local x = torch.ones(2, { requires_grad = true })
+    local y = x
+    for _ = 1, 60 do y = y + x end
+    y:sum():backward()
+    return number(x.grad)
+  end },
+  { "blocks", function()
+    local sum = torch.no_grad(function() return number(torch.ones(3):requires_grad_() * 2) end)
+    do
+      local x <close> = torch.ones(5)
+      sum = sum + number(x)
+    end
+    return sum + torch.scope(function() return number(torch.ones(7) + 1) end)
+  end },
+  { "losses", function()
+    torch.manual_seed(5)
+    local logits = torch.randn(4, 3):requires_grad_()
+    local loss = F.cross_entropy(logits, torch.tensor({ 1, 2, 3, 1 })) + F.mse_loss(logits, torch.zeros(4, 3))
+      + F.binary_cross_entropy_with_logits(logits, torch.ones(4, 3))
+      + F.nll_loss(F.log_softmax(logits, 2), torch.tensor({ 3, 1, 1, 2 }))
+    loss:backward()
+    return loss:item() + number(logits.grad)
+  end },
+  { "a model", function()
+    local model = network()
+    local sum = number(model(torch.ones(5, 4)):softmax(2))
+    for _, p in ipairs(model:parameters()) do sum = sum + number(p) end
+    return sum + number(model:double()(torch.ones(1, 4):double()))
+  end },
+  { "SGD", function()
+    local x = torch.tensor({ 3.0, -2.0 }, { requires_grad = true })
+    local optimizer = torch.optim.SGD({ x }, { lr = 0.1, momentum = 0.9, nesterov = true, weight_decay = 0.01 })
+    for _ = 1, 3 do
+      optimizer:zero_grad();
+      (x * x):sum():backward()
+      optimizer:step()
+    end
+    return number(x)
+  end },
+  { "a training step", function()
+    local model = network()
+    local optimizer = torch.optim.Adam(model:parameters(), { lr = 0.1 })
+    local loss
+    for _ = 1, 2 do
+      optimizer:zero_grad()
+      loss = F.cross_entropy(model(torch.ones(5, 4)), torch.tensor({ 1, 2, 3, 1, 2 }))
+      loss:backward()
+      optimizer:step()
+    end
+    return loss:item()
+  end },
+  { "a loader", function()
+    torch.manual_seed(6)
+    local data = torch.utils.data
+    local set = data.TensorDataset(torch.arange(10), torch.arange(10) * 2)
+    local sum = 0
+    for x, y in data.DataLoader(set, { batch_size = 4, shuffle = true }) do sum = sum * 3 + number(x) + number(y) end
+    return sum
+  end },
+  { "a checkpoint", function()
+    local path = os.tmpname()
+    local model = network()
+    local safetensors = torch.utils.safetensors
+    safetensors.save_file(model:state_dict(), path)
+    model:load_state_dict(safetensors.load_file(path))
+    os.remove(path)
+    return number(model(torch.ones(1, 4)))
+  end },
+  { "printing", function()
+    return #tostring(torch.linspace(0, 1, 30):reshape(5, 6)) + #tostring(torch.ones(2, { requires_grad = true }) * 2)
+  end },
+  { "refused calls", function()
+    local x = torch.ones(2, 3)
+    local sum = 0
+    for _, f in ipairs { function() return x + torch.ones(4) end, function() return x:view(5) end,
+      function() return x:sum(0) end, function() return torch.cat({ x, torch.ones(2) }) end,
+      function() x:add_("a") end } do
+      local ok, message = pcall(f)
+      if ok or tostring(message):find "memory" then error(message, 0) end
+      sum = sum + #message
+    end
+    return sum + number(x)
+  end },
+}
