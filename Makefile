@@ -1,0 +1,210 @@
+# moontorch: how everything is built and proved. `make demo` is the start; README.md tells the rest.
+#
+# Everything made lies under $(BUILD): objects, moontorch/core.so (the Lua module) and libmoontorch.a (for hosts that
+# link statically). CC, CFLAGS, LIBFLAG, LUA_INCDIR, INST_LIBDIR and INST_LUADIR may be given, as luarocks does; the
+# flags that the code cannot do without are added to CFLAGS, never replaced by it. GNU make 3.81 or newer.
+BUILD ?= build
+CC ?= cc
+CFLAGS ?= -O2
+LUA ?= $(shell command -v lua5.4 || command -v lua)
+LUA_INCDIR ?= $(patsubst %/lua.h,%,$(firstword $(wildcard $(addsuffix /lua.h,/usr/include/lua5.4 \
+  /usr/local/include/lua5.4 /opt/homebrew/include/lua5.4 /opt/homebrew/include/lua /usr/local/include /usr/include))))
+LUA_LIBS ?= -llua5.4
+PREFIX ?= /usr/local
+INST_LIBDIR ?= $(PREFIX)/lib/lua/5.4
+INST_LUADIR ?= $(PREFIX)/share/lua/5.4
+INSTALL ?= install
+OBJCOPY ?= objcopy
+JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+# V=1 shows commands in full.
+Q = $(if $(V),,@echo '  '$(1) $@;)
+# Parallel sub-makes, unless the caller has said how many jobs there shall be.
+J = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(JOBS))
+
+OS := $(shell uname -s)
+MACHINE := $(shell uname -m)
+ifeq ($(OS),Darwin)
+  LIBFLAG ?= -bundle -undefined dynamic_lookup
+  LINK_FLAGS = -Wl,-dead_strip
+else
+  LIBFLAG ?= -shared
+  LINK_FLAGS = -Wl,-z,nodelete -Wl,--gc-sections -Wl,--version-script=src/lua/exports.map
+endif
+
+WARN = -Wall -Wextra -Wno-unused-parameter
+BASE_FLAGS = -std=gnu11 -fPIC -fvisibility=hidden -ffunction-sections -fdata-sections -fno-math-errno \
+  -fno-trapping-math -ffp-contract=off -pthread -Isrc $(WARN) $(CFLAGS)
+# Sources in src/cpu/vec are compiled once for each instruction set. gcc's -O3 is no faster here, and a third larger.
+ifndef VEC_OPT
+  VEC_OPT := $(if $(findstring clang,$(shell $(CC) --version 2>/dev/null)),-O3,\
+    -O2 -ftree-vectorize -fvect-cost-model=dynamic)
+endif
+VEC_FLAGS_base =
+VEC_FLAGS_avx2 = -mavx2 -mfma -mf16c
+VEC_FLAGS_avx512 = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c -mprefer-vector-width=512
+SETS = $(if $(filter x86_64,$(MACHINE)),base avx2 avx512,base)
+
+SRC := $(wildcard src/base/*.c src/tensor/*.c src/cpu/*.c src/graph/*.c src/ops/*.c)
+LUASRC := $(filter-out src/lua/static.c,$(wildcard src/lua/*.c))
+VECSRC := $(wildcard src/cpu/vec/*.c)
+LUATREE := $(shell find lua -name '*.lua' 2>/dev/null | sort)
+# Hosts link the archive and Lua; the other C tests know nothing of Lua.
+HOSTTESTS = spec/c/static_test.c spec/c/lua_oom_test.c
+CTESTS := $(filter-out $(HOSTTESTS),$(wildcard spec/c/*_test.c))
+OBJ := $(SRC:src/%.c=$(BUILD)/%.o) $(foreach s,$(SETS),$(VECSRC:src/%.c=$(BUILD)/%.$(s).o))
+LUAOBJ := $(LUASRC:src/%.c=$(BUILD)/%.o)
+STATICOBJ = $(BUILD)/lua/static.o $(BUILD)/lua/embedded.o
+MODULE = $(BUILD)/moontorch/core.so
+ARCHIVE = $(BUILD)/libmoontorch.a
+CTESTBIN := $(CTESTS:spec/c/%.c=$(BUILD)/spec/%)
+STATICTEST = $(HOSTTESTS:spec/c/%.c=$(BUILD)/spec/%)
+
+# What a script needs to find this checkout's modules before any installed ones.
+RUN = $(if $(wildcard ../shared/data/mnist),MNIST="$${MNIST:-../shared/data/mnist}") \
+  LUA_PATH_5_4="./lua/?.lua;./lua/?/init.lua;$${LUA_PATH_5_4-$${LUA_PATH-;;}}" \
+  LUA_CPATH_5_4="$(BUILD)/?.so;$${LUA_CPATH_5_4-$${LUA_CPATH-;;}}" $(LUA)
+PROVE = $(LUA) spec/support/run.lua --jobs $(JOBS)
+
+all:
+	@$(MAKE) $(J) --no-print-directory module archive
+module: $(MODULE)
+	@:
+archive: $(ARCHIVE)
+	@:
+rock:
+	@$(MAKE) $(J) --no-print-directory module
+ctests: $(CTESTBIN)
+	@:
+static-test: $(STATICTEST)
+	@:
+
+# A change of flags or of the list of sources rebuilds what depends on it.
+FLAGS = $(CC) $(BASE_FLAGS) $(VEC_OPT) $(LIBFLAG) $(LUA_INCDIR)
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(subst ','\'',$(FLAGS))' >$@.new; cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+$(BUILD)/sources: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(SRC) $(VECSRC) $(LUASRC) $(LUATREE)' >$@.new; cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+FORCE:
+
+$(MODULE): $(OBJ) $(LUAOBJ) $(wildcard src/lua/exports.map) $(BUILD)/sources
+	@mkdir -p $(@D)
+	$(call Q,LD)$(CC) $(LIBFLAG) $(CFLAGS) -o $@ $(OBJ) $(LUAOBJ) $(LINK_FLAGS) -lm -pthread
+$(BUILD)/lua/%.o: src/lua/%.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call Q,CC)$(CC) $(BASE_FLAGS) -I$(LUA_INCDIR) -MMD -MP -c $< -o $@
+$(BUILD)/%.o: src/%.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call Q,CC)$(CC) $(BASE_FLAGS) -MMD -MP -c $< -o $@
+define vec_rule
+$$(BUILD)/cpu/vec/%.$(1).o: src/cpu/vec/%.c $$(BUILD)/flags
+	@mkdir -p $$(@D)
+	$$(call Q,CC)$$(CC) $$(BASE_FLAGS) $$(VEC_OPT) $$(VEC_FLAGS_$(1)) -DVEC_SET=$(1) -MMD -MP -c $$< -o $$@
+endef
+$(foreach s,$(SETS),$(eval $(call vec_rule,$(s))))
+
+# The archive holds one object in which only luaopen_* and mt_* are visible, where the linker and objcopy can make it; elsewhere
+# the objects as they are. The Lua modules are inside, as C arrays.
+$(BUILD)/lua/embedded.c: src/lua/embed.sh $(LUATREE) $(BUILD)/sources
+	@mkdir -p $(@D)
+	@sh src/lua/embed.sh lua >$@.new && mv $@.new $@
+$(BUILD)/lua/embedded.o: $(BUILD)/lua/embedded.c $(BUILD)/flags
+	$(call Q,CC)$(CC) $(BASE_FLAGS) -c $< -o $@
+$(ARCHIVE): $(OBJ) $(LUAOBJ) $(STATICOBJ) $(BUILD)/sources
+	@rm -f $@
+	@if $(CC) -r -nostdlib -o $(BUILD)/moontorch.o $(OBJ) $(LUAOBJ) $(STATICOBJ) && \
+	  $(OBJCOPY) --localize-hidden $(BUILD)/moontorch.o; \
+	then echo '  AR $@'; $(AR) rcs $@ $(BUILD)/moontorch.o; \
+	else echo '  AR $@ (symbols left as they are)'; $(AR) rcs $@ $(OBJ) $(LUAOBJ) $(STATICOBJ); fi
+
+# C tests link against an archive, so that each takes only what it calls.
+$(BUILD)/libcore.a: $(OBJ) $(BUILD)/sources
+	@rm -f $@; $(AR) rcs $@ $(OBJ)
+$(CTESTBIN): $(BUILD)/spec/%: spec/c/%.c $(BUILD)/libcore.a $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call Q,CC)$(CC) $(BASE_FLAGS) -MMD -MP -o $@ $< $(BUILD)/libcore.a -lm -pthread
+$(STATICTEST): $(BUILD)/spec/%: spec/c/%.c $(ARCHIVE) $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call Q,CC)$(CC) $(BASE_FLAGS) -I$(LUA_INCDIR) -o $@ $< $(ARCHIVE) $(LUA_LIBS) -lm -ldl -pthread
+-include $(OBJ:.o=.d) $(LUAOBJ:.o=.d) $(CTESTBIN:=.d) $(BUILD)/lua/static.d
+
+deps:
+	@sh .ci/deps.sh
+
+demo:
+	@$(MAKE) --no-print-directory deps
+	@$(MAKE) --no-print-directory all
+	$(RUN) examples/mnist.lua
+	$(RUN) examples/mnist.lua --load mnist.safetensors
+
+# SPEC=path runs one file; BUSTED="--filter=..." passes options on.
+test:
+	@$(MAKE) $(J) --no-print-directory module archive ctests static-test
+	@$(PROVE) --build $(BUILD) --busted "$(BUSTED)" $(or $(SPEC),$(CTESTBIN) $(STATICTEST) spec)
+
+check:
+	luacheck -q lua spec examples bench
+	$(LUA) spec/support/check_floors.lua
+	clang-format --dry-run -Werror $$(find src spec -name '*.[ch]')
+	@$(MAKE) $(J) --no-print-directory BUILD=$(BUILD)/check-gcc CC=gcc CFLAGS="-O2 -Werror" module ctests
+	@if command -v clang >/dev/null; then $(MAKE) $(J) --no-print-directory BUILD=$(BUILD)/check-clang CC=clang \
+	  CFLAGS="-O1 -Werror" VEC_OPT=-O1 module ctests; fi
+	sh spec/support/check_symbols.sh $(BUILD)/check-gcc/moontorch/core.so
+
+SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+ASAN_ENV = ASAN_OPTIONS=allocator_may_return_null=1:max_allocation_size_mb=8192:detect_leaks=1 \
+  UBSAN_OPTIONS=print_stacktrace=1 LSAN_OPTIONS=suppressions=spec/support/lsan.supp:print_suppressions=0
+asan:
+	@$(MAKE) $(J) --no-print-directory BUILD=$(BUILD)/asan CC=gcc CFLAGS="-O1 -g1 $(SANITIZE)" VEC_OPT=-O1 module ctests
+	@$(PROVE) --build $(BUILD)/asan $(addprefix --env ,$(ASAN_ENV)) --timeout 1200 \
+	  --lua-env LD_PRELOAD=$$(gcc -print-file-name=libasan.so) --busted "$(BUSTED)" \
+	  $(or $(SPEC),$(CTESTBIN:$(BUILD)/%=$(BUILD)/asan/%) spec)
+
+# Every allocation of small programs fails in turn, the library's own under the sanitizers, then Lua's.
+oom:
+	@$(MAKE) $(J) --no-print-directory BUILD=$(BUILD)/asan CC=gcc CFLAGS="-O1 -g1 $(SANITIZE)" VEC_OPT=-O1 module
+	@$(MAKE) $(J) --no-print-directory static-test
+	@$(PROVE) --build $(BUILD)/asan $(addprefix --env ,$(ASAN_ENV)) --timeout 1200 \
+	  --lua-env LD_PRELOAD=$$(gcc -print-file-name=libasan.so) $(BUILD)/spec/lua_oom_test spec/oom_spec.lua
+
+# The specs again with the collector at its most eager, once in each of its modes.
+gcstress:
+	@$(MAKE) $(J) --no-print-directory module
+	@for mode in incremental generational; do echo "collector: $$mode"; \
+	  $(PROVE) --build $(BUILD) --env GCSTRESS=$$mode --timeout 1200 \
+	    --busted "--helper=spec/support/gcstress.lua $(BUSTED)" $(or $(SPEC),spec) || exit 1; done
+
+# PYTHON names the one whose PyTorch is the rival; BENCH_JSON a file for the figures.
+bench:
+	@$(MAKE) $(J) --no-print-directory module $(BUILD)/bench/stream
+	$(RUN) bench/run.lua $(BUILD)/bench/stream
+$(BUILD)/bench/stream: bench/stream.c
+	@mkdir -p $(@D)
+	$(call Q,CC)$(CC) -O3 -Wall -Wextra -pthread -o $@ $<
+
+CUDA_SOURCES := $(wildcard src/cuda/*.cu)
+cuda:
+	@command -v nvcc >/dev/null || { echo "cuda: nvcc is not on the PATH; install the CUDA toolkit"; exit 1; }
+	@nvcc --version | tail -2 | head -1
+	@echo "cuda: $(if $(CUDA_SOURCES),$(words $(CUDA_SOURCES)) sources in src/cuda,this version has no CUDA \
+	sources; the CPU library is complete without them)"
+
+docs:
+	@$(MAKE) $(J) --no-print-directory module
+	$(RUN) spec/support/docs.lua $(BUILD)
+
+format:
+	clang-format -i $$(find src spec -name '*.[ch]')
+
+install: $(MODULE)
+	$(INSTALL) -d $(DESTDIR)$(INST_LIBDIR)/moontorch
+	$(INSTALL) -m 755 $(MODULE) $(DESTDIR)$(INST_LIBDIR)/moontorch/core.so
+	cd lua && for f in $(LUATREE:lua/%=%); do $(INSTALL) -d $(DESTDIR)$(INST_LUADIR)/$$(dirname $$f) && \
+	  $(INSTALL) -m 644 $$f $(DESTDIR)$(INST_LUADIR)/$$f || exit 1; done
+
+clean:
+	rm -rf $(BUILD)
+
+.PHONY: all rock module archive ctests static-test deps demo test check asan oom gcstress bench cuda docs format install clean FORCE
+.DELETE_ON_ERROR:
