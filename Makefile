@@ -168,6 +168,13 @@ oom:
 	@$(PROVE) --build $(BUILD)/asan $(addprefix --env ,$(ASAN_ENV)) --timeout 1200 \
 	  --lua-env LD_PRELOAD=$$(gcc -print-file-name=libasan.so) $(BUILD)/spec/lua_oom_test spec/oom_spec.lua
 
+# Random calls of every operator under the sanitizers, other ones each time; the seed that is printed makes them again.
+fuzz:
+	@$(MAKE) $(J) --no-print-directory BUILD=$(BUILD)/asan CC=gcc CFLAGS="-O1 -g1 $(SANITIZE)" VEC_OPT=-O1 module
+	@seed=$${FUZZ_SEED:-$$(date +%s)}; echo "FUZZ_SEED=$$seed"; $(PROVE) --build $(BUILD)/asan \
+	  $(addprefix --env ,$(ASAN_ENV)) --env FUZZ_SEED=$$seed --env FUZZ_CALLS=$${FUZZ_CALLS:-200000} --timeout 3600 \
+	  --lua-env LD_PRELOAD=$$(gcc -print-file-name=libasan.so) spec/fuzz_spec.lua
+
 # The specs again with the collector at its most eager, once in each of its modes.
 gcstress:
 	@$(MAKE) $(J) --no-print-directory module
@@ -206,5 +213,5 @@ install: $(MODULE)
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all rock module archive ctests static-test deps demo test check asan oom gcstress bench cuda docs format install clean FORCE
+.PHONY: all rock module archive ctests static-test deps demo test check asan oom fuzz gcstress bench cuda docs format install clean FORCE
 .DELETE_ON_ERROR:

@@ -333,6 +333,26 @@ describe("files that are cut short or lie", function()
   end)
 end)
 
+describe("numbers at the ends of int64", function()
+  local least = math.mininteger
+
+  it("overflow nothing on their way through an operator", function()
+    assert.are.equal("tensor([nan, nan])", tostring(torch.tensor { 1.5, -2.5 }:round { decimals = least }))
+    assert.are.equal("torch.Size([0])", tostring(torch.zeros(3, 3):diagonal(least).shape))
+    assert.are.equal("torch.Size([0])", tostring(torch.zeros(3, 3):diagonal(math.maxinteger).shape))
+  end)
+
+  it("are refused as sizes even beside a zero, which makes their product 0", function()
+    for _, size in ipairs { { 0, 4, 1 << 62 }, { 1 << 62, 4, 0 }, { 1 << 62, 0, 4 } } do
+      for _, name in ipairs { "reshape", "view" } do
+        local ok, why = pcall(torch.zeros(0)[name], torch.zeros(0), size)
+        assert.is_false(ok)
+        assert.matches("size overflow", why)
+      end
+    end
+  end)
+end)
+
 describe("nothing of a refused call", function()
   it("stays in memory", function()
     local function all()

@@ -107,7 +107,7 @@ local function check_position(op, form, sample, args, k, r)
   end
 end
 
--- Tensors of positions: one element wrong.
+-- Tensors of positions: one element wrong, or no integers at all. int32 is as good as int64.
 local function check_index(op, form, sample, args, k, r)
   local index = args[k]
   if not torch.is_tensor(index) or index:numel() == 0 or sample[k].letter ~= "x" then return end
@@ -125,6 +125,13 @@ local function check_index(op, form, sample, args, k, r)
     local got, why = try(form, with(-1))
     if not got then r.bad(where .. -1, "%s", why) end
   end
+  if op.parsed.params[k].type ~= "Index" then return end
+  for _, dtype in ipairs { torch.float32, torch.float64, torch.float16, torch.bool } do
+    must_fail(op, form, operators.with(op, operators.cloned(args), k, index:to(dtype)), where .. dtype.name, nil, r)
+  end
+  local got, why = try(form, operators.with(op, operators.cloned(args), k, index:int()))
+  local different = got and difference(got, call(form, operators.cloned(args)), 0)
+  if not got or different then r.bad(where .. "int32", "%s", different or why) end
 end
 
 -- Values of a wrong type for each type of parameter; those of an overload could fit, so it gets less.

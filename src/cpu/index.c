@@ -50,6 +50,9 @@ static void check_row(char **ptr, const int64_t *stride, int64_t n, const void *
 }
 
 bool position_check(const Tensor *index, int64_t size, bool negative, int dim) {
+  if (index->dtype != MT_I64 && index->dtype != MT_I32)
+    return fail(MT_EARG, "Expected a long tensor for index, but got %s: use :long()",
+                dtype_info[index->dtype].type_name);
   atomic_bool bad = false;
   Check c = {index->dtype == MT_I64, negative, size, dim, &bad};
   Iter it;

@@ -217,7 +217,7 @@ static bool diagonal_part(int ndim, const int64_t *shape, const int64_t *stride,
   if (offset >= 0)
     length = offset >= cols ? 0 : rows < cols - offset ? rows : cols - offset;
   else
-    length = -offset >= rows || offset < -rows ? 0 : cols < rows + offset ? cols : rows + offset;
+    length = offset <= -rows ? 0 : cols < rows + offset ? cols : rows + offset;
   *start = length == 0 ? 0 : offset >= 0 ? offset * stride[b] : -offset * stride[a];
   *n = 0;
   for (int d = 0; d < ndim; d++) {

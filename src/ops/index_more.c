@@ -413,14 +413,15 @@ OP(masked_scatter, .schema = "masked_scatter(Tensor input, Tensor mask, Tensor s
 static bool compose_unravel_index(OpCall *c) {
   const Arg *shape = &c->arg[1];
   int64_t total;
-  if (!is_index(in(c, 0)))
-    return fail(MT_EARG, "expected 'indices' to be integer, but got %s", dtype_info[in(c, 0)->dtype].name);
-  if (!shape_check(shape->n, shape->ints) || !size_product(shape->ints, shape->n, &total) ||
-      !position_check(in(c, 0), total, false, -1))
+  if (!dtype_is_integral((DType)in(c, 0)->dtype))
+    return fail(MT_EARG, "expected 'indices' to be integer dtype, but got torch.%s", dtype_info[in(c, 0)->dtype].name);
+  Tensor *index = op_cast(in(c, 0), MT_I64);
+  if (!index || !shape_check(shape->n, shape->ints) || !size_product(shape->ints, shape->n, &total) ||
+      !position_check(index, total, false, -1))
     return false;
   if (!compose_list(c, shape->n)) return false;
   c->list_length = shape->n; /* filled from the last dim on */
-  Tensor *rest = op_sub(in(c, 0), op_int(1));
+  Tensor *rest = op_sub(index, op_int(1));
   for (int d = shape->n - 1; d >= 0; d--) {
     Tensor *size = op_int(shape->ints[d] > 0 ? shape->ints[d] : 1);
     c->list[d] = tensor_retain(op_add(op_run(&def_remainder, (Arg[]){ARG_T(rest), ARG_T(size)}), op_int(1)));

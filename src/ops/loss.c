@@ -369,8 +369,8 @@ static bool infer_labels(OpCall *c) {
 static bool labels_fit(const Arg *arg, int at, int ndim, const int64_t *shape) {
   int64_t numel = 1, classes = ndim > 0 ? shape[ndim > 1] : 0;
   for (int d = 0; d < ndim; d++) numel *= d == (ndim > 1) ? 1 : shape[d];
-  return (ndim > 0 && arg[at].tensor->numel == numel && (!arg[at + 1].given || arg[at + 1].tensor->numel == classes) &&
-          check_reduction(&arg[at + 3])) ||
+  return (ndim > 0 && dtype_is_integral((DType)arg[at].tensor->dtype) && arg[at].tensor->numel == numel &&
+          (!arg[at + 1].given || arg[at + 1].tensor->numel == classes) && check_reduction(&arg[at + 3])) ||
          fail(MT_EARG, "target and weight do not fit the shape %s", shape_text(ndim, shape));
 }
 

@@ -145,7 +145,7 @@ static bool compose_round(OpCall *c) {
   if (decimals != 0 && !tensor_is_float(t))
     return fail(MT_ENOTIMPL, "\"round_cpu\" not implemented for '%s' with decimals", dtype_info[t->dtype].type_name);
   if (decimals == 0) return compose_return(c, 0, unary(&def_round_whole, t));
-  double scale = __builtin_pow(10, (double)(decimals < 0 ? -decimals : decimals));
+  double scale = __builtin_pow(10, __builtin_fabs((double)decimals));
   Tensor *s = op_float(scale);
   Tensor *whole = unary(&def_round_whole, decimals > 0 ? op_mul(t, s) : op_div(t, s));
   return compose_return(c, 0, decimals > 0 ? op_div(whole, s) : op_mul(whole, s));

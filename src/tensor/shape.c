@@ -57,7 +57,7 @@ bool shape_expand(const Tensor *t, int ndim, const int64_t *shape, int64_t *stri
 
 bool shape_infer(int64_t numel, int ndim, const int64_t *requested, int64_t *out) {
   int unknown = -1;
-  int64_t known = 1;
+  int64_t known = 1, span = 1; /* span: without the zeros, since strides are made of the other sizes */
   for (int d = 0; d < ndim; d++) {
     out[d] = requested[d];
     if (requested[d] == -1) {
@@ -67,7 +67,7 @@ bool shape_infer(int64_t numel, int ndim, const int64_t *requested, int64_t *out
     } else if (requested[d] < 0) {
       return fail(MT_EARG, "invalid shape dimension %lld in %s: sizes are 0 or more, or one -1",
                   (long long)requested[d], shape_text(ndim, requested));
-    } else if (!size_mul(known, requested[d], &known)) {
+    } else if (!size_mul(known, requested[d], &known) || !size_mul(span, requested[d] + !requested[d], &span)) {
       return false;
     }
   }
