@@ -342,6 +342,18 @@ describe("numbers at the ends of int64", function()
     assert.are.equal("torch.Size([0])", tostring(torch.zeros(3, 3):diagonal(math.maxinteger).shape))
   end)
 
+  it("wrap around in the means of pooling, and are refused as groups", function()
+    local function mean(last, divisor)
+      local x = torch.tensor { { { { least, last }, { 0, 0 } } } }
+      return torch.avg_pool2d(x, 2, { divisor_override = divisor }):item()
+    end
+    assert.are.equal(-math.maxinteger, mean(-1, -1))
+    assert.are.equal(least, mean(0, -1))
+    local ok, why = pcall(torch.conv_transpose1d, torch.ones(1, 1, 3), torch.ones(3, 3, 1), { groups = math.maxinteger })
+    assert.is_false(ok)
+    assert.matches("Given groups=9223372036854775807, expected weight to be at least", why)
+  end)
+
   it("are refused as sizes even beside a zero, which makes their product 0", function()
     for _, size in ipairs { { 0, 4, 1 << 62 }, { 1 << 62, 4, 0 }, { 1 << 62, 0, 4 } } do
       for _, name in ipairs { "reshape", "view" } do

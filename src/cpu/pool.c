@@ -2,6 +2,7 @@
 #include "cpu/pool.h"
 #include "base/pool.h"
 #include "cpu/copy_tensor.h"
+#include "cpu/formulas.h"
 #include "cpu/position.h"
 #include "cpu/reduce.h"
 #include <math.h>
@@ -65,10 +66,17 @@ typedef struct {
       })                                                                                    \
     }                                                                                       \
   }
-/* Whole numbers are divided toward zero. */
-#define MEAN_BODY(T, S)                                                                     \
-  static S divisor_##T(const Pooling *p, const Span *s0, const Span *s1, const Span *s2) {  \
-    return p->divisor != 0 ? (S)p->divisor : (S)(s0->counted * s1->counted * s2->counted);  \
+static float divide_float(float a, float b) { return a / b; }
+static double divide_double(double a, double b) { return a / b; }
+static int64_t divide_int64_t(int64_t a, int64_t b) {
+  int zero = 0; /* a divisor of 0 was refused */
+  return divide_int(a, b, &zero);
+}
+
+/* U: the type in which sums of T wrap around. Whole numbers are divided toward zero. */
+#define MEAN_BODY(T, U)                                                                     \
+  static T divisor_##T(const Pooling *p, const Span *s0, const Span *s1, const Span *s2) {  \
+    return p->divisor != 0 ? (T)p->divisor : (T)(s0->counted * s1->counted * s2->counted);  \
   }                                                                                         \
   static void mean_##T(void *context, int64_t begin, int64_t end) {                         \
     const Job *job = context;                                                               \
@@ -78,10 +86,10 @@ typedef struct {
       const T *x = (const T *)(const void *)job->x + n * size;                              \
       T *out = (T *)(void *)job->out + n * results;                                         \
       EACH_WINDOW(p, {                                                                      \
-        S sum = 0;                                                                          \
+        U sum = 0;                                                                          \
         bool any = s0->begin < s0->end && s1->begin < s1->end && s2->begin < s2->end;       \
-        EACH_ELEMENT(p, { sum += x[from]; })                                                \
-        out[at] = any ? (T)(sum / divisor_##T(p, s0, s1, s2)) : 0;                          \
+        EACH_ELEMENT(p, { sum += (U)x[from]; })                                             \
+        out[at] = any ? divide_##T((T)sum, divisor_##T(p, s0, s1, s2)) : 0;                 \
       })                                                                                    \
     }                                                                                       \
   }                                                                                         \
@@ -95,8 +103,8 @@ typedef struct {
       for (int64_t i = 0; i < size; i++) out[i] = 0;                                        \
       EACH_WINDOW(p, {                                                                      \
         if (s0->begin >= s0->end || s1->begin >= s1->end || s2->begin >= s2->end) continue; \
-        T part = (T)(grad[at] / divisor_##T(p, s0, s1, s2));                                \
-        EACH_ELEMENT(p, { out[from] += part; })                                             \
+        U part = (U)divide_##T(grad[at], divisor_##T(p, s0, s1, s2));                       \
+        EACH_ELEMENT(p, { out[from] = (T)((U)out[from] + part); })                          \
       })                                                                                    \
     }                                                                                       \
   }
@@ -105,7 +113,7 @@ MAX_BODY(double, -INFINITY)
 MAX_BODY(int64_t, INT64_MIN)
 MEAN_BODY(float, float)
 MEAN_BODY(double, double)
-MEAN_BODY(int64_t, int64_t)
+MEAN_BODY(int64_t, uint64_t)
 
 static int lane_number(DType lane) { return lane == MT_F32 ? 0 : lane == MT_F64 ? 1 : 2; }
 
@@ -149,7 +157,7 @@ typedef struct {
   int64_t results, size; /* elements of a plane of positions, and of the plane they point into */
 } Positions;
 
-#define POSITION_BODIES(T)                                                                                           \
+#define POSITION_BODIES(T, U)                                                                                        \
   static void put_##T(void *context, int64_t begin, int64_t end) {                                                   \
     const Positions *p = context;                                                                                    \
     for (int64_t n = begin; n < end; n++) {                                                                          \
@@ -163,7 +171,7 @@ typedef struct {
     for (int64_t n = begin; n < end; n++) {                                                                          \
       T *out = (T *)(void *)p->out + n * p->size;                                                                    \
       for (int64_t i = n * p->results; i < (n + 1) * p->results; i++)                                                \
-        out[p->index[i] - 1] += ((const T *)(const void *)p->x)[i];                                                  \
+        out[p->index[i] - 1] = (T)((U)out[p->index[i] - 1] + (U)((const T *)(const void *)p->x)[i]);                 \
     }                                                                                                                \
   }                                                                                                                  \
   static void take_##T(void *context, int64_t begin, int64_t end) {                                                  \
@@ -173,9 +181,9 @@ typedef struct {
       for (int64_t i = n * p->results; i < (n + 1) * p->results; i++) ((T *)(void *)p->out)[i] = x[p->index[i] - 1]; \
     }                                                                                                                \
   }
-POSITION_BODIES(float)
-POSITION_BODIES(double)
-POSITION_BODIES(int64_t)
+POSITION_BODIES(float, float)
+POSITION_BODIES(double, double)
+POSITION_BODIES(int64_t, uint64_t)
 
 static bool by_position(Tensor *x, Tensor *index, int64_t planes, int64_t size, bool clear, const PoolBody *body,
                         Tensor *out) {

@@ -58,8 +58,7 @@ static bool check_numbers(int dims, Window at, const int64_t *output_padding) {
 
 static bool check_shapes(const Tensor *x, const Tensor *w, const Tensor *bias, Window at, bool transposed) {
   int dims = w->ndim - 2;
-  int64_t groups = at.groups, wanted = transposed ? w->shape[0] : w->shape[1] * groups;
-  int64_t made = transposed ? w->shape[1] * groups : w->shape[0];
+  int64_t groups = at.groups, grouped;
   const char *given = transposed ? text("transposed=1") : text("groups=%lld", (long long)groups),
              *ws = shape_text(w->ndim, w->shape);
   if (w->shape[0] < groups)
@@ -67,6 +66,8 @@ static bool check_shapes(const Tensor *x, const Tensor *w, const Tensor *bias, W
         MT_EARG,
         "Given groups=%lld, expected weight to be at least %lld at dimension 0, but got weight of size %s instead",
         (long long)groups, (long long)groups, ws);
+  if (!size_mul(w->shape[1], groups, &grouped)) return false;
+  int64_t wanted = transposed ? w->shape[0] : grouped, made = transposed ? grouped : w->shape[0];
   if (w->shape[0] % groups)
     return fail(MT_EARG,
                 "Given groups=%lld, expected weight to be divisible by %lld at dimension 0, but got weight of size "
