@@ -33,7 +33,7 @@ static int64_t reach(const Arg *shape, const Arg *stride) {
   return empty ? 0 : last + 1;
 }
 static bool has_shape(const Tensor *t, const Arg *shape) {
-  return t->ndim == shape->n && memcmp(t->shape, shape->ints, sizeof(int64_t) * t->ndim) == 0;
+  return t->ndim == shape->n && (t->ndim == 0 || memcmp(t->shape, shape->ints, sizeof(int64_t) * t->ndim) == 0);
 }
 /* The geometry from argument `at` on: the part lies inside of the base, and the tensors have their shapes. */
 static bool check_part(const OpCall *c, int at, const Tensor *base, const Tensor *part) {
