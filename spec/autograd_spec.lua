@@ -367,4 +367,26 @@ describe("detach and data", function()
     near.refuses(function() (x * 2).requires_grad = false end,
       "you can only change requires_grad flags of leaf variables")
   end)
+
+  it("a leaf that was detached or frozen since gathers no gradient", function()
+    local a, b = torch.ones(2, { requires_grad = true }), torch.ones(2, { requires_grad = true })
+    local y = (a * b * 3):sum()
+    a:detach_()
+    y:backward()
+    assert.is_nil(a.grad)
+    assert.are.same({ 3.0, 3.0 }, b.grad:tolist())
+    local z = (b * 2):sum()
+    b.requires_grad = false
+    z:backward()
+    assert.are.same({ 3.0, 3.0 }, b.grad:tolist())
+  end)
+
+  it("in-place forms of views are refused on a leaf and on views of one", function()
+    local x = torch.ones(2, 3, { requires_grad = true })
+    for _, t in ipairs { x, x:view(3, 2) } do
+      local ok, why = pcall(t.transpose_, t, 1, 2)
+      assert.is_false(ok)
+      assert.matches("leaf Variable that requires grad is being used in an in%-place operation", why)
+    end
+  end)
 end)

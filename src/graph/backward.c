@@ -150,7 +150,7 @@ static bool run_hooks(Hook *hooks, Tensor **gy) {
 /* A leaf's .grad: taken over when nobody else holds it, else copied; later ones are added in place. */
 static bool accumulate(const Pass *p, Node *n, Tensor **gy) {
   Tensor *t = n->leaf, *grad = gy[0];
-  if (!t || !grad) return true;
+  if (!t || !grad || !t->requires_grad) return true; /* detached since, or frozen: it wants none any more */
   Tensor *now = tensor_grad(t), *next;
   int mark = pool_open();
   if (!now) {

@@ -294,9 +294,11 @@ static int reshape_self(lua_State *L) {
   const char *name = lua_tostring(L, lua_upvalueindex(2));
   SELF(name);
   int n = lua_gettop(L);
-  if (grad_enabled() && tensor_wants_grad(t) && tensor_is_leaf(t))
-    return raise_text(
-        L, name, "a leaf Variable that requires grad is being used in an in-place operation. Use the form without _");
+  if (grad_enabled() && tensor_wants_grad(t) && tensor_is_leaf(t->base ? t->base : t))
+    return raise_text(L, name,
+                      "a %sleaf Variable that requires grad is being used in an in-place operation. Use the form "
+                      "without _",
+                      t->base ? "view of a " : "");
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_insert(L, 1);
   lua_pushvalue(L, 2);
