@@ -389,4 +389,21 @@ describe("detach and data", function()
       assert.matches("leaf Variable that requires grad is being used in an in%-place operation", why)
     end
   end)
+
+  it("choices have PyTorch's gradients at ties, limits and NaN", function()
+    local nan = 0 / 0
+    local function slope(values, fn)
+      local x = torch.tensor(values):requires_grad_()
+      fn(x):sum():backward()
+      return x.grad:tolist()
+    end
+    local values = { -1.0, -0.5, 0.0, 0.5, 1.0, nan }
+    assert.are.same({ 0.0, 0.0, 1.0, 0.0, 0.0, 0.0 }, slope(values, function(x) return x:clamp(-0.5, 0.5) end))
+    assert.are.same({ 1.0, 1.0, 1.0, 0.0, 0.0, 0.0 }, slope(values, function(x) return x:clamp { max = 0.5 } end))
+    local low, high = torch.tensor(-0.5), torch.tensor(0.5)
+    assert.are.same({ 0.0, 0.5, 1.0, 0.5, 0.0, 1.0 }, slope(values, function(x) return x:clamp(low, high) end))
+    assert.are.same({ 0.5, 0.0, 1.0, 1.0 }, slope({ 1.0, 0.0, 2.0, nan }, function(x)
+      return torch.maximum(x, torch.ones(4))
+    end))
+  end)
 end)

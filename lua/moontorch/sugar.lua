@@ -152,6 +152,18 @@ function methods.allclose(a, b, ...)
 end
 core.allclose = methods.allclose
 
+-- as_tuple = false asks for what nonzero gives without it: one tensor.
+local nonzero = core.nonzero
+function core.nonzero(...)
+  local args, n = { ... }, select("#", ...)
+  local options = args[n]
+  if type(options) ~= "table" or options.as_tuple ~= false then return nonzero(...) end
+  args[n] = {}
+  for k, v in pairs(options) do if k ~= "as_tuple" then args[n][k] = v end end
+  return nonzero(table.unpack(args, 1, next(args[n]) and n or n - 1))
+end
+methods.nonzero = core.nonzero
+
 --- The entry of an operator in the reference, as text: torch.help "add".
 function core.help(name)
   local found = {}

@@ -244,8 +244,8 @@ static void store(const Plan *p, Acc *acc, int64_t n, int64_t at, int64_t step) 
     switch (p->how.finish) {
     case FINISH_VALUE: break;
     case FINISH_MEAN: acc[k].d /= count; break;
-    case FINISH_VAR: acc[k].d = acc[k * MOMENTS + 2].d / (over > 0 ? over : 0); break;
-    case FINISH_STD: acc[k].d = sqrt(acc[k * MOMENTS + 2].d / (over > 0 ? over : 0)); break;
+    case FINISH_VAR: acc[k].d = acc[k * MOMENTS + 2].d / (over > 0 && count > 0 ? over : 0); break;
+    case FINISH_STD: acc[k].d = sqrt(acc[k * MOMENTS + 2].d / (over > 0 && count > 0 ? over : 0)); break;
     case FINISH_ROOT: acc[k].d = sqrt(acc[k].d); break;
     case FINISH_POWER: acc[k].d = pow(acc[k].d, 1 / p->how.p); break;
     case FINISH_ANY: acc[k].i = acc[k].i > 0; break;

@@ -75,7 +75,11 @@ static bool compose_repeat_interleave(OpCall *c) {
   for (int d = 0; d <= ndim; d++) shape[d] = d <= dim ? t->shape[d] : d == dim + 1 ? k : t->shape[d - 1];
   Tensor *wide = op_run(&def_clone, (Arg[]){ARG_T(op_expand(op_unsqueeze(t, dim + 1), ndim + 1, shape))});
   memcpy(shape, t->shape, sizeof(int64_t) * (size_t)ndim);
-  return size_mul(shape[dim], k, &shape[dim]) && compose_return(c, 0, op_reshape(wide, ndim, shape));
+  if (!size_mul(shape[dim], k, &shape[dim])) return false;
+  if (c->arg[3].given && c->arg[3].i != shape[dim])
+    return fail(MT_EARG, "repeat_interleave: Invalid output_size, expected %lld but got %lld", (long long)shape[dim],
+                (long long)c->arg[3].i);
+  return compose_return(c, 0, op_reshape(wide, ndim, shape));
 }
 OP(repeat_interleave,
    .schema = "repeat_interleave(Tensor input, int repeats, Dim? dim=None, *, int? output_size=None) -> Tensor",
@@ -84,7 +88,7 @@ OP(repeat_interleave,
    .compose = compose_repeat_interleave);
 
 /* Positions 1, 2, ... each as often as repeats says. */
-static Tensor *repeated_positions(Tensor *repeats) {
+static Tensor *repeated_positions(Tensor *repeats, const Arg *size) {
   if (repeats->ndim != 1 || (repeats->dtype != MT_I64 && repeats->dtype != MT_I32)) {
     fail(MT_EARG, "repeats must be a vector of int64 or int32, got %s", tensor_text(repeats));
     return NULL;
@@ -99,6 +103,11 @@ static Tensor *repeated_positions(Tensor *repeats) {
       return NULL;
     }
     if (!size_add(total, k, &total)) return NULL;
+  }
+  if (size->given && size->i != total) {
+    fail(MT_EARG, "allocated size does not match required size: output_size is %lld, the repeats sum to %lld",
+         (long long)size->i, (long long)total);
+    return NULL;
   }
   Tensor *out = pool_add(tensor_new(MT_I64, 1, &total, tensor_device(repeats)));
   if (!out) return NULL;
@@ -119,13 +128,15 @@ static bool compose_repeat_each(OpCall *c) {
         MT_EARG,
         "repeats must have the same size as input along dim, but got repeats.size(0) = %lld and input.size(%d) = %lld",
         (long long)k->numel, dim + 1, (long long)t->shape[dim]);
-  return k && compose_return(c, 0, op_index_select(t, dim, repeated_positions(k)));
+  return k && compose_return(c, 0, op_index_select(t, dim, repeated_positions(k, &c->arg[3])));
 }
 OP(repeat_each,
    .schema = "repeat_interleave(Tensor input, Tensor repeats, Dim? dim=None, *, int? output_size=None) -> Tensor",
    .doc = "Position i of dim repeats[i] times in a row.", .samples = "f(3,2) x(3;3) d1 | f(3) x(3;2)",
    .errors = "f(3) x(2;2) | f(3) f(3)", .flags = OP_BOTH, .compose = compose_repeat_each);
-static bool compose_repeat_positions(OpCall *c) { return compose_return(c, 0, repeated_positions(in(c, 0))); }
+static bool compose_repeat_positions(OpCall *c) {
+  return compose_return(c, 0, repeated_positions(in(c, 0), &c->arg[1]));
+}
 OP(repeat_positions, .schema = "repeat_interleave(Tensor repeats, *, int? output_size=None) -> Index",
    .doc = "Position i, counted from 1, repeats[i] times in a row.", .samples = "x(4;3)", .errors = "f(3)",
    .flags = OP_BOTH | OP_NO_GRADIENT, .compose = compose_repeat_positions);

@@ -114,7 +114,9 @@ static bool infer_arange(OpCall *c) {
   }
   if (count > 9e15) return fail(MT_EARG, "invalid size, possible overflow?");
   int64_t n = (int64_t)count;
-  return out_shape(c, 0, arg_dtype(c, 3, integral ? MT_I64 : default_dtype()), 1, &n);
+  DType d = arg_dtype(c, 3, integral ? MT_I64 : default_dtype());
+  if (d == MT_BOOL) return fail(MT_ENOTIMPL, "\"arange_cpu\" not implemented for 'Bool': use dtype = torch.int64");
+  return out_shape(c, 0, d, 1, &n);
 }
 static bool cpu_arange(OpCall *c) {
   Tensor *out = c->out[0];

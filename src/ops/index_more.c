@@ -84,10 +84,7 @@ static bool nonzero_tuple(OpCall *c, Tensor *t) {
     if (!compose_append(c, op_select(rows, 1, d))) return false;
   return true;
 }
-static bool compose_nonzero_tuple(OpCall *c) {
-  if (!c->arg[1].i) return fail(MT_EARG, "nonzero: leave as_tuple out for one tensor");
-  return nonzero_tuple(c, in(c, 0));
-}
+static bool compose_nonzero_tuple(OpCall *c) { return nonzero_tuple(c, in(c, 0)); }
 OP(nonzero_tuple, .schema = "nonzero(Tensor input, *, bool as_tuple) -> Tensor[]",
    .doc = "Positions of the elements that are not zero, as one vector a dim.", .samples = "b(3,4) as_tuple=true",
    .flags = OP_BOTH | OP_NO_GRADIENT, .compose = compose_nonzero_tuple);

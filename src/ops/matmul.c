@@ -344,6 +344,12 @@ OP(outer, .schema = "outer(Tensor input, Tensor vec2) -> Tensor", .alias = "ger"
 static bool compose_addr(OpCall *c) {
   Scalar beta = c->arg[3].number, alpha = c->arg[4].number;
   if (!is_vector(c, 1, "addr", "vec1") || !is_vector(c, 2, "addr", "vec2")) return false;
+  DType d = promote_tensors(3, (Tensor *[]){in(c, 0), in(c, 1), in(c, 2)}, default_dtype());
+  for (int k = 3; k < 5 && !dtype_is_float(d); k++)
+    if (c->arg[k].number.category == CAT_FLOAT)
+      return fail(MT_EARG,
+                  "For integral input tensors, argument %s must not be a floating point number: got %g with %s",
+                  k == 3 ? "beta" : "alpha", c->arg[k].number.d, dtype_info[d].name);
   int64_t shape[] = {in(c, 1)->numel, in(c, 2)->numel}, stride[MT_MAX_DIMS];
   if (!shape_expand(in(c, 0), 2, shape, stride))
     return fail(MT_EARG,

@@ -195,15 +195,15 @@ OP(pow, .schema = "pow(Operand input, Operand exponent) -> Tensor",
    .saves = "input: input exponent; exponent: input exponent result", .flags = OP_POINTWISE, .infer = infer_pow,
    .kernel = {cpu_pow}, .formula = PW_pow, .backward = back_pow);
 
-/* At ties each side gets half. */
-static void back_extremum(Grad *g, Tensor *(*wins)(Tensor *, Tensor *)) {
+/* At ties each side gets half; beside a NaN neither loses. */
+static void back_extremum(Grad *g, Tensor *(*loses)(Tensor *, Tensor *)) {
   Tensor *gy = g_out(g, 0), *a = g_in(g, 0), *b = g_in(g, 1), *half = op_scale(gy, 0.5), *tie = op_eq(a, b),
          *zero = op_float(0);
-  if (g_needs(g, 0)) g_set(g, 0, op_where(tie, half, op_where(wins(a, b), gy, zero)));
-  if (g_needs(g, 1)) g_set(g, 1, op_where(tie, half, op_where(wins(b, a), gy, zero)));
+  if (g_needs(g, 0)) g_set(g, 0, op_where(tie, half, op_where(loses(a, b), zero, gy)));
+  if (g_needs(g, 1)) g_set(g, 1, op_where(tie, half, op_where(loses(b, a), zero, gy)));
 }
-static void back_maximum(Grad *g) { back_extremum(g, op_gt); }
-static void back_minimum(Grad *g) { back_extremum(g, op_lt); }
+static void back_maximum(Grad *g) { back_extremum(g, op_lt); }
+static void back_minimum(Grad *g) { back_extremum(g, op_gt); }
 OP(maximum, .schema = "maximum(Tensor input, Tensor other) -> Tensor", .doc = "The larger of both; NaN wins.",
    .samples = "f(3,4) f(3,4) | f(3,4) f(4) | i(3) i(3)", .errors = "f(3) f(4)",
    .saves = "input: input other; other: input other", .flags = OP_BOTH | OP_INTO, .infer = infer_binary,
@@ -292,8 +292,9 @@ static void back_addcdiv(Grad *g) {
   if (g_needs(g, 2)) g_set(g, 2, op_neg(op_div(op_mul(scaled, g_in(g, 1)), op_mul(b, b))));
 }
 static bool infer_addcdiv(OpCall *c) {
+  bool whole = !dtype_is_float((DType)in(c, 1)->dtype) && !dtype_is_float((DType)in(c, 2)->dtype);
   return infer_ternary(c) &&
-         (dtype_is_float(c->compute) ||
+         (!whole ||
           fail(MT_EARG, "Integer division with addcdiv is no longer supported: use float tensors (:float())"));
 }
 OP(addcmul, .schema = "addcmul(Tensor input, Tensor tensor1, Tensor tensor2, *, Number value=1) -> Tensor",
@@ -306,6 +307,14 @@ OP(addcdiv, .schema = "addcdiv(Tensor input, Tensor tensor1, Tensor tensor2, *, 
    .kernel = {cpu_pointwise}, .formula = PW_addcdiv, .backward = back_addcdiv);
 
 /* input + weight * (end - input) */
+static bool infer_lerp(OpCall *c) {
+  static const char *const name[] = {"input", "end", "weight"};
+  for (int k = 1; k < 3; k++)
+    if (in(c, k)->dtype != in(c, 0)->dtype && !in(c, k)->is_scalar)
+      return fail(MT_EARG, "expected dtype %s for `%s` but got dtype %s: convert one of them, for example with :to()",
+                  dtype_info[in(c, 0)->dtype].name, name[k], dtype_info[in(c, k)->dtype].name);
+  return infer_ternary(c);
+}
 static void back_lerp(Grad *g) {
   Tensor *gy = g_out(g, 0), *w = g_in(g, 2);
   if (g_needs(g, 0)) g_set(g, 0, op_mul(gy, op_sub(op_int(1), w)));
@@ -315,7 +324,7 @@ static void back_lerp(Grad *g) {
 OP(lerp, .schema = "lerp(Tensor input, Tensor end, Operand weight) -> Tensor",
    .doc = "Linear interpolation from input to end.", .samples = "f(3,4) f(3,4) 0.3 | f(3) f(3) f(3)",
    .errors = "f(3) f(4) 0.5", .saves = "input: weight; end: weight; weight: input end", .flags = OP_POINTWISE,
-   .infer = infer_ternary, .kernel = {cpu_pointwise}, .formula = PW_lerp, .backward = back_lerp);
+   .infer = infer_lerp, .kernel = {cpu_pointwise}, .formula = PW_lerp, .backward = back_lerp);
 
 static Tensor *binary(OpDef *def, Tensor *a, Tensor *b) {
   return op_run(def, (Arg[]){ARG_T(a), ARG_T(b), ARG_N(scalar_int(1))});

@@ -116,9 +116,15 @@ OP(abs, .schema = "abs(Tensor input) -> Tensor", .alias = "absolute", .doc = "Ab
    .samples = "f(3,4) | i(3)", .errors = "b(3)", .saves = "input: input", .flags = OP_POINTWISE, .infer = refuse_bool,
    .kernel = {cpu_pointwise}, .formula = PW_abs, .backward = back_abs);
 
+/* The power 2 is an int, so bool becomes int64. */
+static bool infer_square(OpCall *c) {
+  if (!infer_same(c)) return false;
+  if (c->compute == MT_BOOL) c->compute = c->meta[0].dtype = MT_I64;
+  return true;
+}
 static void back_square(Grad *g) { g_set(g, 0, gy_times(g, op_scale(g_in(g, 0), 2))); }
 OP(square, .schema = "square(Tensor input) -> Tensor", .doc = "input * input.", .samples = "f(3,4) | i(3)",
-   .saves = "input: input", .flags = OP_POINTWISE, .infer = refuse_bool, .kernel = {cpu_pointwise},
+   .saves = "input: input", .flags = OP_POINTWISE, .infer = infer_square, .kernel = {cpu_pointwise},
    .formula = PW_square, .backward = back_square);
 
 /* Steps: the gradient is zero everywhere. */
@@ -167,22 +173,35 @@ OP(bitwise_not, .schema = "bitwise_not(Tensor input) -> Tensor", .doc = "Every b
    .samples = "i(3) | b(3)", .errors = "f(3)", .flags = OP_POINTWISE | OP_NO_GRADIENT, .infer = infer_bits,
    .kernel = {cpu_pointwise}, .formula = PW_bitwise_not);
 
-/* clamp: limits as numbers in one loop, as tensors by maximum and minimum. */
+/* clamp: limits as numbers in one loop, as tensors by maximum and minimum. A limit that no element of an integer dtype
+ * can keep is refused. */
+static bool fits_limit(DType d, const Arg *limit, bool low) {
+  if (!limit->given || limit->number.category == CAT_FLOAT) return true;
+  int bits = 8 * (int)dtype_size(d) - (d != MT_U8);
+  int64_t most = bits == 63 ? INT64_MAX : (INT64_C(1) << bits) - 1, least = d == MT_U8 ? 0 : -most - 1;
+  int64_t i = scalar_int64(limit->number);
+  return (low ? i <= most : i >= least) || fail(MT_EARG, "Clamp %s value %lld is outside the representable range of %s",
+                                                low ? "min" : "max", (long long)i, dtype_info[d].type_name);
+}
 static bool infer_clamp(OpCall *c) {
   const Arg *low = &c->arg[1], *high = &c->arg[2];
   if (!low->given && !high->given) return fail(MT_EARG, "At least one of 'min' or 'max' must not be None (nil)");
-  if (!refuse_bool(c)) return false;
-  bool fractional =
-      (low->given && low->number.category == CAT_FLOAT) || (high->given && high->number.category == CAT_FLOAT);
-  if (fractional && !dtype_is_float(c->compute)) c->compute = c->meta[0].dtype = default_dtype();
-  return true;
+  if (!infer_same(c)) return false;
+  Category kind = low->given ? low->number.category : CAT_BOOL;
+  if (high->given && high->number.category > kind) kind = high->number.category;
+  if (kind > dtype_info[c->compute].category) c->compute = kind == CAT_FLOAT ? default_dtype() : MT_I64;
+  c->meta[0].dtype = c->compute;
+  if (c->compute == MT_BOOL)
+    return fail(MT_ENOTIMPL, "\"clamp_scalar_cpu\" not implemented for 'Bool': use :long() or logical_and");
+  return dtype_is_float(c->compute) || (fits_limit(c->compute, low, true) && fits_limit(c->compute, high, false));
 }
+/* At a limit the gradient is 0. */
 static void back_clamp(Grad *g) {
   const Arg *low = g_arg(g, 1), *high = g_arg(g, 2);
   Tensor *x = g_in(g, 0), *inside = NULL;
-  if (low->given) inside = op_ge(x, op_number(low->number));
+  if (low->given) inside = op_gt(x, op_number(low->number));
   if (high->given) {
-    Tensor *below = op_le(x, op_number(high->number));
+    Tensor *below = op_lt(x, op_number(high->number));
     inside = inside ? op_and(inside, below) : below;
   }
   g_set(g, 0, op_where(inside, g_out(g, 0), op_float(0)));

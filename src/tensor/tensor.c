@@ -121,6 +121,7 @@ bool tensor_is_contiguous(const Tensor *t) {
 }
 
 bool tensor_overlaps(const Tensor *t) {
+  if (t->numel < 2) return false;
   for (int d = 0; d < t->ndim; d++)
     if (t->stride[d] == 0 && t->shape[d] > 1) return true;
   return false;
