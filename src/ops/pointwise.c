@@ -224,10 +224,15 @@ OP(atan2, .schema = "atan2(Tensor input, Tensor other) -> Tensor", .alias = "arc
    .saves = "input: input other; other: input other", .flags = OP_POINTWISE, .infer = infer_binary_float,
    .kernel = {cpu_pointwise}, .formula = PW_atan2, .backward = back_atan2);
 
+/* Steps: in place their results are float, and the gradient of both sides is zero. */
+static void back_compare(Grad *g) {
+  for (int k = 0; k < 2; k++)
+    if (g_needs(g, k)) g_set(g, k, op_zeros_like(g_out(g, 0)));
+}
 #define COMPARE(id, also, what)                                                                                      \
   OP(id, .schema = #id "(Tensor input, Operand other) -> Tensor", .alias = also, .doc = what, .errors = "f(3) f(4)", \
-     .samples = "f(3,4) f(3,4) | i(3) i(3) | f(3) 0 | b(3) b(3)", .flags = OP_BOTH | OP_INPLACE | OP_NO_GRADIENT,    \
-     .infer = infer_compare, .kernel = {cpu_pointwise}, .formula = PW_##id)
+     .samples = "f(3,4) f(3,4) | i(3) i(3) | f(3) 0 | b(3) b(3)", .flags = OP_BOTH | OP_INPLACE,                     \
+     .infer = infer_compare, .kernel = {cpu_pointwise}, .formula = PW_##id, .backward = back_compare)
 COMPARE(eq, NULL, "Element by element input == other, as bool.");
 COMPARE(ne, "not_equal", "Element by element input ~= other, as bool.");
 COMPARE(lt, "less", "Element by element input < other, as bool.");
