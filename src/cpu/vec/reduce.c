@@ -6,6 +6,7 @@
 #include "cpu/reduce.h"
 #include "cpu/vec/each.h"
 #include "cpu/vmath.h"
+#include <float.h>
 #include <stddef.h>
 
 #if defined(__AVX512F__)
@@ -176,6 +177,17 @@ static inline void join_moments(Acc *acc, double count, double mean, double m2) 
   acc[0].d = all;
 }
 
+/* The same in double, of one column: for the block whose squares overflow a float. */
+static void wide_moments(const float *x, int64_t step, int64_t count, double *mean, double *m2) {
+  double sum = 0, square = 0;
+  for (int64_t r = 0; r < count; r++) sum += x[r * step];
+  *mean = sum / (double)count;
+  for (int64_t r = 0; r < count; r++) square += (x[r * step] - *mean) * (x[r * step] - *mean);
+  *m2 = square;
+}
+#define WIDEN_f32(...) wide_moments(__VA_ARGS__)
+#define WIDEN_f64(...)
+
 #define MOMENTS_FOLD(S, T)                                                                                       \
   static void columns_moments_##S(Acc *acc, const void *from, int64_t step, int64_t rows, int64_t n, double p) { \
     enum { LANES = VECTOR / sizeof(T) };                                                                         \
@@ -192,8 +204,11 @@ static inline void join_moments(Acc *acc, double count, double mean, double m2) 
         EACH(LANES, j, width, mean[j] = (double)sum[j] / (double)count; shift[j] = (T)mean[j];);                 \
         for (int64_t r = 0; r < count; r++)                                                                      \
           EACH(LANES, j, width, T d = x[r * step + j] - shift[j]; square[j] += d * d;);                          \
-        for (int64_t j = 0; j < width; j++)                                                                      \
-          join_moments(acc + (c + j) * MOMENTS, (double)count, mean[j], (double)square[j]);                      \
+        for (int64_t j = 0; j < width; j++) {                                                                    \
+          double m2 = (double)square[j];                                                                         \
+          if (!(m2 <= DBL_MAX)) { WIDEN_##S(x + j, step, count, &mean[j], &m2); }                                \
+          join_moments(acc + (c + j) * MOMENTS, (double)count, mean[j], m2);                                     \
+        }                                                                                                        \
       }                                                                                                          \
     }                                                                                                            \
   }
