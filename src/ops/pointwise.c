@@ -318,9 +318,10 @@ static bool infer_lerp(OpCall *c) {
     if (in(c, k)->dtype != in(c, 0)->dtype && !in(c, k)->is_scalar)
       return fail(MT_EARG, "expected dtype %s for `%s` but got dtype %s: convert one of them, for example with :to()",
                   dtype_info[in(c, 0)->dtype].name, name[k], dtype_info[in(c, k)->dtype].name);
-  return infer_ternary(c) && (dtype_is_float(c->compute) ||
-                              fail(MT_ENOTIMPL, "\"lerp_kernel_scalar\" not implemented for '%s': use :float()",
-                                   dtype_info[c->compute].type_name));
+  if (!tensor_is_float(in(c, 0)))
+    return fail(MT_ENOTIMPL, "\"lerp_kernel_scalar\" not implemented for '%s': use :float()",
+                dtype_info[in(c, 0)->dtype].type_name);
+  return infer_ternary(c);
 }
 static void back_lerp(Grad *g) {
   Tensor *gy = g_out(g, 0), *w = g_in(g, 2);
