@@ -34,6 +34,9 @@ endif
 WARN = -Wall -Wextra -Wno-unused-parameter
 BASE_FLAGS = -std=gnu11 -fPIC -fvisibility=hidden -ffunction-sections -fdata-sections -fno-math-errno \
   -fno-trapping-math -ffp-contract=off -pthread -Isrc $(WARN) $(CFLAGS)
+# The core never runs below a Lua error, so it needs no tables for unwinding, a tenth of the object. src/lua keeps them: a
+# host may have built Lua as C++, whose errors are exceptions.
+CORE_FLAGS = -fno-asynchronous-unwind-tables -fno-unwind-tables
 # Sources in src/cpu/vec are compiled once for each instruction set. gcc's -O3 is no faster here, and a third larger.
 ifndef VEC_OPT
   VEC_OPT := $(if $(findstring clang,$(shell $(CC) --version 2>/dev/null)),-O3,\
@@ -79,7 +82,7 @@ static-test: $(STATICTEST)
 	@:
 
 # A change of flags or of the list of sources rebuilds what depends on it.
-FLAGS = $(CC) $(BASE_FLAGS) $(VEC_OPT) $(LIBFLAG) $(LUA_INCDIR)
+FLAGS = $(CC) $(BASE_FLAGS) $(CORE_FLAGS) $(VEC_OPT) $(LIBFLAG) $(LUA_INCDIR)
 $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
 	@printf '%s\n' '$(subst ','\'',$(FLAGS))' >$@.new; cmp -s $@.new $@ && rm $@.new || mv $@.new $@
@@ -96,11 +99,11 @@ $(BUILD)/lua/%.o: src/lua/%.c $(BUILD)/flags
 	$(call Q,CC)$(CC) $(BASE_FLAGS) -I$(LUA_INCDIR) -MMD -MP -c $< -o $@
 $(BUILD)/%.o: src/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(call Q,CC)$(CC) $(BASE_FLAGS) -MMD -MP -c $< -o $@
+	$(call Q,CC)$(CC) $(BASE_FLAGS) $(CORE_FLAGS) -MMD -MP -c $< -o $@
 define vec_rule
 $$(BUILD)/cpu/vec/%.$(1).o: src/cpu/vec/%.c $$(BUILD)/flags
 	@mkdir -p $$(@D)
-	$$(call Q,CC)$$(CC) $$(BASE_FLAGS) $$(VEC_OPT) $$(VEC_FLAGS_$(1)) -DVEC_SET=$(1) -MMD -MP -c $$< -o $$@
+	$$(call Q,CC)$$(CC) $$(BASE_FLAGS) $$(CORE_FLAGS) $$(VEC_OPT) $$(VEC_FLAGS_$(1)) -DVEC_SET=$(1) -MMD -MP -c $$< -o $$@
 endef
 $(foreach s,$(SETS),$(eval $(call vec_rule,$(s))))
 
