@@ -116,12 +116,46 @@ static bool small(OpCall *c, const PointwiseInfo *info, RowFn row, const Pointwi
   return true;
 }
 
+/* A factor, divisor or weight that is a number stays float32 beside 16-bit floats: rounding it first would show. */
+static bool number_is_wide(const OpCall *c, Formula f) {
+  if (c->compute != MT_F16 && c->compute != MT_BF16) return false;
+  int first = 1, last = 1;
+  switch (f) {
+  case PW_mul: first = 0; break;
+  case PW_div:
+  case PW_trunc_divide:
+  case PW_floor_divide: break;
+  case PW_lerp: first = last = 2; break;
+  default: return false;
+  }
+  for (int k = first; k <= last; k++) {
+    if (!in(c, k)->is_scalar) continue;
+    uint64_t rounded = 0;
+    Scalar number = tensor_scalar(in(c, k));
+    scalar_store(number, c->compute, &rounded);
+    if (scalar_double(scalar_load(c->compute, &rounded)) != scalar_double(number)) return true;
+  }
+  return false;
+}
+
+/* The whole call in float32, rounded at the end. */
+static bool through_float(OpCall *c, Formula f, const PointwiseContext *context) {
+  Tensor *out = c->out[0], *wide = tensor_new(MT_F32, out->ndim, out->shape, c->device);
+  OpCall inner = *c;
+  inner.compute = MT_F32;
+  inner.out[0] = wide;
+  bool good = wide && cpu_pointwise_with(&inner, f, context) && tensor_copy_into(out, wide);
+  tensor_release(wide);
+  return good;
+}
+
 bool cpu_pointwise_with(OpCall *c, Formula f, const PointwiseContext *context) {
   const PointwiseInfo *info = &pointwise_info[f];
   RowFn row = pointwise_row(f, c->compute);
   if (!row)
     return fail(MT_ENOTIMPL, "\"%s_cpu\" not implemented for '%s'", info->name, dtype_info[c->compute].type_name);
   if (small(c, info, row, context)) return true;
+  if (number_is_wide(c, f)) return through_float(c, f, context);
   Operand o[3];
   int ready = 0;
   bool good = true;
