@@ -74,9 +74,8 @@ static Tensor *steps_of(const OpCall *c, Tensor *x, const Tensor *y, int dim) {
     x = op_reshape(x, y->ndim, shape);
   }
   if (!x) return NULL;
-  int at = dim + (x->ndim - y->ndim);
-  int64_t n = x->shape[at] - 1;
-  return n < 0 ? op_narrow(x, at, 0, 0) : op_sub(op_narrow(x, at, n > 0, n), op_narrow(x, at, 0, n));
+  int64_t n = x->shape[dim] - 1;
+  return n < 0 ? op_narrow(x, dim, 0, 0) : op_sub(op_narrow(x, dim, n > 0, n), op_narrow(x, dim, 0, n));
 }
 
 /* Sums of neighbours along dim. */
@@ -119,7 +118,7 @@ static bool compose_trapezoid_at(OpCall *c) {
   if (!steps) return false;
   Tensor *area = op_mul(pairs_of(y, dim), steps);
   if (!area) return false;
-  return compose_return(c, 0, op_div(op_sum_dim(area, dim - y->ndim, false), op_float(2)));
+  return compose_return(c, 0, op_div(op_sum_dim(area, dim, false), op_float(2)));
 }
 #define AREA_DOC "Integral of y along dim by the trapezoidal rule, between samples "
 #define TRAPEZOID(id, number)                                                                                          \
@@ -151,7 +150,7 @@ static bool compose_cumulative_trapezoid_at(OpCall *c) {
   Tensor *steps = steps_of(c, x, y, dim);
   if (!steps) return false;
   Tensor *area = op_mul(pairs_of(y, dim), steps);
-  Tensor *sums = op_run(&def_cumsum, (Arg[]){ARG_T(area), ARG_I(dim - y->ndim), ARG_NIL});
+  Tensor *sums = op_run(&def_cumsum, (Arg[]){ARG_T(area), ARG_I(dim), ARG_NIL});
   return compose_return(c, 0, op_div(sums, op_float(2)));
 }
 OP(cumulative_trapezoid, .schema = "cumulative_trapezoid(Tensor y, *, Number dx=1, Dim dim=-1) -> Tensor",

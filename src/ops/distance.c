@@ -200,7 +200,7 @@ static bool compose_cosine_similarity(OpCall *c) {
   memcpy(shape, in(c, 0)->shape, sizeof(int64_t) * (size_t)n);
   if (!shape_broadcast(&n, shape, in(c, 1)->ndim, in(c, 1)->shape) || !dim_wrap(c->arg[2].i, n, &dim)) return false;
   for (int k = 0; k < 2; k++) {
-    t[k] = op_expand(op_cast(in(c, k), d), n, shape);
+    t[k] = op_expand(tensor_is_float(in(c, k)) ? in(c, k) : op_cast(in(c, k), d), n, shape);
     t[k] = op_div(t[k], limited_norm(t[k], dim, scalar_double(c->arg[3].number)));
   }
   return compose_return(c, 0, op_sum_dim(op_mul(t[0], t[1]), dim, false));

@@ -115,11 +115,13 @@ static bool compose_isin(OpCall *c) {
     return fail(MT_EARG, "received an invalid combination of arguments - got two numbers: one must be a Tensor");
   DType as = promote_tensors(2, (Tensor *[]){e, s}, default_dtype());
   bool invert = c->arg[3].i;
-  if (s->numel == 0)
-    return compose_return(c, 0, op_full(MT_BOOL, e->ndim, e->shape, tensor_device(e), scalar_bool(invert)));
   Tensor *sorted[MAX_OUTS];
   e = op_cast(op_detach(e), as);
   s = flat(op_cast(op_detach(s), as));
+  if (s && tensor_is_float(s)) /* a NaN equals nothing, and would mislead the search */
+    s = op_index_select(s, 0, op_run(&def_mask_position, (Arg[]){ARG_T(op_eq(s, s))}));
+  if (s && s->numel == 0)
+    return compose_return(c, 0, op_full(MT_BOOL, e->ndim, e->shape, tensor_device(e), scalar_bool(invert)));
   if (!s || !op_run_many(&def_sort, (Arg[]){ARG_T(s), ARG_I(0), ARG_I(0), ARG_I(0)}, sorted)) return false;
   Arg search[] = {ARG_T(sorted[0]), ARG_T(e), ARG_I(0), ARG_I(0), ARG_NIL, ARG_NIL};
   Tensor *at = clamp_positions(flat(op_run(&def_searchsorted, search)), s->numel);

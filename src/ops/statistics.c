@@ -244,7 +244,7 @@ static Tensor *covariance(Tensor *x, int64_t correction, Tensor *fweights, Tenso
   Tensor *w = fweights && aweights ? op_mul(fweights, aweights) : fweights ? fweights : aweights;
   Tensor *total = w ? op_sum(w) : op_int(observations);
   if (!total) return NULL;
-  if (w ? value_of(total) == 0 : observations == 0) {
+  if (w && value_of(total) == 0) {
     fail(MT_EARG, "cov(): weights sum to zero, can't be normalized: there are %lld observations",
          (long long)observations);
     return NULL;
@@ -268,8 +268,7 @@ OP(cov, .schema = "cov(Tensor input, *, int correction=1, Tensor? fweights=None,
           "fweights counts each observation (integers), aweights weighs it (floats); correction is taken off their "
           "number.",
    .samples = "f(3,5) | f(4) | f(3,5) correction=0 | f(2,3) aweights=p(3) | i(2,4)",
-   .errors = "f(2,2,2) | b(3) | f(2,3) aweights=p(2) | f(2,3) fweights=p(3) | f(0)", .flags = OP_BOTH,
-   .compose = compose_cov);
+   .errors = "f(2,2,2) | b(3) | f(2,3) aweights=p(2) | f(2,3) fweights=p(3)", .flags = OP_BOTH, .compose = compose_cov);
 
 static bool compose_corrcoef(OpCall *c) {
   Tensor *x = in(c, 0);
@@ -286,8 +285,7 @@ static bool compose_corrcoef(OpCall *c) {
 }
 OP(corrcoef, .schema = "corrcoef(Tensor input) -> Tensor",
    .doc = "Pearson's correlations of the rows of input over its columns: (n, m) to (n, n), one row to a number.",
-   .samples = "f(3,5) | f(4) | i(2,4)", .errors = "f(2,2,2) | b(3) | f(0)", .flags = OP_BOTH,
-   .compose = compose_corrcoef);
+   .samples = "f(3,5) | f(4) | i(2,4)", .errors = "f(2,2,2) | b(3)", .flags = OP_BOTH, .compose = compose_corrcoef);
 
 /* --- norms --- */
 
