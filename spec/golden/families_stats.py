@@ -586,6 +586,10 @@ def reductions_more():
     c("kthvalue", X((0, 2), []), 1, 0, err="Expected reduction dim")
     c("kthvalue", v(1, 2), 3, err="selected number k out of range for dimension")
     c("kthvalue", v(1, 2), 0, err="selected number k out of range for dimension")
+    for op in ("std_mean", "var_mean"):
+        c(op, v(1, 2, dtype=i64), err=op + " only support floating point and complex dtypes")
+    for op in ("std", "var"):
+        c(op, v(1, 2, dtype=i64), 0, err="std and var only support floating point and complex dtypes")
     for op in ("equal", "allclose"):
         c(op, v(1, 2), v(1, 2))
         c(op, v(1, 2), v(1, 2.5))

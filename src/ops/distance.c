@@ -64,11 +64,13 @@ static Tensor *distances(Tensor *a, Tensor *b, double p) {
   return op_run(&def_distances, (Arg[]){ARG_T(a), ARG_T(b), ARG_N(scalar_float(p))});
 }
 
-/* Euclidean distances by a matrix product: |a|^2 - 2 a b + |b|^2. The root has the gradient 0 at 0. */
+/* Euclidean distances by one matrix product: (-2 a, |a|^2, 1) times (b, 1, |b|^2). The root has the gradient 0 at 0. */
 static Tensor *distances_by_product(Tensor *a, Tensor *b) {
-  Tensor *squares =
-      op_add(op_sum_dim(op_mul(a, a), -1, true), op_transpose(op_sum_dim(op_mul(b, b), -1, true), -2, -1));
-  squares = op_sub(squares, op_scale(op_matmul(a, op_transpose(b, -2, -1)), 2));
+  Tensor *aa = op_sum_dim(op_mul(a, a), -1, true), *bb = op_sum_dim(op_mul(b, b), -1, true);
+  if (!aa || !bb) return NULL;
+  Tensor *left = op_cat(3, (Tensor *[]){op_scale(a, -2), aa, op_ones_like(aa)}, -1);
+  Tensor *right = op_cat(3, (Tensor *[]){b, op_ones_like(bb), bb}, -1);
+  Tensor *squares = op_matmul(left, op_transpose(right, -2, -1));
   squares = op_run(&def_clamp_min, (Arg[]){ARG_T(squares), ARG_N(scalar_int(0))});
   return zero_where_zero(squares, op_sqrt(one_where_zero(squares)));
 }
