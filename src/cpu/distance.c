@@ -26,10 +26,10 @@ static double term(double d, double p) {
       }                                                                             \
       return sum[0];                                                                \
     }                                                                               \
-    for (; p == 2 && k + PARTS <= n; k += PARTS)                                    \
+    for (; (p == 1 || p == 2) && k + PARTS <= n; k += PARTS)                        \
       for (int j = 0; j < PARTS; j++) {                                             \
         double d = (double)(T)(a[k + j] - b[k + j]);                                \
-        sum[j] += d * d;                                                            \
+        sum[j] += p == 2 ? d * d : fabs(d);                                         \
       }                                                                             \
     for (; k < n; k++) sum[0] += term((double)(T)(a[k] - b[k]), p);                 \
     double all = sum[0] + sum[1] + (sum[2] + sum[3]);                               \
