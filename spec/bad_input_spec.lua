@@ -355,6 +355,14 @@ describe("numbers at the ends of int64", function()
     assert.matches("Given groups=9223372036854775807, expected weight to be at least", why)
   end)
 
+  it("are no offset of a diagonal", function()
+    for _, offset in ipairs { math.maxinteger - 1, -math.maxinteger + 1, math.mininteger, 1 << 40 } do
+      local ok, why = pcall(torch.diag, torch.ones(1), offset)
+      assert.is_false(ok)
+      assert.matches("diag%(%): %a", why)
+    end
+  end)
+
   it("are refused as sizes even beside a zero, which makes their product 0", function()
     for _, size in ipairs { { 0, 4, 1 << 62 }, { 1 << 62, 4, 0 }, { 1 << 62, 0, 4 } } do
       for _, name in ipairs { "reshape", "view" } do

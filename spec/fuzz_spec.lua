@@ -100,6 +100,7 @@ local function generator(text)
     if kind == "Dim" or kind == "Position" then return g.dim() end
     if kind == "Dims" then return g.chance(0.5) and g.dim() or g.list(g.dim, 3) end
     if kind == "Size" or kind == "ints" then return g.list(g.size, 4) end
+    if kind == "Numbers" then return g.list(g.number, 3) end
     if kind == "Generator" then return g.chance(0.5) and torch.Generator() or nil end
     error("a parameter type that the fuzzer does not know: " .. kind)
   end

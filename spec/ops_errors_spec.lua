@@ -9,8 +9,8 @@ local call, try, difference, fault = operators.call, operators.try, operators.di
 -- Positions counted from the end are taken; labels that grow the result have no limit.
 local from_end = { take = true, put = true, index_put = true, index_fill = true }
 local no_limit = { one_hot = true }
--- x() stands for counts, not for positions.
-local counts = { repeat_interleave = true }
+-- x() stands for counts or values, not for positions.
+local counts = { repeat_interleave = true, bincount = true }
 
 -- Errors -------------------------------------------------------------------------------------------------------------
 
@@ -144,6 +144,7 @@ local function wrong_values(op, param)
     str = { f, 3, true }, dtype = { "nonsense", f, 7 }, device = { "nonsense", f, 7 }, Generator = { "x", f, 7 },
     Dim = { "x", f, 1.5, 2 ^ 70 }, Dims = { "x", f, { 1.5 }, { "x" } }, Position = { "x", f, 1.5 },
     Size = { "x", f, { 1.5 }, { 0 / 0 }, { "x" } }, ints = { "x", f, { 1.5 }, { "x" } },
+    Numbers = { "x", f, { "x" } },
   }
   if op.overloads > 1 then return { f } end
   return by[param.type] or listless

@@ -128,30 +128,6 @@ function methods.equal(a, b)
 end
 core.equal = methods.equal
 
-local function within(a, b, rtol, atol, equal_nan)
-  local close = (a - b):abs():le(b:abs() * rtol + atol):logical_or(a:eq(b))
-  if equal_nan then close = close:logical_or(a:isnan():logical_and(b:isnan())) end
-  return close
-end
-
---- Is |input - other| <= atol + rtol |other| everywhere? isclose tells where.
-function methods.isclose(a, b, rtol, atol, equal_nan)
-  check_tensor("isclose", "input", 1, a)
-  check_tensor("isclose", "other", 2, b)
-  local o = type(rtol) == "table" and rtol or { rtol = rtol, atol = atol, equal_nan = equal_nan }
-  return core.no_grad(function()
-    local x, y = a, b
-    if not x.dtype.is_floating_point then x, y = x:double(), y:double() end
-    return within(x, y, o.rtol or 1e-5, o.atol or 1e-8, o.equal_nan)
-  end)
-end
-core.isclose = methods.isclose
-
-function methods.allclose(a, b, ...)
-  return methods.isclose(a, b, ...):all():item()
-end
-core.allclose = methods.allclose
-
 -- as_tuple = false asks for what nonzero gives without it: one tensor.
 local nonzero = core.nonzero
 function core.nonzero(...)

@@ -6,8 +6,10 @@ files come out the same every time.
 import families_index as i
 import families_math as m
 import families_shape as s
+import families_stats as t
 
-FAMILIES = (s.creation, s.views, s.index, s.joins, m.arith, m.unary, m.reductions, m.matmuls, m.selects, s.casts, i.scatters, i.arranges)
+FAMILIES = (s.creation, s.views, s.index, s.joins, m.arith, m.unary, m.reductions, m.matmuls, m.selects, s.casts, i.scatters, i.arranges, t.stats,
+            t.running, t.search, t.distances, t.reductions_more)
 
 if __name__ == "__main__":
     print(sum(family().write() for family in FAMILIES), "cases")

@@ -266,7 +266,11 @@ function samples.schema(text)
       }
     end
   end
-  for type in returns:gmatch("(%a+[%[%]]*)%s*[%w_]*") do schema.returns[#schema.returns + 1] = type end
+  schema.may_lack = 0 -- results that are there only when asked for
+  for type, lacks in returns:gmatch("(%a+[%[%]]*)(%??)%s*[%w_]*") do
+    schema.returns[#schema.returns + 1] = type
+    if lacks == "?" then schema.may_lack = schema.may_lack + 1 end
+  end
   return schema
 end
 

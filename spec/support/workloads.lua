@@ -65,6 +65,29 @@ return {
     return number(values) + number(places) + number(x:mean(1)) + x:std():item() + x:prod():item() + number(x:cumsum(2))
       + number(x:argmin(1)) + x:norm():item() + number(x:logsumexp(1))
   end },
+  { "statistics", function()
+    local x = torch.arange(12, { dtype = torch.float64 }):reshape(3, 4):sin()
+    x.requires_grad = true
+    local low, high = x:aminmax{ dim = 1 }
+    local q, y = torch.tensor({ 0.2, 0.7 }, { dtype = torch.float64 }), x:cummax(2) + x:logcumsumexp(1)
+    local loss = number(low) + (high - low):sum() + x:quantile(q, 2):sum() + y:sum() + x:renorm(2, 1, 1):sum()
+      + x:nanmean() + x:nanmedian() + torch.cdist(x, x:flip(1)):sum() + torch.pdist(x, 3):sum() + x:cov():sum()
+      + torch.cosine_similarity(x, x + 1):sum() + x:diff(1, 2, x):sum() + torch.trapezoid(x, x:detach()):sum()
+    for _, part in ipairs(torch.gradient(x, { spacing = { 2, 0.5 } })) do loss = loss + part:sum() end
+    loss:backward()
+    return loss:item() + number(x.grad)
+  end },
+  { "sets and bins", function()
+    local x = torch.tensor({ 3, 1, 2, 3, 1, 3 })
+    local values, places, counts = x:unique(true, true, true)
+    local rows, places_too = x:reshape(3, 2):unique{ dim = 1, return_inverse = true }
+    local runs, lengths = x:unique_consecutive{ return_counts = true }
+    local hist, edges = x:float():histogram(3, { range = { 0, 4 }, density = true })
+    return number(values) + number(places) + number(counts) + number(rows) + number(places_too) + number(runs)
+      + number(lengths) + number(hist) + number(edges) + number(x:bincount{ minlength = 5 })
+      + number(x:float():histc(4)) + number(torch.isin(x, values)) + number(x:isclose(x))
+      + number(torch.searchsorted(values, x, { sorter = values }))
+  end },
   { "sorting", function()
     local x = torch.tensor({ 3, 1, 2, 5, 4 })
     local sorted, order = x:sort(1, true)

@@ -49,19 +49,31 @@ typedef enum {
   SCAN_SUM,
   SCAN_SUM_BACK,
   SCAN_PRODUCT,
-  SCAN_OTHERS,      /* the product of all other elements */
-  SCAN_PRODUCT_BACK /* gradient of the running product of t, given the result's */
+  SCAN_OTHERS,       /* the product of all other elements */
+  SCAN_PRODUCT_BACK, /* gradient of the running product of t, given the result's */
+  SCAN_LOG_SUM_EXP   /* the logarithm of the running sum of exponentials */
 } ScanKind;
 bool cpu_scan(ScanKind kind, Tensor *t, Tensor *grad, int dim, Tensor *out);
+/* Running extremes along dim, the last of equals, and their positions from 1. */
+bool cpu_running_extreme(Tensor *t, int dim, bool least, Tensor *values, Tensor *index);
 /* softmax or its logarithm of argument 0 along dim; and the gradient, from the result's gradient and the result. */
 bool cpu_softmax(Tensor *t, int dim, bool logarithm, Tensor *out);
 bool cpu_softmax_back(Tensor *grad, Tensor *result, int dim, bool logarithm, Tensor *out);
 /* Sorting along dim, NaN greatest, equal elements in their order. The first k of the sorted elements go to values and
  * their positions from 1 to index. */
 bool cpu_sort(Tensor *t, int dim, bool descending, int64_t k, Tensor *values, Tensor *index);
-/* One element of each sorted line: number k from 1; the lower median, where NaN wins; the most frequent. */
-typedef enum { PICK_KTH, PICK_MEDIAN, PICK_MODE } Pick;
+/* One element of each sorted line: number k from 1; the lower median, where NaN wins or is passed over;
+ * the most frequent. */
+typedef enum { PICK_KTH, PICK_MEDIAN, PICK_NANMEDIAN, PICK_MODE } Pick;
 bool cpu_pick(Tensor *t, int dim, Pick which, int64_t k, Tensor *values, Tensor *index);
+/* Where each of values would stand in the last dim of sorted (of the same leading sizes, or a vector): positions from 1, as
+ * int64 or int32, before equal elements or, with right, behind them. sorter (int64, checked) is the order of sorted or
+ * NULL. Both are compared as elements of dtype `as`. */
+bool cpu_search(Tensor *sorted, Tensor *values, Tensor *sorter, DType as, bool right, Tensor *out);
+/* Positions from 1 that put the rows of a matrix in lexicographic order; NaN is the greatest, equals keep their order. */
+bool cpu_row_order(Tensor *t, Tensor *index);
+/* p-norms of differences: out[b, i, j] between rows i of x1[b] and j of x2[b], float32 or float64. */
+bool cpu_distances(Tensor *x1, Tensor *x2, double p, Tensor *out);
 /* Zeros with grad's elements added at index (positions from 1) along dim. */
 bool cpu_selecting_back(Tensor *grad, int dim, Tensor *index, Tensor *out);
 /* Optimiser steps of sgd_step and adam_step, see optim.h: result 0 is argument 0, state is written too. */

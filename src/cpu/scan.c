@@ -1,4 +1,4 @@
-/* Along one dim: positions of extremes, running sums and products, and what their gradients need.
+/* Along one dim: positions of extremes, running extremes, sums and products, and what their gradients need.
  *
  * Work goes over outer x length x inner (Lines); sums and products run in double or in wrapping 64-bit integers. */
 #include "base/alloc.h"
@@ -6,6 +6,7 @@
 #include "cpu/copy_tensor.h"
 #include "cpu/kernels.h"
 #include "cpu/reduce.h"
+#include <math.h>
 
 enum { UNIT = 65536, BLOCK = 1024, TILE = 256, NARROW = 64 };
 
@@ -198,19 +199,28 @@ typedef void (*ScanFn)(const void *x, const void *g, void *out, int64_t rows, in
 #define PRODUCT_AFTER                             \
   out[at] = (__typeof__(out[0]))(out[at] * a[j]); \
   a[j] *= (__typeof__(a[0]))x[at];
+#define RUNNING_LOG_SUM                \
+  a[j] = log_add(a[j], (double)x[at]); \
+  out[at] = (__typeof__(out[0]))a[j];
 /* a holds x[k+1] times the sum for k+1; it starts as 1, which the last row must not see. */
 #define GRADIENT_AFTER                                   \
   b = (__typeof__(b))g[at] + (r == rows - 1 ? 0 : a[j]); \
   out[at] = (__typeof__(out[0]))(out[at] * b);           \
   a[j] = b * (__typeof__(b))x[at];
+/* log(exp(a) + exp(b)) */
+static double log_add(double a, double b) {
+  double less = b != b ? b : a < b ? a : b, more = b != b || a < b ? b : a;
+  return less == more && isinf(less) ? less : log1p(exp(less - more)) + more;
+}
 #define SCANS(S, T, W)                                   \
   SCAN(sum, S, T, W, 0, true, false, RUNNING_SUM, )      \
   SCAN(sum_back, S, T, W, 0, false, true, , RUNNING_SUM) \
   SCAN(product, S, T, W, 1, true, false, RUNNING_PRODUCT, )
-#define FLOAT_SCANS(S, T)                                                  \
-  SCANS(S, T, double)                                                      \
-  SCAN(others, S, T, double, 1, true, true, PRODUCT_BEFORE, PRODUCT_AFTER) \
-  SCAN(product_back, S, T, double, 1, true, true, PRODUCT_BEFORE, GRADIENT_AFTER)
+#define FLOAT_SCANS(S, T)                                                         \
+  SCANS(S, T, double)                                                             \
+  SCAN(others, S, T, double, 1, true, true, PRODUCT_BEFORE, PRODUCT_AFTER)        \
+  SCAN(product_back, S, T, double, 1, true, true, PRODUCT_BEFORE, GRADIENT_AFTER) \
+  SCAN(log_sum, S, T, double, -(double)INFINITY, true, false, RUNNING_LOG_SUM, )
 FLOAT_SCANS(f32, float)
 FLOAT_SCANS(f64, double)
 SCANS(i64, int64_t, uint64_t)
@@ -219,7 +229,8 @@ static const ScanFn scans[][LANE_TYPES] = {[SCAN_SUM] = {sum_f32, sum_f64, sum_i
                                            [SCAN_SUM_BACK] = {sum_back_f32, sum_back_f64, sum_back_i64},
                                            [SCAN_PRODUCT] = {product_f32, product_f64, product_i64},
                                            [SCAN_OTHERS] = {others_f32, others_f64, NULL},
-                                           [SCAN_PRODUCT_BACK] = {product_back_f32, product_back_f64, NULL}};
+                                           [SCAN_PRODUCT_BACK] = {product_back_f32, product_back_f64, NULL},
+                                           [SCAN_LOG_SUM_EXP] = {log_sum_f32, log_sum_f64, NULL}};
 
 typedef struct {
   ScanFn fn;
@@ -263,6 +274,75 @@ bool cpu_scan(ScanKind kind, Tensor *t, Tensor *grad, int dim, Tensor *out) {
   if (good && to != out) good = tensor_copy_into(out, to);
   tensor_release(to);
   tensor_release(g);
+  tensor_release(x);
+  return good;
+}
+
+/* Running extremes: each row of the result is made from the one before. */
+typedef void (*RunningFn)(const void *x, void *values, int64_t *index, bool least, int64_t rows, int64_t step,
+                          int64_t width);
+#define RUNNING(S, T)                                                                                                  \
+  static void running_##S(const void *px, void *pv, int64_t *index, bool least, int64_t rows, int64_t step,            \
+                          int64_t width) {                                                                             \
+    const T *x = px;                                                                                                   \
+    T *v = pv;                                                                                                         \
+    for (int64_t r = 0; r < rows; r++)                                                                                 \
+      for (int64_t j = 0; j < width; j++) {                                                                            \
+        int64_t at = r * step + j, last = at - step;                                                                   \
+        bool mine = r == 0 || x[at] != x[at] || (v[last] == v[last] && (least ? x[at] <= v[last] : x[at] >= v[last])); \
+        v[at] = mine ? x[at] : v[last];                                                                                \
+        index[at] = mine ? r + 1 : index[last];                                                                        \
+      }                                                                                                                \
+  }
+RUNNING(f32, float)
+RUNNING(f64, double)
+RUNNING(i64, int64_t)
+
+typedef struct {
+  RunningFn fn;
+  const char *x;
+  char *values;
+  int64_t *index;
+  bool least;
+  int size;
+  Lines lines;
+  int64_t tiles;
+} Running;
+
+static void running_body(void *context, int64_t begin, int64_t end) {
+  const Running *s = context;
+  for (int64_t i = begin; i < end; i++) {
+    int64_t first = i % s->tiles * NARROW, width = s->lines.inner - first < NARROW ? s->lines.inner - first : NARROW;
+    int64_t at = i / s->tiles * s->lines.length * s->lines.inner + first;
+    s->fn(s->x + at * s->size, s->values + at * s->size, s->index + at, s->least, s->lines.length, s->lines.inner,
+          width);
+  }
+}
+
+bool cpu_running_extreme(Tensor *t, int dim, bool least, Tensor *values, Tensor *index) {
+  static const RunningFn fns[] = {[LANE_F32] = running_f32, [LANE_F64] = running_f64, [LANE_I64] = running_i64};
+  if (index->numel == 0) return true;
+  LaneType type = lane_type((DType)t->dtype);
+  DType lane = lane_dtype(type);
+  Tensor *x = tensor_packed(t, lane);
+  Tensor *to = values->dtype == lane ? tensor_retain(values)
+               : x                   ? tensor_new(lane, values->ndim, values->shape, tensor_device(t))
+                                     : NULL;
+  bool good = x && to;
+  if (good) {
+    Running s = {.fn = fns[type],
+                 .x = tensor_data(x),
+                 .values = tensor_data(to),
+                 .index = (int64_t *)(void *)tensor_data(index),
+                 .least = least,
+                 .size = dtype_size(lane),
+                 .lines = lines_of(index, dim)};
+    s.tiles = (s.lines.inner + NARROW - 1) / NARROW;
+    int64_t each = s.lines.length * (s.lines.inner < NARROW ? s.lines.inner : NARROW);
+    parallel_for(s.lines.outer * s.tiles, each < UNIT / 4 ? UNIT / 4 / each : 1, running_body, &s);
+  }
+  if (good && to != values) good = tensor_copy_into(values, to);
+  tensor_release(to);
   tensor_release(x);
   return good;
 }

@@ -153,14 +153,12 @@ typedef struct {
 /* Where in the sorted line the picked element is. */
 static int64_t picked(const Job *job, const Item *a, int64_t n) {
   if (job->which == PICK_KTH) return job->k - 1;
-  if (job->which == PICK_MEDIAN) {
+  if (job->which == PICK_MEDIAN || job->which == PICK_NANMEDIAN) {
     uint64_t nan = job->type == LANE_F32 ? UINT32_MAX : UINT64_MAX;
-    if (job->type != LANE_I64 && a[n - 1].key == nan) {
-      int64_t first = n - 1;
-      while (first > 0 && a[first - 1].key == nan) first--;
-      return first;
-    }
-    return (n - 1) / 2;
+    int64_t numbers = n;
+    while (job->type != LANE_I64 && numbers > 0 && a[numbers - 1].key == nan) numbers--;
+    if (job->which == PICK_NANMEDIAN) return numbers > 0 ? (numbers - 1) / 2 : 0;
+    return numbers < n ? numbers : (n - 1) / 2;
   }
   int64_t best = 0, longest = 0;
   for (int64_t i = 0, run = 0; i < n; i++) {

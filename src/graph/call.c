@@ -269,7 +269,10 @@ static bool run(OpDef *def, const Arg *arg, bool inplace, Tensor **out) {
   c.inplace = inplace;
   if (!op_call(&c)) return false;
   bool good = true;
-  for (int k = 0; k < c.outs; k++) good = (out[k] = pool_add(c.out[k])) && good;
+  for (int k = 0; k < c.outs; k++) { /* one that was not asked for stays NULL */
+    out[k] = pool_add(c.out[k]);
+    good = good && (out[k] || !c.out[k]);
+  }
   return good;
 }
 

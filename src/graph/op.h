@@ -9,11 +9,12 @@
  *   Tensor     a tensor                       Operand   a tensor or a Lua number (a weak 0-dim tensor)
  *   Index      int64/int32 tensor of positions counted from 1, inside the core too (position_read shifts)
  *   Tensor[]   a list of tensors              Generator
- *   Number     Scalar                         int, float, bool, str, dtype, device
+ *   Number     Scalar, Numbers a list of them  int, float, bool, str, dtype, device
  *   Dim        a dim, Dims a dim or a list of them: from 1 in Lua, from 0 (negative from the end) in the core
  *   Position   an element position: from 1 in Lua, from 0 in the core, negative from the end
  *   Size       a list of sizes, ints a list of numbers; "..." after Size, ints or Dims: also given as varargs
- * `?` lets nil in, and torch.none as an element of Tensor[]?. After `*` by keyword only. */
+ * `?` lets nil in, and torch.none as an element of Tensor[]?. After `*` by keyword only. A result with `?` is left out when
+ * compose leaves it NULL. */
 #ifndef MT_OP_H
 #define MT_OP_H
 #include "tensor/call.h"
@@ -35,6 +36,7 @@ typedef enum {
   TYPE_POSITION,
   TYPE_SIZE,
   TYPE_INTS,
+  TYPE_NUMBERS,
   TYPE_GENERATOR
 } ParamType;
 

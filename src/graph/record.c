@@ -55,6 +55,9 @@ typedef struct {
   int64_t ints;
 } Room;
 
+/* A Scalar takes as much room as that many integers. */
+enum { NUMBER_INTS = sizeof(Scalar) / sizeof(int64_t) };
+
 static Room measure(const OpCall *c, int edges) {
   const Schema *s = c->def->info;
   Room r = {.edges = edges > NODE_EDGES ? edges : 0, .args = s->params > NODE_ARGS ? s->params : 0};
@@ -70,6 +73,8 @@ static Room measure(const OpCall *c, int edges) {
       }
     } else if (type == TYPE_DIMS || type == TYPE_SIZE || type == TYPE_INTS) {
       r.ints += a->given ? a->n : 0;
+    } else if (type == TYPE_NUMBERS) {
+      r.ints += a->given ? a->n * NUMBER_INTS : 0;
     }
   }
   r.dims = dims > NODE_DIMS ? dims : 0;
@@ -199,6 +204,10 @@ static bool fill(Node *n, OpCall *c) {
       if (to->n > 0) memcpy(ints, to->ints, sizeof(int64_t) * (size_t)to->n);
       to->ints = ints;
       ints += to->n;
+    } else if (to->given && type == TYPE_NUMBERS) {
+      if (to->n > 0) memcpy(ints, to->numbers, sizeof(Scalar) * (size_t)to->n);
+      to->numbers = (const Scalar *)ints;
+      ints += to->n * NUMBER_INTS;
     } else if (type == TYPE_GENERATOR) {
       to->generator = NULL;
     } else if (type == TYPE_STR && to->given && !(to->str = keep_word(to->str))) {

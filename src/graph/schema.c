@@ -17,12 +17,12 @@ extern OpDef *const ops_end[] __asm("__stop_mt_ops");
 static const struct {
   const char *name;
   uint8_t type;
-} type_names[] = {
-    {"Tensor[]", TYPE_TENSORS},   {"Tensor", TYPE_TENSOR}, {"Operand", TYPE_OPERAND},   {"Index", TYPE_INDEX},
-    {"Number", TYPE_NUMBER},      {"ints", TYPE_INTS},     {"int", TYPE_INT},           {"float", TYPE_FLOAT},
-    {"bool", TYPE_BOOL},          {"str", TYPE_STR},       {"dtype", TYPE_DTYPE},       {"device", TYPE_DEVICE},
-    {"Dims", TYPE_DIMS},          {"Dim", TYPE_DIM},       {"Position", TYPE_POSITION}, {"Size", TYPE_SIZE},
-    {"Generator", TYPE_GENERATOR}};
+} type_names[] = {{"Tensor[]", TYPE_TENSORS},  {"Tensor", TYPE_TENSOR},   {"Operand", TYPE_OPERAND},
+                  {"Index", TYPE_INDEX},       {"Numbers", TYPE_NUMBERS}, {"Number", TYPE_NUMBER},
+                  {"ints", TYPE_INTS},         {"int", TYPE_INT},         {"float", TYPE_FLOAT},
+                  {"bool", TYPE_BOOL},         {"str", TYPE_STR},         {"dtype", TYPE_DTYPE},
+                  {"device", TYPE_DEVICE},     {"Dims", TYPE_DIMS},       {"Dim", TYPE_DIM},
+                  {"Position", TYPE_POSITION}, {"Size", TYPE_SIZE},       {"Generator", TYPE_GENERATOR}};
 
 static void skip_space(const char **p) {
   while (**p == ' ' || **p == '\n') (*p)++;
@@ -118,6 +118,7 @@ static bool take_returns(const char **p, Schema *s) {
     if (s->outs == MAX_OUTS) return false;
     s->out_index[s->outs] = take(p, "Index");
     if (!s->out_index[s->outs] && !take(p, "Tensor")) return false;
+    take(p, "?");
     if (!take_name(p, s->out_name[s->outs++])) return false;
   } while (take(p, ","));
   return take(p, ")");

@@ -89,7 +89,7 @@ static bool is_empty_table(lua_State *L, int idx) {
 }
 
 static bool is_list_type(int type) {
-  return type == TYPE_TENSORS || type == TYPE_SIZE || type == TYPE_DIMS || type == TYPE_INTS;
+  return type == TYPE_TENSORS || type == TYPE_SIZE || type == TYPE_DIMS || type == TYPE_INTS || type == TYPE_NUMBERS;
 }
 
 static const char *type_wanted(const Param *p) {
@@ -109,6 +109,7 @@ static const char *type_wanted(const Param *p) {
   case TYPE_DEVICE: return "torch.device or a string";
   case TYPE_GENERATOR: return "torch.Generator";
   case TYPE_DIMS: return "an integer or a list of integers";
+  case TYPE_NUMBERS: return "a list of numbers";
   default: return "a list of integers";
   }
 }
@@ -193,6 +194,24 @@ static bool take_ints(lua_State *L, const Schema *s, int k, int idx, int count, 
   return true;
 }
 
+static bool take_numbers(lua_State *L, const Schema *s, int k, int idx, Parsed *p) {
+  int64_t n = (int64_t)lua_rawlen(L, idx);
+  if (n > INT32_MAX / 16) return fail(MT_EARG, "argument '%s' has too many numbers", s->param[k].name);
+  luaL_checkstack(L, 4, NULL);
+  Scalar *v = lua_newuserdatauv(L, (size_t)n * sizeof *v, 0);
+  for (int64_t i = 0; i < n; i++) {
+    lua_rawgeti(L, idx, i + 1);
+    bool good = read_scalar(L, -1, &v[i]);
+    if (!good)
+      fail(MT_EARG, "argument '%s' (position %d) must be a list of numbers, but element %lld is %s", s->param[k].name,
+           k + 1, (long long)i + 1, type_found(L, -1));
+    lua_pop(L, 1);
+    if (!good) return false;
+  }
+  p->arg[k] = (Arg){.given = true, .n = (int32_t)n, .numbers = v};
+  return true;
+}
+
 static bool take_tensors(lua_State *L, const Schema *s, int k, int idx, int count, Parsed *p) {
   bool table = lua_type(L, idx) == LUA_TTABLE;
   int64_t n = table ? (int64_t)lua_rawlen(L, idx) : count;
@@ -272,6 +291,10 @@ static bool take(lua_State *L, const Schema *s, int k, int idx, bool numbers, Pa
   }
   case TYPE_TENSORS:
     if (lua_type(L, idx) == LUA_TTABLE) return take_tensors(L, s, k, idx, 0, p);
+    good = false;
+    break;
+  case TYPE_NUMBERS:
+    if (lua_type(L, idx) == LUA_TTABLE) return take_numbers(L, s, k, idx, p);
     good = false;
     break;
   case TYPE_DIMS:

@@ -119,11 +119,16 @@ static int call_operator(lua_State *L, OpDef *def, const char *name, Parsed *p, 
     lua_pushvalue(L, p->first_tensor);
     return 1;
   }
-  for (int k = 0; k < s->outs; k++) box[k]->tensor = c.out[k];
   int64_t bytes = 0;
-  for (int k = 0; k < s->outs; k++) bytes += (int64_t)sizeof(Tensor) + (c.out[k]->base ? 0 : c.out[k]->storage->bytes);
+  int pushed = 0;
+  for (int k = 0; k < s->outs; k++) { /* one that was not asked for is NULL, those after it move up */
+    if (!c.out[k]) continue;
+    box[pushed++]->tensor = c.out[k];
+    bytes += (int64_t)sizeof(Tensor) + (c.out[k]->base ? 0 : c.out[k]->storage->bytes);
+  }
+  lua_pop(L, s->outs - pushed);
   charge(L, bytes);
-  return s->outs;
+  return pushed;
 }
 
 static const char *type_words(lua_State *L, int idx) {

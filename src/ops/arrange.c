@@ -272,12 +272,16 @@ OP(diagonal, .schema = "diagonal(Tensor input, int offset=0, Dim dim1=0, Dim dim
 static Tensor *on_diagonal(Tensor *t, int64_t offset) {
   int64_t shape[2], base[2], part_shape[2], stride[2], start;
   int n;
-  if (offset == INT64_MIN || !size_add(t->numel, offset < 0 ? -offset : offset, &shape[0])) return NULL;
+  if (offset == INT64_MIN) {
+    fail(MT_EARG, "size overflow: a matrix whose diagonal is moved by %lld does not fit 64 bits", (long long)offset);
+    return NULL;
+  }
+  if (!size_add(t->numel, offset < 0 ? -offset : offset, &shape[0])) return NULL;
   shape[1] = shape[0];
-  if (!shape_check(2, shape)) return NULL;
-  shape_strides(2, shape, base);
   Tensor *zeros = op_full((DType)t->dtype, 2, shape, tensor_device(t), scalar_int(0));
-  if (!zeros || !diagonal_part(2, shape, base, offset, 0, 1, &n, part_shape, stride, &start)) return NULL;
+  if (!zeros) return NULL;
+  shape_strides(2, shape, base); /* which fit, since zeros do */
+  if (!diagonal_part(2, shape, base, offset, 0, 1, &n, part_shape, stride, &start)) return NULL;
   PartArgs p = part_args(2, shape, base, n, part_shape, stride, start);
   return op_run(&def_part_put, (Arg[]){ARG_T(zeros), ARG_T(t), p.arg[0], p.arg[1], p.arg[2], p.arg[3], p.arg[4]});
 }

@@ -24,8 +24,8 @@ static bool infer_moments(OpCall *c) {
   DType d = (DType)in(c, 0)->dtype;
   Moments m = moments_of(c->def, c->arg);
   if (!dtype_is_float(d))
-    return fail(MT_EARG, "std and var only support floating point and complex dtypes: got %s. Use :float():%s()",
-                dtype_info[d].name, c->def->info->name);
+    return fail(MT_EARG, "%s only support floating point and complex dtypes: got %s. Use :float():%s()",
+                c->outs > 1 ? c->def->info->name : "std and var", dtype_info[d].name, c->def->info->name);
   for (int k = 0; k < c->outs; k++)
     if (!infer_reduced(c, k, d, m.dim, m.keep)) return false;
   return true;

@@ -120,7 +120,8 @@ static bool infer_kthvalue(OpCall *c) {
   int dim;
   if (!dim_wrap(c->arg[2].i, t->ndim, &dim)) return false;
   int64_t size = t->ndim > 0 ? t->shape[dim] : 1;
-  if (k < 1 || k > size)
+  if (t->dtype == MT_BOOL) return fail(MT_ENOTIMPL, "\"kthvalue_cpu\" not implemented for 'Bool'. Use :int() first");
+  if (size > 0 && (k < 1 || k > size))
     return fail(MT_EARG, "kthvalue(): selected number k out of range for dimension %d: k is %lld of %lld elements",
                 dim + 1, (long long)k, (long long)size);
   return infer_picked(c, dim, c->arg[3].i, 0, 1);
@@ -130,17 +131,18 @@ static void back_kthvalue(Grad *g) { g_set(g, 0, picked_back(g, g_result(g, 1), 
 OP(kthvalue,
    .schema = "kthvalue(Tensor input, int k, Dim dim=-1, bool keepdim=False) -> (Tensor values, Index indices)",
    .doc = "The k-th least element along dim and its position.",
-   .samples = "f(3,4) 2 | f(3,4) 1 d1 | f(6) 3 keepdim=true", .errors = "f(3) 4 | f(3) 0 | f(3) 1 d2",
+   .samples = "f(3,4) 2 | f(3,4) 1 d1 | f(6) 3 keepdim=true", .errors = "f(3) 4 | f(3) 0 | f(3) 1 d2 | b(3) 1",
    .saves = "input: result2", .flags = OP_BOTH, .infer = infer_kthvalue, .kernel = {cpu_kthvalue},
    .backward = back_kthvalue);
 
 static bool refuse_bool(const OpCall *c) {
-  return in(c, 0)->dtype != MT_BOOL || fail(MT_ENOTIMPL, "\"median_cpu\" not implemented for 'Bool'. Use :int() first");
+  const char *kernel = c->outs > 1 ? "median_out" : "median_cpu";
+  return in(c, 0)->dtype != MT_BOOL || fail(MT_ENOTIMPL, "\"%s\" not implemented for 'Bool'. Use :int() first", kernel);
 }
 static bool infer_median(OpCall *c) { return refuse_bool(c) && out_shape(c, 0, (DType)in(c, 0)->dtype, 0, NULL); }
 static bool infer_median_dim(OpCall *c) { return refuse_bool(c) && infer_picked(c, c->arg[1].i, c->arg[2].i, 0, 1); }
 static bool infer_mode(OpCall *c) { return infer_picked(c, c->arg[1].i, c->arg[2].i, 0, 1); }
-static bool cpu_median(OpCall *c) {
+static bool median(OpCall *c, Pick which) {
   Tensor *t = in(c, 0);
   if (t->numel == 0) { /* NaN, or what a cast makes of it */
     double nan = __builtin_nan("");
@@ -150,13 +152,16 @@ static bool cpu_median(OpCall *c) {
   Tensor *line = tensor_packed(t, (DType)t->dtype),
          *index = line ? tensor_new(MT_I64, 0, NULL, tensor_device(t)) : NULL;
   Tensor *flat = index ? tensor_view(line->storage, (DType)t->dtype, line->offset, 1, &t->numel, (int64_t[]){1}) : NULL;
-  bool good = flat && cpu_pick(flat, 0, PICK_MEDIAN, 0, c->out[0], index);
+  bool good = flat && cpu_pick(flat, 0, which, 0, c->out[0], index);
   tensor_release(flat);
   tensor_release(index);
   tensor_release(line);
   return good;
 }
+static bool cpu_median(OpCall *c) { return median(c, PICK_MEDIAN); }
+static bool cpu_nanmedian(OpCall *c) { return median(c, PICK_NANMEDIAN); }
 static bool cpu_median_dim(OpCall *c) { return pick(c, PICK_MEDIAN, 1, 0); }
+static bool cpu_nanmedian_dim(OpCall *c) { return pick(c, PICK_NANMEDIAN, 1, 0); }
 static bool cpu_mode(OpCall *c) { return pick(c, PICK_MODE, 1, 0); }
 static void back_median(Grad *g) { back_evenly(g, g_result(g, 0), 0, false); }
 static void back_pick(Grad *g) { g_set(g, 0, picked_back(g, g_result(g, 1), g_arg(g, 1)->i, !g_arg(g, 2)->i)); }
@@ -168,6 +173,15 @@ OP(median_dim, .schema = "median(Tensor input, Dim dim, bool keepdim=False) -> (
    .doc = "The middle elements along dim, the lower ones of two, and their positions.",
    .samples = "f(3,4) d1 | f(3,5) d2 keepdim=true", .errors = "f(3) d2 | b(3) d1 | f(0,2) d1",
    .saves = "input: result2", .flags = OP_BOTH, .infer = infer_median_dim, .kernel = {cpu_median_dim},
+   .backward = back_pick);
+OP(nanmedian, .schema = "nanmedian(Tensor input) -> Tensor",
+   .doc = "The middle element of those that are not NaN, the lower one of two; NaN if there is none.",
+   .samples = "f(3,4) | f(5) | i(4)", .errors = "b(3)", .saves = "input: input result", .flags = OP_BOTH,
+   .infer = infer_median, .kernel = {cpu_nanmedian}, .backward = back_median);
+OP(nanmedian_dim, .schema = "nanmedian(Tensor input, Dim dim, bool keepdim=False) -> (Tensor values, Index indices)",
+   .doc = "The middle elements along dim of those that are not NaN, the lower ones of two, and their positions.",
+   .samples = "f(3,4) d1 | f(3,5) d2 keepdim=true", .errors = "f(3) d2 | b(3) d1 | f(0,2) d1",
+   .saves = "input: result2", .flags = OP_BOTH, .infer = infer_median_dim, .kernel = {cpu_nanmedian_dim},
    .backward = back_pick);
 OP(mode, .schema = "mode(Tensor input, Dim dim=-1, bool keepdim=False) -> (Tensor values, Index indices)",
    .doc = "The most frequent element along dim, the least of several, and the last position of it.",

@@ -17,6 +17,7 @@ typedef struct Arg {
     Tensor *tensor; /* borrowed in a call, owned in a node */
     Tensor **tensors;
     const int64_t *ints;
+    const Scalar *numbers;
     Scalar number; /* Number; float too */
     int64_t i;     /* int, Dim, Position, bool */
     DType dtype;   /* MT_NO_DTYPE when left out */

@@ -17,6 +17,7 @@ for _, name in ipairs {
   "leaky_relu", "leaky_relu_", "softplus", "softsign", "logsigmoid", "hardtanh", "hardtanh_", "relu6", "hardsigmoid",
   "hardswish", "tanhshrink", "softshrink", "hardshrink", "threshold", "threshold_", "prelu", "glu", "one_hot",
   "embedding", "pad", "layer_norm", "batch_norm", "group_norm", "conv1d", "conv2d", "conv3d", "bilinear",
+  "cosine_similarity", "pairwise_distance", "pdist",
 } do
   F[name] = core[name]
 end
