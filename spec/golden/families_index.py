@@ -163,3 +163,6 @@ def arranges():
     c("tensor_split", fam.x((3,)), 0, err="number of sections must be larger than 0, got 0")
     c("movedim", fam.x((2, 3)), [0, 1], [0], err="Invalid source or destination dims")
     return fam
+
+
+FAMILIES = (scatters, arranges)

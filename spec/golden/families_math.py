@@ -561,3 +561,6 @@ def selects():
     c("topk", fam.x((5,)), -1, err="selected index k out of range")
     c("topk", fam.x((5,)), 2, 1, err="Dimension out of range")
     return fam
+
+
+FAMILIES = (arith, unary, reductions, matmuls, selects)

@@ -500,3 +500,6 @@ def casts():
 
 def bytes_text(raw):
     return '"' + "".join("\\%03d" % c for c in raw) + '"'
+
+
+FAMILIES = (creation, views, index, joins, casts)

@@ -607,3 +607,6 @@ def reductions_more():
     c("allclose", v(nan), v(nan), equal_nan=True)
     c("allclose", v(1), v(2), 1.0, 0.1)
     return fam
+
+
+FAMILIES = (stats, running, search, distances, reductions_more)

@@ -1,15 +1,15 @@
 """Writes ops_*.lua: calls of tensor operators with the results, gradients and messages of PyTorch 2.15.
 
-Run from any folder with a Python that has torch 2.15. Inputs are drawn from generators seeded by the family's name, so the
-files come out the same every time.
+Run from any folder with a Python that has torch 2.15. Each families_*.py beside this file names its families in FAMILIES.
+Inputs are drawn from generators seeded by the family's name, so the files come out the same every time.
 """
-import families_index as i
-import families_math as m
-import families_shape as s
-import families_stats as t
+import glob
+import importlib
+import os
 
-FAMILIES = (s.creation, s.views, s.index, s.joins, m.arith, m.unary, m.reductions, m.matmuls, m.selects, s.casts, i.scatters, i.arranges, t.stats,
-            t.running, t.search, t.distances, t.reductions_more)
+FOLDER = os.path.dirname(os.path.abspath(__file__))
 
 if __name__ == "__main__":
-    print(sum(family().write() for family in FAMILIES), "cases")
+    modules = sorted(os.path.basename(path)[:-3] for path in glob.glob(os.path.join(FOLDER, "families_*.py")))
+    families = [family for name in modules for family in importlib.import_module(name).FAMILIES]
+    print(sum(family().write() for family in families), "cases")
