@@ -9,7 +9,7 @@ local call, try, difference, fault = operators.call, operators.try, operators.di
 -- Views that refuse data which would have to move.
 local needs_order = { view = true, view_as = true }
 -- Views of memory as it lies: the layout is their input.
-local sees_memory = { as_strided = true, part_view = true }
+local sees_memory = { as_strided = true, as_strided_scatter = true, part_view = true }
 -- A function of values that are rounded first may jump: whole quotients, equal sums.
 local jumps = { floor_divide = true, div = true, remainder = true, fmod = true }
 
