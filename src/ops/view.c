@@ -22,7 +22,7 @@ static bool infer_transpose(OpCall *c) {
   return true;
 }
 static void back_transpose(Grad *g) { g_set(g, 0, op_transpose(g_out(g, 0), g_arg(g, 1)->i, g_arg(g, 2)->i)); }
-OP(transpose, .schema = "transpose(Tensor input, Dim dim0, Dim dim1) -> Tensor", .alias = "swapaxes swapdims",
+OP(transpose, .schema = "transpose(Tensor input, Dim dim0, Dim dim1) -> Tensor", .alias = "swapdims",
    .doc = "A view with two dims swapped. The data does not move: the result is usually not contiguous.",
    .samples = "f(3,4) d1 d2 | f(2,3,4) d1 d-1 | f() d1 d1", .errors = "f(3,4) d1 d3", .flags = OP_BOTH | OP_VIEW,
    .infer = infer_transpose, .backward = back_transpose);
