@@ -152,6 +152,49 @@ function methods.allclose(a, b, ...)
 end
 core.allclose = methods.allclose
 
+-- Nested lists as arguments -------------------------------------------------------------------------------------------
+
+local einsum, tensordot = core.einsum, core.tensordot
+
+--- einsum(equation, a, b, ...) or einsum(a, {1, 2}, b, {2, 3}, {1, 3}).
+function core.einsum(first, ...)
+  if not core.is_tensor(first) then return (einsum(first, ...)) end
+  return (einsum(require("moontorch.shapes").sublists(first, ...)))
+end
+
+--- tensordot(a, b, dims = 2): dims is a number, or {dims of a, dims of b}.
+function core.tensordot(a, b, dims, ...)
+  local named = type(dims) == "table" and dims.dims
+  local nested = named or dims
+  if core.is_tensor(nested) or type(nested) == "table" and type(nested[1]) == "table" then
+    return (tensordot(a, b, require("moontorch.shapes").contracted(nested)))
+  end
+  return (tensordot(a, b, dims, ...))
+end
+
+-- Memory --------------------------------------------------------------------------------------------------------------
+
+--- The memory that the tensor is a part of, as an object with its elements; untyped_storage() shows bytes.
+function methods.storage(t)
+  check_tensor("storage", "input", 1, t)
+  return require("moontorch.storage").of(t)
+end
+function methods.untyped_storage(t)
+  check_tensor("untyped_storage", "input", 1, t)
+  return require("moontorch.storage").bytes_of(t)
+end
+
+--- x:set_(source, storage_offset, size, stride): x becomes that part of the memory of source, a Tensor or a Storage.
+-- Without source it becomes empty.
+function methods.set_(t, ...)
+  check_tensor("set_", "input", 1, t)
+  local source, offset, size, stride = require("moontorch.storage").set_arguments(...)
+  if source == nil then return (core._set(t, core.empty(0, { dtype = t.dtype }), false, 0)) end
+  local bytes = false
+  if not core.is_tensor(source) then source, bytes = require("moontorch.storage").vector(source, t.dtype) end
+  return (core._set(t, source, bytes, offset, size, stride))
+end
+
 --- The entry of an operator in the reference, as text: torch.help "add".
 function core.help(name)
   local found = {}
