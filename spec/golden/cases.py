@@ -142,8 +142,10 @@ def kwargs_to_lua(kw):
 def shift(v, kind):
     if kind == "I":
         return v.shifted()
-    if kind == "L" and not isinstance(v, (list, tuple)):  # a number of pieces; lists are positions
-        return v.shifted() if isinstance(v, X) and v.shape else v
+    if kind == "L":  # a number of pieces stays; lists are positions
+        if isinstance(v, X):
+            return v.shifted() if v.shape else v
+        return shift(v, "D") if isinstance(v, (list, tuple)) else v
     if kind == "E":  # one past the last position, where moontorch names the last
         return v if v is None or v > 0 else v - 1
     if isinstance(v, X):

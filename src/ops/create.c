@@ -109,7 +109,7 @@ static bool infer_arange(OpCall *c) {
   use_device(c, 4);
   if (s == 0) return fail(MT_EARG, "step must be nonzero");
   if (!isfinite(a) || !isfinite(b)) return fail(MT_EARG, "unsupported range: %g -> %g", a, b);
-  if (!isfinite(s)) return fail(MT_EARG, "step must be finite but got %g", s);
+  if (!isfinite(s)) return fail(MT_EARG, "step must be finite but got %s", isnan(s) ? "nan" : text("%g", s));
   if ((s > 0) != (b > a) && a != b)
     return fail(MT_EARG, "upper bound and lower bound inconsistent with step sign: %g to %g by %g", a, b, s);
   double count = ceil((b - a) / s);

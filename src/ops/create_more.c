@@ -180,7 +180,7 @@ static __int128 count_lower(int64_t rows, int64_t cols, __int128 offset) {
   return partly + (rows - full) * cols;
 }
 static bool infer_triangle_indices(OpCall *c) {
-  bool upper = c->def->info->name[2] == 'u';
+  bool upper = c->def->info->name[3] == 'u';
   int64_t rows = c->arg[0].i, cols = c->arg[1].i, offset = c->arg[2].i, area;
   use_device(c, 4);
   if (rows < 0) return fail(MT_EARG, "row must be non-negative, got %lld", (long long)rows);
@@ -195,7 +195,7 @@ static bool infer_triangle_indices(OpCall *c) {
   return out_shape(c, 0, d, 2, (int64_t[]){2, count});
 }
 static bool cpu_triangle_indices(OpCall *c) {
-  bool upper = c->def->info->name[2] == 'u', wide = c->out[0]->dtype == MT_I64;
+  bool upper = c->def->info->name[3] == 'u', wide = c->out[0]->dtype == MT_I64;
   int64_t n = c->out[0]->shape[1], k = 0, first, last;
   void *to = tensor_data(c->out[0]);
   for (int64_t i = !upper && c->arg[2].i < 0 ? -c->arg[2].i : 0; k < n; i++) {
@@ -239,8 +239,7 @@ static bool empty_strided(OpCall *c, int at, DType d) {
   int64_t last = 0, step;
   bool empty = false;
   if (size->n != stride->n)
-    return fail(MT_EARG, "mismatch in length of strides and shape: %s and %s", shape_text(stride->n, stride->ints),
-                shape_text(size->n, size->ints));
+    return fail(MT_EARG, "dimensionality of sizes (%d) must match dimensionality of strides (%d)", size->n, stride->n);
   if (!shape_check(size->n, size->ints)) return false;
   for (int k = 0; k < size->n; k++) empty |= size->ints[k] == 0;
   for (int k = 0; !empty && k < size->n; k++) {

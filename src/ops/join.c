@@ -234,10 +234,14 @@ OP(split, .schema = "split(Tensor input, int split_size, Dim dim=0) -> Tensor[]"
    .doc = "Views of split_size positions of dim each, the last one maybe smaller.",
    .samples = "f(5,2) 2 | f(3,4) 3 d2 | f(0,2) 2", .errors = "f(5) 0 | f(5) -1 | f() 1 | f(5) 2 d2", .flags = OP_BOTH,
    .compose = compose_split);
-OP(split_sizes, .schema = "split(Tensor input, ints split_size, Dim dim=0) -> Tensor[]", .alias = "split_with_sizes",
+OP(split_sizes, .schema = "split(Tensor input, ints split_size, Dim dim=0) -> Tensor[]",
    .doc = "Views of as many positions of dim as the list says, which must add up to its size.",
    .samples = "f(5,2) {2,3} | f(3,4) {1,0,3} d2", .errors = "f(5) {2,2} | f(5) {6,-1} | f() {1}", .flags = OP_BOTH,
    .compose = compose_split_sizes);
+
+OP(split_with_sizes, .schema = "split_with_sizes(Tensor input, ints split_sizes, Dim dim=0) -> Tensor[]",
+   .doc = "split by a list of sizes.", .samples = "f(5,2) {2,3} | f(3,4) {1,0,3} d2",
+   .errors = "f(5) {2,2} | f(5) {6,-1} | f() {1}", .flags = OP_BOTH, .compose = compose_split_sizes);
 
 static bool compose_chunk(OpCall *c) {
   int64_t chunks = c->arg[1].i;

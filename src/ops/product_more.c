@@ -192,6 +192,8 @@ static bool compose_block_diag(OpCall *c) {
   int64_t width = 0, before = 0;
   if (list->n == 0)
     return compose_return(c, 0, op_full(default_dtype(), 2, (int64_t[]){1, 0}, c->device, scalar_int(0)));
+  for (int k = 0; k < list->n; k++)
+    if (!list->tensors[k]) return fail(MT_EARG, "expected Tensor as element %d in argument 1, but got None", k + 1);
   DType d = promote_tensors(list->n, list->tensors, default_dtype());
   Tensor **row = mem_zero(sizeof *row * (size_t)list->n);
   bool good = row != NULL;
@@ -215,7 +217,7 @@ static bool compose_block_diag(OpCall *c) {
   mem_free(row);
   return compose_return(c, 0, all);
 }
-OP(block_diag, .schema = "block_diag(Tensor[]... tensors) -> Tensor",
+OP(block_diag, .schema = "block_diag(Tensor[]?... tensors) -> Tensor",
    .doc = "The matrices one after the other along the diagonal, zeros elsewhere. A vector is a row, a 0-dim tensor one "
           "element.",
    .samples = "[f(2,3),f(1,2)] | [f(2),f()] | [i(2),f(2,2)] | [f(0),f(2,2)]", .errors = "[f(2,2,2)]",
