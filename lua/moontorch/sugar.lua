@@ -163,13 +163,18 @@ function core.einsum(first, ...)
 end
 
 --- tensordot(a, b, dims = 2): dims is a number, or {dims of a, dims of b}.
-function core.tensordot(a, b, dims, ...)
-  local named = type(dims) == "table" and dims.dims
-  local nested = named or dims
-  if core.is_tensor(nested) or type(nested) == "table" and type(nested[1]) == "table" then
-    return (tensordot(a, b, require("moontorch.shapes").contracted(nested)))
+function core.tensordot(...)
+  local n, given = select("#", ...), { ... }
+  local keywords = given[n]
+  if type(keywords) ~= "table" or keywords.dims == nil then keywords = {} end
+  local dims = keywords.dims or given[3]
+  if core.is_tensor(dims) or type(dims) == "table" and type(dims[1]) == "table" then
+    local a, b = given[1], given[2]
+    if a == keywords then a = nil end
+    if b == keywords then b = nil end
+    return (tensordot(a or keywords.a, b or keywords.b, require("moontorch.shapes").contracted(dims)))
   end
-  return (tensordot(a, b, dims, ...))
+  return (tensordot(...))
 end
 
 -- Memory --------------------------------------------------------------------------------------------------------------
