@@ -193,6 +193,26 @@ def shapes():
     c("unsqueeze", fam.x((3, 4)), 1, form="i")
     c("unsqueeze", fam.x((3, 4)), -1, form="i")
     c("as_strided", fam.x((6,)), [2, 2], [2, 1], 1, form="i")
+    # memory read as another dtype; sizes and dtypes of many at once
+    for layout in ("c", "s"):
+        c("view", fam.x((2, 4), layout=layout), i32, form="m", view=layout == "c")
+        if layout == "c":
+            c("view", fam.x((2, 4)), f64, form="m")
+            c("view", fam.x((2, 3), f64), i32, form="m")
+            c("view", fam.x((2, 3), i32), u8, form="m")
+            c("view", fam.x((2, 16), u8), i64, form="m")
+    c("view", fam.x((2, 3)), dtype=i32, form="m")
+    c("view", fam.x((4, 3), i32, layout="t"), f32, form="m")
+    c("view", X((), [1.0]), i32, form="m")
+    c("view", fam.x((2, 3)), f64, form="m", err="self.size(-1) must be divisible by 2 to view Float as Double (different element sizes), but got 3")
+    c("view", fam.x((4, 3), layout="t"), u8, form="m", err="self.stride(-1) must be 1 to view Float as Byte (different element sizes), but got 4")
+    c("view", X((), [1.0]), u8, form="m", err="self.dim() cannot be 0 to view Float as Byte (different element sizes)")
+    c("meshgrid", fam.x((2,)), fam.x((2,), i64), indexing="ij", form="f", err="meshgrid expects all tensors to have the same dtype")
+    for op in ("atleast_1d", "atleast_2d", "atleast_3d"):
+        LIST_OPS.add(op)  # of several tensors
+        c(op, [X((), [2.0], g=True), fam.x((3,), i64), fam.x((2, 3), g=True)])
+        c(op, X((), [2.0]), fam.x((3,)), form="f")
+        LIST_OPS.remove(op)
     # errors
     c("hsplit", X((), [1.0]), 2, err="torch.hsplit requires a tensor with at least 1 dimension, but got a tensor with 0 dimensions!")
     c("vsplit", fam.x((3,)), 1, err="torch.vsplit requires a tensor with at least 2 dimension, but got a tensor with 1 dimensions!")

@@ -369,6 +369,9 @@ static bool compose_meshgrid(OpCall *c) {
     if (list->tensors[k]->ndim > 1)
       return fail(MT_EARG, "torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got: %s",
                   tensor_text(list->tensors[k]));
+    if (list->tensors[k]->dtype != list->tensors[0]->dtype)
+      return fail(MT_EARG, "meshgrid expects all tensors to have the same dtype: number 1 is %s, number %d %s",
+                  dtype_info[list->tensors[0]->dtype].name, k + 1, dtype_info[list->tensors[k]->dtype].name);
     shape[k] = list->tensors[k]->numel;
   }
   xy = xy && n > 1;

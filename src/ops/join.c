@@ -142,9 +142,23 @@ static Tensor *at_least_3d(Tensor *t) {
   static bool compose_atleast_##n##d(OpCall *c) { return compose_return(c, 0, at_least_##n##d(in(c, 0))); } \
   OP(atleast_##n##d, .schema = "atleast_" #n "d(Tensor input) -> Tensor", .doc = what,                      \
      .samples = "f() | f(3) | f(2,3) | f(2,3,2)", .flags = OP_FUNCTION, .compose = compose_atleast_##n##d)
+#define AT_LEAST_EACH(n, what)                                                                       \
+  static bool compose_atleast_##n##d_each(OpCall *c) { return each_of(c, at_least_##n##d); }         \
+  OP(atleast_##n##d_each, .schema = "atleast_" #n "d(Tensor[]... tensors) -> Tensor[]", .doc = what, \
+     .samples = "[f(),f(3)] | [f(2,3)]", .flags = OP_FUNCTION, .compose = compose_atleast_##n##d_each)
+static bool each_of(OpCall *c, Each each) {
+  const Arg *list = &c->arg[0];
+  if (!compose_list(c, list->n)) return false;
+  for (int k = 0; k < list->n; k++)
+    if (!compose_append(c, each(list->tensors[k]))) return false;
+  return true;
+}
 AT_LEAST(1, "The tensor, as a vector if it is 0-dim.");
 AT_LEAST(2, "The tensor with dims put in front until there are two.");
 AT_LEAST(3, "The tensor with dims added until there are three.");
+AT_LEAST_EACH(1, "Each tensor, as a vector if it is 0-dim.");
+AT_LEAST_EACH(2, "Each tensor with dims put in front until there are two.");
+AT_LEAST_EACH(3, "Each tensor with dims added until there are three.");
 
 static Tensor *as_column(Tensor *t) { return t->ndim > 1 ? t : op_reshape(t, 2, (int64_t[]){t->numel, 1}); }
 
