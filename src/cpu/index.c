@@ -177,14 +177,17 @@ static const IterRow scaled_rows[MT_DTYPES] = {
     [MT_I32] = scaled_u32,   [MT_I64] = scaled_u64, [MT_F16] = scaled_f16, [MT_BF16] = scaled_bf16,
     [MT_F32] = scaled_f32,   [MT_F64] = scaled_f64};
 
+/* One copy for the many rows below, which are not worth the space of their own. */
+static __attribute__((noinline)) int64_t place_of(const void *context, const char *p) { return place(context, p); }
+
 /* Products and extremes, where NaN wins. bool counts as uint8 of 0 and 1; a product of integers wraps. */
-#define REDUCE_ROW(name, T, ASSIGN)                                                     \
-  static void name(char **ptr, const int64_t *stride, int64_t n, const void *context) { \
-    for (int64_t i = 0; i < n; i++) {                                                   \
-      T *to = (T *)(ptr[0] + i * stride[0] + place(context, ptr[2] + i * stride[2])),   \
-        from = *(const T *)(ptr[1] + i * stride[1]);                                    \
-      ASSIGN(T, *to, from);                                                             \
-    }                                                                                   \
+#define REDUCE_ROW(name, T, ASSIGN)                                                      \
+  static void name(char **ptr, const int64_t *stride, int64_t n, const void *context) {  \
+    for (int64_t i = 0; i < n; i++) {                                                    \
+      T *to = (T *)(ptr[0] + i * stride[0] + place_of(context, ptr[2] + i * stride[2])), \
+        from = *(const T *)(ptr[1] + i * stride[1]);                                     \
+      ASSIGN(T, *to, from);                                                              \
+    }                                                                                    \
   }
 #define TIMES(T, to, from) (to) = (T)((from) * (uint64_t)(to))
 #define TIMES_FLOAT(T, to, from) (to) *= (from)

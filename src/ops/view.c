@@ -191,7 +191,7 @@ OP(view_dtype, .schema = "view(Tensor input, dtype dtype) -> Tensor",
    .doc =
        "The same memory read as another dtype. Where elements differ in size the last dim, which must be contiguous, "
        "grows or shrinks. No gradient flows through it.",
-   .samples = "f(3,4) 'int32' | f(2,4) 'int16' | g(2,3) 'uint8' | f() 'int32' | i(4) 'float64'",
+   .samples = "f(3,4) 'int32' | f(2,4) 'int16' | g(2,3) 'uint8' | i() 'float64' | i(4) 'float64'",
    .errors = "f() 'float64' | f(3) 'float64'", .flags = OP_METHOD | OP_VIEW | OP_NO_GRADIENT,
    .infer = infer_view_dtype);
 
