@@ -44,7 +44,7 @@ function shapes.broadcast_shapes(...)
   return core.Size(out)
 end
 
--- A list of labels as subscripts: numbers from 0 to 51, "..." (or torch.ellipsis) for an ellipsis.
+-- A list of labels as subscripts: numbers from 0 to 51, "..." for an ellipsis.
 local function subscripts(list, k)
   local parts = {}
   for i, label in ipairs(list) do

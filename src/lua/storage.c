@@ -46,9 +46,9 @@ static int finish(lua_State *L, const char *name, Tensor *t, bool good, int64_t 
 }
 
 static int resize(lua_State *L, const char *name, Tensor *t, int ndim, const int64_t *shape) {
-  int64_t stride[MT_MAX_DIMS], before = t->storage->bytes;
+  int64_t stride[MT_MAX_DIMS], before = t->storage->bytes, numel;
   if (tensor_wants_grad(t)) return raise_text(L, name, "cannot resize variables that require grad: use detach() first");
-  bool good = shape_check(ndim, shape);
+  bool good = shape_check(ndim, shape) && size_product(shape, ndim, &numel);
   if (good && t->ndim == ndim && memcmp(t->shape, shape, sizeof(int64_t) * (size_t)ndim) == 0)
     memcpy(stride, t->stride, sizeof(int64_t) * (size_t)ndim); /* strides change with the size only */
   else if (good)
@@ -98,7 +98,7 @@ static int m_resize_as(lua_State *L) {
  * source as it lies, without strides contiguous. */
 static int f_set(lua_State *L) {
   Tensor *t = check_tensor(L, 1, "set_"), *source = check_tensor(L, 2, "set_");
-  int64_t offset = source->offset, shape[MT_MAX_DIMS], stride[MT_MAX_DIMS], before = t->storage->bytes;
+  int64_t offset = source->offset, shape[MT_MAX_DIMS], stride[MT_MAX_DIMS], before = t->storage->bytes, numel;
   int ndim = source->ndim;
   if (tensor_wants_grad(t))
     return raise_text(L, "set_",
@@ -119,7 +119,7 @@ static int f_set(lua_State *L) {
     ndim = read_ints(L, 5, shape, MT_MAX_DIMS);
     if (ndim < 0) return raise_text(L, "set_", "argument 'size' must be a list of up to %d integers", MT_MAX_DIMS);
     int strides = lua_isnoneornil(L, 6) ? 0 : read_ints(L, 6, stride, MT_MAX_DIMS);
-    if (!shape_check(ndim, shape)) return raise_failure(L, "set_");
+    if (!shape_check(ndim, shape) || !size_product(shape, ndim, &numel)) return raise_failure(L, "set_");
     if (strides == 0) {
       shape_strides(ndim, shape, stride);
     } else if (strides != ndim) {

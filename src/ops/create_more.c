@@ -198,6 +198,7 @@ static bool cpu_triangle_indices(OpCall *c) {
   bool upper = c->def->info->name[3] == 'u', wide = c->out[0]->dtype == MT_I64;
   int64_t n = c->out[0]->shape[1], k = 0, first, last;
   void *to = tensor_data(c->out[0]);
+  if (n == 0) return true; /* offset may be any number */
   for (int64_t i = !upper && c->arg[2].i < 0 ? -c->arg[2].i : 0; k < n; i++) {
     triangle_row(upper, i, c->arg[1].i, c->arg[2].i, &first, &last);
     for (int64_t j = first; j <= last; j++, k++) {

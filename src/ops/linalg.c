@@ -64,8 +64,8 @@ static void back_det(Grad *g) {
   g_set(g, 0, times_each(scale, turned(inverse_near(g_in(g, 0), true))));
 }
 static void back_slogdet(Grad *g) { /* the sign is constant wherever it has a derivative */
-  Tensor *gy = g_out(g, 1);
-  if (gy) g_set(g, 0, times_each(gy, turned(inverse_near(g_in(g, 0), false))));
+  Tensor *gy = g_out(g, 1), *t = g_in(g, 0);
+  g_set(g, 0, gy ? times_each(gy, turned(inverse_near(t, false))) : op_zeros_like(t));
 }
 OP(det, .schema = "det(Tensor input) -> Tensor", .doc = "Determinant of each square matrix.",
    .samples = "f(3,3) | f(2,2,2) | f(0,0)", .errors = "f(2,3) | f(3) | i(2,2)", .saves = "input: input result",
