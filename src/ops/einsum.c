@@ -178,7 +178,14 @@ static bool note_sizes(Equation *e, int k) {
   const Term *term = &e->term[k];
   for (int d = 0; d < term->n; d++) {
     int64_t *known = &e->size[term->label[d]], size = term->t->shape[d];
-    if (*known != size && *known > -1 && *known != 1 && size != 1)
+    bool clash = *known != size && *known > -1 && *known != 1 && size != 1;
+    if (clash && term->label[d] >= LETTERS)
+      return fail(
+          MT_EARG,
+          "einsum(): dimension %d covered by ellipsis in operand %d has size %lld which does not broadcast with "
+          "previously seen ellipsis with size %lld for the respective dimension",
+          e->ellipsis - (LABELS - term->label[d]) + 1, k + 1, (long long)size, (long long)*known);
+    if (clash)
       return fail(MT_EARG,
                   "einsum(): subscript %s has size %lld for operand %d which does not broadcast with previously seen "
                   "size %lld",

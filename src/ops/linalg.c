@@ -22,7 +22,10 @@ static bool is_wide_float(const Tensor *t, const char *name) {
   if (!tensor_is_float(t))
     return fail(MT_ENOTIMPL, "%s: Expected a floating point or complex tensor as input. Got %s: use :float() first",
                 name, type_name(t));
-  return t->dtype == MT_F32 || t->dtype == MT_F64 ||
+  bool wide = t->dtype == MT_F32 || t->dtype == MT_F64;
+  if (!wide && (strcmp(name, "linalg.det") == 0 || strcmp(name, "linalg.solve") == 0))
+    return fail(MT_ENOTIMPL, "\"lu_cpu\" not implemented for '%s': use :float() first", type_name(t));
+  return wide ||
          fail(MT_ENOTIMPL, "%s: Low precision dtypes not supported. Got %s: use :float() first", name, type_name(t));
 }
 static bool check(const OpCall *c, const char *name) {
