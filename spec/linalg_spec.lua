@@ -15,6 +15,9 @@ describe("linalg norms", function()
     { -1, { 2.5, 5 }, { 2, 0.5 }, { 6, 11 } },
     { inf, { 10.5, 20 }, { 11, 20 }, { 9, 18 } },
     { -inf, { 6, 11 }, { 6, 10.5 }, { 2.5, 5 } },
+    { 2, { 7.57830190, 15.36773777 }, { 8.02558517, 16.42184639 }, { 7.57830190, 15.36773777 } },
+    { -2, { 2.96973562, 5.72997808 }, { 0.76809537, 0.75690693 }, { 2.96973562, 5.72997808 } },
+    { "nuc", { 10.54803753, 21.09771538 }, { 8.79368019, 17.17875290 }, { 10.54803753, 21.09771538 } },
   }
   for _, case in ipairs(matrix) do
     local ord = case[1]
@@ -56,9 +59,33 @@ describe("linalg norms", function()
     local y = x:clone():requires_grad_()
     L.matrix_norm(y, inf):backward()
     check({ { 0, 0, 0 }, { 1, 1, -1 } }, y.grad)
+    local wanted = {
+      [2] = { { -0.148807277, -0.048484679, 0.286494191 }, { 0.430853323, 0.140381474, -0.82950899 } },
+      [-2] = { { 0.716463311, -0.549735286, 0.279102398 }, { 0.247450696, -0.189866497, 0.09639584 } },
+      nuc = { { 0.567656033, -0.598219964, 0.565596589 }, { 0.678304019, -0.049485023, -0.733113150 } },
+    }
+    for ord, gradient in pairs(wanted) do
+      local z = x:double():requires_grad_()
+      check(gradient, torch.autograd.grad(L.matrix_norm(z, ord), z), 1e-8)
+    end
   end)
 
+  it("come from singular values", function()
+    check({ { 7.57830190, 2.96973562 }, { 15.36773777, 5.72997808 } }, L.svdvals(x3), 1e-6)
+    check({ 3, 0 }, L.svdvals(torch.tensor { { 1.0, 2 }, { 1, 2 } }) * 3 / math.sqrt(10), 1e-6)
+    check({ 0, 0 }, L.svdvals(torch.zeros(2, 3)))
+    local a = torch.randn({ 2, 5, 3 }, f64)
+    for _, t in ipairs { a, a.mT, torch.ones({ 1, 4, 4 }, f64), torch.zeros({ 1, 3, 2 }, f64) } do
+      local u, s, vh = torch._svd(t)
+      local k = s:size(-1)
+      check(t:tolist(), u:matmul(torch.diag_embed(s)):matmul(vh), 1e-12)
+      local eye = torch.eye(k, f64):expand(t:size(1), k, k):tolist()
+      check(eye, u.mT:matmul(u), 1e-12)
+      check(eye, vh:matmul(vh.mT), 1e-12)
+    end
+  end)
   it("refuse what they cannot take", function()
+    refuses(function() return L.svdvals(x[1]) end, "linalg.svd: The input tensor A must have at least 2 dimensions.")
     refuses(function() return L.norm(x3, 2) end, "norm(): ",
       "If dim is not specified but ord is, the input must be 1D or 2D. Got 3D")
     refuses(function() return L.norm(x:long()) end, "Expected a floating point or complex tensor as input. Got Long")

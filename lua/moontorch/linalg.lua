@@ -87,7 +87,21 @@ local function two_dims(name, x, dim)
   return out[1], out[2]
 end
 
-local matrix_orders = { [1] = "sum", [-1] = "sum", [math.huge] = "sum", [-math.huge] = "sum" }
+--- svdvals(A): the singular values of each matrix, falling.
+function linalg.svdvals(t)
+  local _, s = core._svd(t)
+  return s
+end
+
+local matrix_orders = { [1] = true, [-1] = true, [math.huge] = true, [-math.huge] = true }
+
+-- The largest, the smallest or the sum of the singular values.
+local function singular_norm(x, ord, rows, cols, keepdim)
+  local s = linalg.svdvals(x:movedim({ rows, cols }, { -2, -1 }))
+  local out = ord == 2 and s:amax(-1) or ord == -2 and s:amin(-1) or s:sum(-1)
+  if not keepdim then return out end
+  return out:unsqueeze(math.min(rows, cols)):unsqueeze(math.max(rows, cols))
+end
 
 -- Sums of |x| along one dim of the matrix, then their largest or smallest along the other.
 local function matrix_norm(name, x, ord, dim, keepdim, dtype)
@@ -99,9 +113,10 @@ local function matrix_norm(name, x, ord, dim, keepdim, dtype)
   local rows, cols = two_dims(name, x, dim)
   if dtype ~= nil then x = x:to(dtype) end
   if ord == "fro" then return (vector_norm(x, 2, { rows, cols }, keepdim)) end
+  if ord == 2 or ord == -2 or ord == "nuc" then return (singular_norm(x, ord, rows, cols, keepdim)) end
   if not matrix_orders[ord] then
-    core.raise(name, "linalg.%s: Order %s not supported: 'fro', 1, -1, inf and -inf are; the others need singular "
-      .. "values, which moontorch does not compute", name, tostring(ord))
+    core.raise(name, "linalg.matrix_norm: Order %s not supported. There are 'fro', 'nuc', 1, -1, 2, -2, inf and "
+      .. "-inf", tostring(ord))
   end
   local along, across = rows, cols
   if ord == math.huge or ord == -math.huge then along, across = cols, rows end
@@ -116,7 +131,8 @@ local matrix_arguments = signature("matrix_norm", {
   { "dtype", "any?" },
 })
 --- matrix_norm(A, ord = "fro", dim = {-2, -1}, keepdim = false, {dtype}): "fro" the root of the sum of squares, 1 the
--- largest column sum of |A|, math.huge the largest row sum; negative ones the smallest.
+-- largest column sum of |A|, math.huge the largest row sum, 2 the largest singular value; negative ones the smallest;
+-- "nuc" the sum of the singular values.
 function linalg.matrix_norm(...)
   local x, ord, dim, keepdim, dtype = matrix_arguments(...)
   return (matrix_norm("matrix_norm", x, ord, dim, keepdim, dtype))

@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-extern OpDef def_inverse, def_inverse_near, def_det, def_slogdet, def_solve_batch, def_eye, def_clone;
+extern OpDef def_diag_embed, def_inverse, def_inverse_near, def_det, def_slogdet, def_solve_batch, def_eye, def_clone;
 
 static const char *type_name(const Tensor *t) { return dtype_info[t->dtype].type_name; }
 static Tensor *turned(Tensor *t) { return op_transpose(t, -2, -1); }
@@ -147,6 +147,61 @@ OP(linalg_solve, .schema = "linalg_solve(Tensor A, Tensor B, *, bool left=True) 
    .samples = "f(1,1) f(1) | f(2,3,3) f(2,3,2) | f(2,3,3) f(2,2,3) left=false | f(2,2,2) f(2,2) | f(2,2,2) f(2,3)",
    .errors = "f(2,3) f(2) | f(2,2) f(3) | f(2,2) i(2) | f(2) f(2) | f(2,2) f()", .flags = OP_HIDDEN,
    .compose = compose_solve);
+
+/* --- singular values: A = U S V^T, all with min(m, n) columns --- */
+
+static bool infer_svd(OpCall *c) {
+  Tensor *t = in(c, 0);
+  int n = t->ndim;
+  int64_t shape[MT_MAX_DIMS], vectors[MT_MAX_DIMS];
+  if (n < 2)
+    return fail(MT_EARG, "linalg.svd: The input tensor A must have at least 2 dimensions. It is %s",
+                shape_text(n, t->shape));
+  if (!is_wide_float(t, "linalg.svd")) return false;
+  memcpy(shape, t->shape, sizeof(int64_t) * (size_t)n);
+  memcpy(vectors, t->shape, sizeof(int64_t) * (size_t)n);
+  int64_t k = shape[n - 2] < shape[n - 1] ? shape[n - 2] : shape[n - 1];
+  shape[n - 1] = vectors[n - 2] = k;
+  if (!out_shape(c, 0, (DType)t->dtype, n, shape) || !out_shape(c, 2, (DType)t->dtype, n, vectors)) return false;
+  shape[n - 2] = k;
+  return out_shape(c, 1, (DType)t->dtype, n - 1, shape);
+}
+static Tensor *skew(Tensor *t) { return op_sub(t, turned(t)); }
+/* With E_ij = s_j^2 - s_i^2 off the diagonal: dA = U (skew(U^T dU) / E S + S skew(V^T dV) / E + diag(ds)) V^T, and what dU
+ * and dV have outside of the spaces that U and V span. */
+static void back_svd(Grad *g) {
+  Tensor *u = g_result(g, 0), *s = g_result(g, 1), *vt = g_result(g, 2);
+  Tensor *gu = g_out(g, 0), *gs = g_out(g, 1), *gvt = g_out(g, 2);
+  if (!u || !s || !vt) return;
+  Tensor *right = op_unsqueeze(s, -2), *down = op_unsqueeze(s, -1);
+  Tensor *inner = gs ? op_run(&def_diag_embed, (Arg[]){ARG_T(gs), ARG_I(0), ARG_I(-2), ARG_I(-1)}) : NULL;
+  Tensor *gaps = op_sub(op_mul(right, right), op_mul(down, down)), *one = op_ones_like(s);
+  gaps = op_add(gaps, op_run(&def_diag_embed, (Arg[]){ARG_T(one), ARG_I(0), ARG_I(-2), ARG_I(-1)}));
+  Tensor *ugu = gu ? op_matmul(turned(u), gu) : NULL, *vgv = gvt ? op_matmul(vt, turned(gvt)) : NULL;
+  if (gu) {
+    Tensor *part = op_mul(op_div(skew(ugu), gaps), right);
+    inner = inner ? op_add(inner, part) : part;
+  }
+  if (gvt) {
+    Tensor *part = op_mul(down, op_div(skew(vgv), gaps));
+    inner = inner ? op_add(inner, part) : part;
+  }
+  if (!inner) return;
+  Tensor *left = op_matmul(u, inner);
+  if (gu && u->shape[u->ndim - 2] > u->shape[u->ndim - 1])
+    left = op_add(left, op_div(op_sub(gu, op_matmul(u, ugu)), right));
+  Tensor *ga = op_matmul(left, vt);
+  if (gvt && vt->shape[vt->ndim - 1] > vt->shape[vt->ndim - 2])
+    ga = op_add(ga, op_matmul(u, op_div(op_sub(gvt, op_matmul(turned(vgv), vt)), down)));
+  g_set(g, 0, ga);
+}
+OP(svd, .schema = "svd(Tensor input) -> (Tensor u, Tensor s, Tensor vh)",
+   .doc =
+       "Singular values, falling, and vectors of each matrix: input = u diag(s) vh. The signs of a pair of vectors are "
+       "free, so only what does not depend on them is PyTorch's.",
+   .samples = "f(2,3,2) | f(2,2,3) | f(2,3,3) | f(0,3)", .errors = "f(3) | i(2,2)",
+   .saves = "input: result result2 result3", .flags = OP_HIDDEN, .infer = infer_svd, .kernel = {cpu_svd},
+   .backward = back_svd);
 
 /* --- powers --- */
 
