@@ -25,7 +25,9 @@ end
 -- a script follow the device.
 local CREATION = {
   "tensor", "zeros", "ones", "empty", "full", "rand", "randn", "randint", "randperm", "arange", "linspace", "eye",
-  "zeros_like", "ones_like", "empty_like", "full_like", "rand_like", "randn_like", "as_tensor",
+  "zeros_like", "ones_like", "empty_like", "full_like", "rand_like", "randn_like", "as_tensor", "logspace",
+  "scalar_tensor", "empty_strided", "tril_indices", "triu_indices", "hann_window", "hamming_window", "blackman_window",
+  "bartlett_window", "kaiser_window",
 }
 for _, name in ipairs(CREATION) do
   cuda[name] = function(...)

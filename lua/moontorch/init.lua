@@ -12,12 +12,13 @@ core._library_source(debug.getinfo(1, "S").source:gsub("init%.lua$", ""))
 local torch = core
 local LAZY = {
   nn = "moontorch.nn", optim = "moontorch.optim", utils = "moontorch.utils", autograd = "moontorch.autograd",
-  cuda = "moontorch.cuda",
+  cuda = "moontorch.cuda", linalg = "moontorch.linalg",
 }
 -- Functions that live in lazily loaded files.
 local LAZY_FUNCTIONS = {
   set_printoptions = "moontorch.printing",
   get_printoptions = "moontorch.printing",
+  broadcast_shapes = "moontorch.shapes",
 }
 
 torch.version = "0.1.0"

@@ -140,6 +140,54 @@ function core.nonzero(...)
 end
 methods.nonzero = core.nonzero
 
+-- Nested lists as arguments -------------------------------------------------------------------------------------------
+
+local einsum, tensordot = core.einsum, core.tensordot
+
+--- einsum(equation, a, b, ...) or einsum(a, {1, 2}, b, {2, 3}, {1, 3}).
+function core.einsum(first, ...)
+  if not core.is_tensor(first) then return (einsum(first, ...)) end
+  return (einsum(require("moontorch.shapes").sublists(first, ...)))
+end
+
+--- tensordot(a, b, dims = 2): dims is a number, or {dims of a, dims of b}.
+function core.tensordot(...)
+  local n, given = select("#", ...), { ... }
+  local keywords = given[n]
+  if type(keywords) ~= "table" or keywords.dims == nil then keywords = {} end
+  local dims = keywords.dims or given[3]
+  if core.is_tensor(dims) or type(dims) == "table" and type(dims[1]) == "table" then
+    local a, b = given[1], given[2]
+    if a == keywords then a = nil end
+    if b == keywords then b = nil end
+    return (tensordot(a or keywords.a, b or keywords.b, require("moontorch.shapes").contracted(dims)))
+  end
+  return (tensordot(...))
+end
+
+-- Memory --------------------------------------------------------------------------------------------------------------
+
+--- The memory that the tensor is a part of, as an object with its elements; untyped_storage() shows bytes.
+function methods.storage(t)
+  check_tensor("storage", "input", 1, t)
+  return require("moontorch.storage").of(t)
+end
+function methods.untyped_storage(t)
+  check_tensor("untyped_storage", "input", 1, t)
+  return require("moontorch.storage").bytes_of(t)
+end
+
+--- x:set_(source, storage_offset, size, stride): x becomes that part of the memory of source, a Tensor or a Storage.
+-- Without source it becomes empty.
+function methods.set_(t, ...)
+  check_tensor("set_", "input", 1, t)
+  local source, offset, size, stride = require("moontorch.storage").set_arguments(...)
+  if source == nil then return (core._set(t, core.empty(0, { dtype = t.dtype }), false, 0)) end
+  local bytes = false
+  if not core.is_tensor(source) then source, bytes = require("moontorch.storage").vector(source, t.dtype) end
+  return (core._set(t, source, bytes, offset, size, stride))
+end
+
 --- The entry of an operator in the reference, as text: torch.help "add".
 function core.help(name)
   local found = {}

@@ -17,7 +17,8 @@ DTYPES = (f32, f64, i64, i32, u8, b8)
 FLOATS = (f32, f64)
 FILLER = {f32: 99.0, f64: 99.0, i64: 99, i32: 99, u8: 99, b8: True}
 
-# Parameters that hold positions, in order: "dim:D" a dim or a list of them, "index:I" a tensor, "start:P" a number.
+# Parameters that hold positions, in order: "dim:D" a dim or a list of them, "index:I" a tensor, "start:P" a number,
+# "indices:L" positions if a list, "end:E" a position past the last.
 SIGNATURE = {name: [p.split(":") for p in text.split()] for name, text in {
     "transpose": "input dim0:D dim1:D", "permute": "input dims:D", "unsqueeze": "input dim:D", "squeeze": "input dim:D",
     "flatten": "input start_dim:D end_dim:D", "cat": "tensors dim:D", "stack": "tensors dim:D",
@@ -140,6 +141,14 @@ def kwargs_to_lua(kw):
 
 def shift(v, kind):
     if kind == "I":
+        return v.shifted()
+    if kind == "L":  # a number of pieces stays; lists are positions
+        if isinstance(v, X):
+            return v.shifted() if v.shape else v
+        return shift(v, "D") if isinstance(v, (list, tuple)) else v
+    if kind == "E":  # one past the last position, where moontorch names the last
+        return v if v is None or v > 0 else v - 1
+    if isinstance(v, X):
         return v.shifted()
     if isinstance(v, (list, tuple)):
         return [shift(x, kind) for x in v]

@@ -5,7 +5,9 @@ local samples = require "spec.support.samples"
 local operators = {}
 
 --- Results whose values are whatever memory held.
-operators.unwritten = { empty = true, empty_like = true, new_empty = true }
+operators.unwritten = {
+  empty = true, empty_like = true, new_empty = true, empty_strided = true, new_empty_strided = true,
+}
 
 --- Every operator with its parsed schema and samples. A label is the schema's start, unique among overloads.
 function operators.all()

@@ -9,6 +9,7 @@
 #include "cpu/kernels.h"
 #include "tensor/iter.h"
 #include "tensor/shape.h"
+#include <math.h>
 #include <stdatomic.h>
 
 bool position_fail(int64_t value, int64_t size, int dim) {
@@ -176,11 +177,55 @@ static const IterRow scaled_rows[MT_DTYPES] = {
     [MT_I32] = scaled_u32,   [MT_I64] = scaled_u64, [MT_F16] = scaled_f16, [MT_BF16] = scaled_bf16,
     [MT_F32] = scaled_f32,   [MT_F64] = scaled_f64};
 
+/* One copy for the many rows below, which are not worth the space of their own. */
+static __attribute__((noinline)) int64_t place_of(const void *context, const char *p) { return place(context, p); }
+
+/* Products and extremes, where NaN wins. bool counts as uint8 of 0 and 1; a product of integers wraps. */
+#define REDUCE_ROW(name, T, ASSIGN)                                                      \
+  static void name(char **ptr, const int64_t *stride, int64_t n, const void *context) {  \
+    for (int64_t i = 0; i < n; i++) {                                                    \
+      T *to = (T *)(ptr[0] + i * stride[0] + place_of(context, ptr[2] + i * stride[2])), \
+        from = *(const T *)(ptr[1] + i * stride[1]);                                     \
+      ASSIGN(T, *to, from);                                                              \
+    }                                                                                    \
+  }
+#define TIMES(T, to, from) (to) = (T)((from) * (uint64_t)(to))
+#define TIMES_FLOAT(T, to, from) (to) *= (from)
+#define KEEP_MOST(T, to, from) (to) = (from) > (to) || (from) != (from) ? (from) : (to)
+#define KEEP_LEAST(T, to, from) (to) = (from) < (to) || (from) != (from) ? (from) : (to)
+#define REDUCE_ROWS(name, ASSIGN, ASSIGN_FLOAT)                                                     \
+  REDUCE_ROW(name##_u8, uint8_t, ASSIGN)                                                            \
+  REDUCE_ROW(name##_i8, int8_t, ASSIGN)                                                             \
+  REDUCE_ROW(name##_i16, int16_t, ASSIGN)                                                           \
+  REDUCE_ROW(name##_i32, int32_t, ASSIGN)                                                           \
+  REDUCE_ROW(name##_i64, int64_t, ASSIGN)                                                           \
+  REDUCE_ROW(name##_f16, uint16_t, name##_HALF)                                                     \
+  REDUCE_ROW(name##_bf16, uint16_t, name##_BFLOAT)                                                  \
+  REDUCE_ROW(name##_f32, float, ASSIGN_FLOAT)                                                       \
+  REDUCE_ROW(name##_f64, double, ASSIGN_FLOAT)                                                      \
+  static const IterRow name##_rows[MT_DTYPES] = {                                                   \
+      [MT_BOOL] = name##_u8, [MT_U8] = name##_u8,   [MT_I8] = name##_i8,   [MT_I16] = name##_i16,   \
+      [MT_I32] = name##_i32, [MT_I64] = name##_i64, [MT_F16] = name##_f16, [MT_BF16] = name##_bf16, \
+      [MT_F32] = name##_f32, [MT_F64] = name##_f64};
+#define IN_FLOAT(ASSIGN, load, store, to, from) \
+  float x = load(to), y = load(from);           \
+  ASSIGN(float, x, y);                          \
+  (to) = store(x)
+#define times_HALF(T, to, from) IN_FLOAT(TIMES_FLOAT, half_to_float, float_to_half, to, from)
+#define times_BFLOAT(T, to, from) IN_FLOAT(TIMES_FLOAT, bfloat_to_float, float_to_bfloat, to, from)
+#define most_HALF(T, to, from) IN_FLOAT(KEEP_MOST, half_to_float, float_to_half, to, from)
+#define most_BFLOAT(T, to, from) IN_FLOAT(KEEP_MOST, bfloat_to_float, float_to_bfloat, to, from)
+#define least_HALF(T, to, from) IN_FLOAT(KEEP_LEAST, half_to_float, float_to_half, to, from)
+#define least_BFLOAT(T, to, from) IN_FLOAT(KEEP_LEAST, bfloat_to_float, float_to_bfloat, to, from)
+REDUCE_ROWS(times, TIMES, TIMES_FLOAT)
+REDUCE_ROWS(most, KEEP_MOST, KEEP_MOST)
+REDUCE_ROWS(least, KEEP_LEAST, KEEP_LEAST)
+
 static int log2_size(DType d) { return dtype_size(d) == 1 ? 0 : dtype_size(d) == 2 ? 1 : dtype_size(d) == 4 ? 2 : 3; }
 static IterRow read_row(DType d) { return ((const IterRow[]){read_1, read_2, read_4, read_8})[log2_size(d)]; }
 static IterRow write_row(DType d) { return ((const IterRow[]){write_1, write_2, write_4, write_8})[log2_size(d)]; }
 
-typedef enum { READ, WRITE, SUM } Mode;
+typedef enum { READ, WRITE, SUM, PRODUCT, MAXIMUM, MINIMUM } Mode;
 
 /* One move over `shape`: `moved` is the tensor that positions reach into, `other` lies beside the index. Each comes
  * with its strides over shape. */
@@ -209,12 +254,15 @@ static void move(const Move *m) {
     iter_run(&it, read_row(m->dtype), &m->reach, 150);
     return;
   }
-  bool scaled = m->mode == SUM && scalar_double(m->reach.alpha) != 1;
-  iter_run_serial(&it,
-                  m->mode == WRITE ? write_row(m->dtype)
-                  : scaled         ? scaled_rows[m->dtype]
-                                   : add_rows[m->dtype],
-                  &m->reach);
+  IterRow row;
+  switch (m->mode) {
+  case WRITE: row = write_row(m->dtype); break;
+  case PRODUCT: row = times_rows[m->dtype]; break;
+  case MAXIMUM: row = most_rows[m->dtype]; break;
+  case MINIMUM: row = least_rows[m->dtype]; break;
+  default: row = scalar_double(m->reach.alpha) != 1 ? scaled_rows[m->dtype] : add_rows[m->dtype];
+  }
+  iter_run_serial(&it, row, &m->reach);
 }
 
 static const int64_t still[MT_MAX_DIMS]; /* strides of something that stands for every element */
@@ -264,6 +312,29 @@ bool cpu_scatter_value(OpCall *c) {
   char element[8];
   scalar_store(c->arg[3].number, (DType)c->out[0]->dtype, element);
   return along_dim(WRITE, c->out[0], c->arg[1].i, in(c, 2), element, still);
+}
+
+/* scatter_reduce_at(input, dim, index, src, reduce, include_self). Without the input's own elements, those that the index
+ * names start from what changes nothing. */
+bool cpu_scatter_reduce(OpCall *c) {
+  const char *how = c->arg[4].str;
+  Mode mode = strcmp(how, "prod") == 0 ? PRODUCT : strcmp(how, "amax") == 0 ? MAXIMUM : MINIMUM;
+  Tensor *to = c->out[0], *source = in(c, 3);
+  DType d = (DType)to->dtype;
+  if (!c->arg[5].i) {
+    char element[8];
+    Scalar start = scalar_int(1);
+    if (mode != PRODUCT && dtype_is_float(d)) {
+      start = scalar_float(mode == MAXIMUM ? -(double)INFINITY : (double)INFINITY);
+    } else if (mode != PRODUCT) {
+      int bits = 8 * dtype_size(d) - dtype_info[d].is_signed;
+      int64_t most = d == MT_BOOL ? 1 : (int64_t)(UINT64_MAX >> (64 - bits));
+      start = scalar_int(mode == MINIMUM ? most : dtype_info[d].is_signed ? -most - 1 : 0);
+    }
+    scalar_store(start, d, element);
+    if (!along_dim(WRITE, to, c->arg[1].i, in(c, 2), element, still)) return false;
+  }
+  return along_dim(mode, to, c->arg[1].i, in(c, 2), tensor_data(source), strides_or_zero(source));
 }
 
 /* --- index_* and the advanced index: an index replaces dims --- */

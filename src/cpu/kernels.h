@@ -20,6 +20,7 @@ bool cpu_gather(OpCall *call);
 bool cpu_scatter(OpCall *call);
 bool cpu_scatter_value(OpCall *call);
 bool cpu_scatter_add(OpCall *call);
+bool cpu_scatter_reduce(OpCall *call);
 bool cpu_index_select(OpCall *call);
 bool cpu_index_add(OpCall *call);
 bool cpu_index_copy(OpCall *call);
@@ -76,6 +77,14 @@ bool cpu_row_order(Tensor *t, Tensor *index);
 bool cpu_distances(Tensor *x1, Tensor *x2, double p, Tensor *out);
 /* Zeros with grad's elements added at index (positions from 1) along dim. */
 bool cpu_selecting_back(Tensor *grad, int dim, Tensor *index, Tensor *out);
+/* Square systems by LU with partial pivoting, in float64: see lu.c. */
+bool cpu_inverse(OpCall *call);
+bool cpu_inverse_near(OpCall *call);
+bool cpu_det(OpCall *call);
+bool cpu_slogdet(OpCall *call);
+bool cpu_solve(OpCall *call);
+/* U, S, V^T of each matrix, see svd.c. */
+bool cpu_svd(OpCall *call);
 /* Optimiser steps of sgd_step and adam_step, see optim.h: result 0 is argument 0, state is written too. */
 bool cpu_sgd_step(OpCall *call);
 bool cpu_adam_step(OpCall *call);

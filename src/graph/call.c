@@ -161,8 +161,9 @@ static void drop_results(OpCall *c) {
 static Tensor *make_out(OpCall *c, int k) {
   const OutMeta *m = &c->meta[k];
   if (c->def->flags & OP_VIEW) {
-    Tensor *of = in(c, 0), *t = tensor_view(of->storage, (DType)of->dtype, m->offset, m->ndim, m->shape, m->stride);
-    if (t) t->base = tensor_retain(of->base ? of->base : of);
+    Tensor *of = in(c, 0), *t = tensor_view(of->storage, m->dtype, m->offset, m->ndim, m->shape, m->stride);
+    /* the graph takes a view for a part of its base, which memory read as another dtype is not */
+    if (t && m->dtype == of->dtype) t->base = tensor_retain(of->base ? of->base : of);
     return t;
   }
   return tensor_new(m->dtype, m->ndim, m->shape, c->device);

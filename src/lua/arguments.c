@@ -313,6 +313,7 @@ static int find_param(const Schema *s, const char *name) {
     return k >= 0 ? k : find_param(s, "dims");
   }
   if (strcmp(name, "keepdims") == 0) name = "keepdim";
+  if (strcmp(name, "split_size_or_sections") == 0) name = "split_size";
   for (int k = 0; k < s->params; k++)
     if (strcmp(s->param[k].name, name) == 0) return k;
   return -1;

@@ -106,6 +106,7 @@ void push_size(lua_State *L, int n, const int64_t *v);                  /* torch
 void methods_open(lua_State *L, int core, int methods, int properties); /* tensor_methods.c */
 void construct_open(lua_State *L, int core, int methods); /* construct.c: torch.tensor, frombuffer, tolist, ... */
 void autograd_open(lua_State *L, int core, int methods, int properties); /* autograd.c */
+void storage_open(lua_State *L, int core, int methods);                  /* storage.c: resize_, set_ */
 void generators_open(lua_State *L, int core);                            /* generator.c */
 void system_open(lua_State *L, int core); /* system.c: threads, memory, files, terminal */
 int tensor_index_key(lua_State *L);       /* tensor_index.c: (tensor, key) */

@@ -161,7 +161,8 @@ static void read_options(lua_State *L, const char *name, int idx, DType *dtype, 
   }
 }
 
-static int make_tensor(lua_State *L, const char *name, bool share) {
+/* standard: the dtype unless the caller names one; MT_NO_DTYPE takes that of the data. */
+static int make_tensor(lua_State *L, const char *name, DType standard, bool share) {
   DType dtype = MT_NO_DTYPE;
   Device device = {MT_CPU, 0};
   bool requires_grad = false;
@@ -178,13 +179,21 @@ static int make_tensor(lua_State *L, const char *name, bool share) {
     return raise_text(L, name, "data must be a number, a boolean, a table of them or a Tensor, not %s",
                       luaL_typename(L, 1));
   if (source && share && (dtype == MT_NO_DTYPE || dtype == source->dtype)) return lua_settop(L, 1), 1;
-  push_from_value(L, name, 1, dtype == MT_NO_DTYPE && source ? (DType)source->dtype : dtype, device);
+  if (dtype == MT_NO_DTYPE) dtype = source && standard == MT_NO_DTYPE ? (DType)source->dtype : standard;
+  push_from_value(L, name, 1, dtype, device);
   if (requires_grad && !tensor_set_requires_grad(to_tensor(L, -1), true)) return raise_failure(L, name);
   return 1;
 }
 
-static int f_tensor(lua_State *L) { return make_tensor(L, "tensor", false); }
-static int f_as_tensor(lua_State *L) { return make_tensor(L, "as_tensor", true); }
+static int f_tensor(lua_State *L) { return make_tensor(L, "tensor", MT_NO_DTYPE, false); }
+static int f_as_tensor(lua_State *L) { return make_tensor(L, "as_tensor", MT_NO_DTYPE, true); }
+
+/* x:new_tensor(data): torch.tensor(data) of x's dtype. */
+static int m_new_tensor(lua_State *L) {
+  DType own = (DType)check_tensor(L, 1, "new_tensor")->dtype;
+  lua_remove(L, 1);
+  return make_tensor(L, "new_tensor", own, false);
+}
 
 /* torch.FloatTensor(2, 3) is unwritten memory, torch.FloatTensor{...} has the values of the table. Upvalue 1: dtype, or
  * MT_NO_DTYPE for torch.Tensor. */
@@ -441,7 +450,8 @@ static const luaL_Reg functions[] = {{"tensor", f_tensor},
                                      {"get_default_dtype", f_get_default_dtype},
                                      {NULL, NULL}};
 
-static const luaL_Reg methods_list[] = {{"item", m_item}, {"tolist", m_tolist}, {"tobytes", m_tobytes}, {NULL, NULL}};
+static const luaL_Reg methods_list[] = {
+    {"item", m_item}, {"tolist", m_tolist}, {"tobytes", m_tobytes}, {"new_tensor", m_new_tensor}, {NULL, NULL}};
 
 void construct_open(lua_State *L, int core, int methods) {
   lua_pushvalue(L, core);

@@ -25,6 +25,7 @@ __attribute__((visibility("default"))) int luaopen_moontorch_core(lua_State *L) 
   construct_open(L, 1, 2);
   autograd_open(L, 1, 2, 3);
   methods_open(L, 1, 2, 3);
+  storage_open(L, 1, 2);
   generators_open(L, 1);
   system_open(L, 1);
   lua_pushvalue(L, 2);

@@ -59,7 +59,10 @@ static void read_range(lua_State *L, int idx, Entry *e) {
         "{%s} is no range: write {%s, %s} for this one position as a dim of size 1, {%s, -1} for all from there on", a,
         a, a, a);
   }
-  if (part[2] < 1) raise_text(L, NAME, "slice step must be positive, got %s", text("%lld", (long long)part[2]));
+  if (part[2] < 1)
+    raise_text(L, NAME, "%s: slice step must be positive, got %s",
+               part[2] == 0 ? "slice step cannot be zero" : "step must be greater than zero",
+               text("%lld", (long long)part[2]));
   e->first = part[0];
   e->last = part[1];
   e->step = part[2];

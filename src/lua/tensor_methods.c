@@ -423,7 +423,7 @@ static void set_all(lua_State *L, int table, const luaL_Reg *list) {
 }
 
 void methods_open(lua_State *L, int core, int methods, int properties) {
-  static const char *const views[] = {"transpose", "squeeze", "unsqueeze", "t", "swapaxes", "swapdims"};
+  static const char *const views[] = {"transpose", "squeeze", "unsqueeze", "t", "swapaxes", "swapdims", "as_strided"};
   set_all(L, methods, methods_list);
   set_all(L, properties, properties_list);
   set_all(L, core, functions_list);

@@ -158,7 +158,8 @@ OP(flip, .schema = "flip(Tensor input, Dims... dims) -> Tensor",
    .samples = "f(3,4) d1 | f(3,4) {1,2} | f(2,3,4) {-1} | f(0,2) d1", .errors = "f(3,4) d3 | f(3,4) {1,1}",
    .flags = OP_BOTH, .infer = infer_flip, .kernel = {cpu_flip}, .backward = back_flip);
 static bool flip_dim(OpCall *c, const char *name, int least, int64_t dim) {
-  if (in(c, 0)->ndim < least) return fail(MT_EARG, "Input must be >= %d-d for %s.", least, name);
+  if (in(c, 0)->ndim < least)
+    return fail(MT_EARG, "Input must be >= %d-d. %s got %s", least, name, shape_text(in(c, 0)->ndim, in(c, 0)->shape));
   return compose_return(c, 0, op_run(&def_flip, (Arg[]){ARG_T(in(c, 0)), ARG_INTS(&dim, 1)}));
 }
 static bool compose_fliplr(OpCall *c) { return flip_dim(c, "fliplr", 2, 1); }
@@ -244,8 +245,6 @@ static bool infer_diagonal(OpCall *c) {
   Tensor *t = in(c, 0);
   int64_t shape[MT_MAX_DIMS], stride[MT_MAX_DIMS], start;
   int n;
-  if (t->ndim < 2)
-    return fail(MT_EARG, "diagonal() needs a tensor of at least 2 dimensions, got %s", shape_text(t->ndim, t->shape));
   return diagonal_part(t->ndim, t->shape, t->stride, c->arg[1].i, c->arg[2].i, c->arg[3].i, &n, shape, stride,
                        &start) &&
          out_view(c, n, shape, stride, t->offset + start);
@@ -312,7 +311,9 @@ static bool compose_movedim(OpCall *c) {
   for (int k = 0; k < from->n; k++) {
     int a, b;
     if (!dim_wrap(from->ints[k], t->ndim, &a) || !dim_wrap(to->ints[k], t->ndim, &b)) return false;
-    if (moved[a] || placed[b]) return fail(MT_EARG, "movedim: repeated dim in `source` or `destination`");
+    if (moved[a] || placed[b])
+      return fail(MT_EARG, "movedim: repeated dim in `%s`: dim %d comes twice", moved[a] ? "source" : "destination",
+                  (moved[a] ? a : b) + 1);
     moved[a] = placed[b] = true;
     order[b] = a;
   }
@@ -340,7 +341,7 @@ static bool compose_unflatten(OpCall *c) {
   if (t->ndim - 1 + sizes->n > MT_MAX_DIMS)
     return fail(MT_EARG, "unflatten: the result would have more than %d dimensions", MT_MAX_DIMS);
   if (!shape_infer(t->shape[dim], sizes->n, sizes->ints, part)) {
-    fail_prefix("unflatten: provided sizes %s don't multiply up to the size of dim %d (%lld) in the input tensor: ",
+    fail_prefix("unflatten: Provided sizes %s don't multiply up to the size of dim %d (%lld) in the input tensor: ",
                 shape_text(sizes->n, sizes->ints), dim + 1, (long long)t->shape[dim]);
     return false;
   }
@@ -384,6 +385,9 @@ static bool compose_meshgrid(OpCall *c) {
     if (list->tensors[k]->ndim > 1)
       return fail(MT_EARG, "torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got: %s",
                   tensor_text(list->tensors[k]));
+    if (list->tensors[k]->dtype != list->tensors[0]->dtype)
+      return fail(MT_EARG, "meshgrid expects all tensors to have the same dtype: number 1 is %s, number %d %s",
+                  dtype_info[list->tensors[0]->dtype].name, k + 1, dtype_info[list->tensors[k]->dtype].name);
     shape[k] = list->tensors[k]->numel;
   }
   xy = xy && n > 1;

@@ -97,6 +97,10 @@ OP(new_full, .schema = "new_full(Tensor input, Size size, Number fill_value, " O
    .doc = "One number, in input's dtype and device.", .samples = "f(2) {2,3} 1.5", .errors = "f(2) {-1} 1",
    .flags = OP_METHOD | OP_NO_GRADIENT, .infer = infer_new_full, .kernel = {new_full});
 
+static bool refuse_bool(DType d, const char *kernel) {
+  return d != MT_BOOL || fail(MT_ENOTIMPL, "\"%s\" not implemented for 'Bool': use another dtype and :bool()", kernel);
+}
+
 /* arange: ceil((end - start) / step) values, in double or int64 arithmetic */
 static bool infer_arange(OpCall *c) {
   Scalar start = c->arg[0].number, end = c->arg[1].number, step = c->arg[2].number;
@@ -105,7 +109,8 @@ static bool infer_arange(OpCall *c) {
   use_device(c, 4);
   if (s == 0) return fail(MT_EARG, "step must be nonzero");
   if (!isfinite(a) || !isfinite(b)) return fail(MT_EARG, "unsupported range: %g -> %g", a, b);
-  if (isnan(s) || ((s > 0) != (b > a) && a != b))
+  if (!isfinite(s)) return fail(MT_EARG, "step must be finite but got %s", isnan(s) ? "nan" : text("%g", s));
+  if ((s > 0) != (b > a) && a != b)
     return fail(MT_EARG, "upper bound and lower bound inconsistent with step sign: %g to %g by %g", a, b, s);
   double count = ceil((b - a) / s);
   if (integral) {
@@ -115,13 +120,16 @@ static bool infer_arange(OpCall *c) {
   if (count > 9e15) return fail(MT_EARG, "invalid size, possible overflow?");
   int64_t n = (int64_t)count;
   DType d = arg_dtype(c, 3, integral ? MT_I64 : default_dtype());
-  if (d == MT_BOOL) return fail(MT_ENOTIMPL, "\"arange_cpu\" not implemented for 'Bool': use dtype = torch.int64");
-  return out_shape(c, 0, d, 1, &n);
+  return refuse_bool(d, "arange_cpu") && out_shape(c, 0, d, 1, &n);
 }
 static bool cpu_arange(OpCall *c) {
   Tensor *out = c->out[0];
   Scalar start = c->arg[0].number, step = c->arg[2].number;
-  bool integral = !dtype_is_float((DType)out->dtype) && start.category != CAT_FLOAT && step.category != CAT_FLOAT;
+  bool integral = !dtype_is_float((DType)out->dtype);
+  if (integral) { /* start and step become integers first: arange(0, 5, 0.5) of them is all zeros */
+    start = scalar_int(scalar_int64(start));
+    step = scalar_int(scalar_int64(step));
+  }
   char *to = tensor_data(out);
   int size = dtype_size((DType)out->dtype);
   for (int64_t i = 0; i < out->numel; i++) {
@@ -145,8 +153,15 @@ OP(arange, .schema = "arange(Number end, " OPTIONS ") -> Tensor", .doc = "0, 1, 
 static bool infer_linspace(OpCall *c) {
   use_device(c, 4);
   int64_t n = c->arg[2].i;
+  DType d = arg_dtype(c, 3, default_dtype());
   if (n < 0) return fail(MT_EARG, "number of steps must be non-negative, got %lld", (long long)n);
-  return out_shape(c, 0, arg_dtype(c, 3, default_dtype()), 1, &n);
+  for (int k = 0; k < 2 && !dtype_is_float(d); k++) {
+    double v = trunc(scalar_double(c->arg[k].number)), bits = 8 * dtype_size(d) - dtype_info[d].is_signed;
+    double least = dtype_info[d].is_signed ? -ldexp(1, (int)bits) : -ldexp(1, (int)bits) + 1; /* those wrap */
+    if (!(v >= least && v < ldexp(1, (int)bits)))
+      return fail(MT_EARG, "value cannot be converted to type %s without overflow: %g", dtype_info[d].name, v);
+  }
+  return refuse_bool(d, "linspace_cpu") && out_shape(c, 0, d, 1, &n);
 }
 /* From both ends towards the middle, so that start and end are met exactly. */
 static bool cpu_linspace(OpCall *c) {
@@ -154,6 +169,14 @@ static bool cpu_linspace(OpCall *c) {
   DType d = (DType)out->dtype;
   double a = scalar_double(c->arg[0].number), b = scalar_double(c->arg[1].number);
   int64_t n = out->numel;
+  if (!dtype_is_float(d)) { /* the ends become integers first */
+    a = trunc(a);
+    b = trunc(b);
+    if (d == MT_U8) {
+      a = (double)(uint8_t)(int64_t)a;
+      b = (double)(uint8_t)(int64_t)b;
+    }
+  }
   double step = n > 1 ? (b - a) / (double)(n - 1) : 0;
   bool narrow = d == MT_F32 || d == MT_F16 || d == MT_BF16;
   float fa = (float)a, fb = (float)b, fstep = n > 1 ? (fb - fa) / (float)(n - 1) : 0;

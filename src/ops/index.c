@@ -6,6 +6,7 @@
 #include "cpu/kernels.h"
 #include "graph/record.h"
 #include "ops/ops.h"
+#include "ops/scatter.h"
 #include <string.h>
 
 extern OpDef def_scatter_add, def_scatter_value, def_index_add, def_index_fill;
@@ -63,7 +64,7 @@ OP(gather, .schema = "gather(Tensor input, Dim dim, Index index, *, bool sparse_
 
 /* --- scatter(input, dim, index, src): input[index[i][j]][j] = src[i][j] --- */
 
-static bool check_scatter(OpCall *c, bool source) {
+bool scatter_check(OpCall *c, bool source) {
   Tensor *t = in(c, 0), *index = in(c, 2), *s = source ? in(c, 3) : NULL;
   int dim;
   if (!dim_wrap(c->arg[1].i, t->ndim, &dim) || !check_index_dtype(c, 2) || (source && !check_same_dtype(c, 3, "src")))
@@ -80,8 +81,8 @@ static bool check_scatter(OpCall *c, bool source) {
   }
   return infer_same(c);
 }
-static bool infer_scatter(OpCall *c) { return check_scatter(c, true); }
-static bool infer_scatter_value(OpCall *c) { return check_scatter(c, false); }
+static bool infer_scatter(OpCall *c) { return scatter_check(c, true); }
+static bool infer_scatter_value(OpCall *c) { return scatter_check(c, false); }
 
 static Tensor *scatter_zero(Tensor *t, int64_t dim, Tensor *index) {
   return op_run(&def_scatter_value, (Arg[]){ARG_T(t), ARG_I(dim), ARG_T(index), ARG_N(scalar_int(0))});
@@ -164,7 +165,7 @@ OP(index_select, .schema = "index_select(Tensor input, Dim dim, Index index) -> 
    .flags = OP_BOTH, .infer = infer_index_select, .kernel = {cpu_index_select}, .backward = back_index_select);
 
 /* What a source written by a vector of positions must be. */
-static bool check_source(const OpCall *c) {
+bool vector_source_check(const OpCall *c) {
   const char *name = c->def->info->name;
   Tensor *t = in(c, 0), *index = in(c, 2), *source = in(c, 3);
   int dim;
@@ -184,7 +185,7 @@ static bool check_source(const OpCall *c) {
              "source.shape = %s",
              shape_text(t->ndim, t->shape), shape_text(source->ndim, source->shape));
 }
-static bool infer_index_write(OpCall *c) { return check_source(c) && infer_same(c); }
+static bool infer_index_write(OpCall *c) { return vector_source_check(c) && infer_same(c); }
 
 static Tensor *select_for_source(const Grad *g) {
   Tensor *t = op_index_select(g_out(g, 0), g_arg(g, 1)->i, g_in(g, 2));

@@ -142,9 +142,23 @@ static Tensor *at_least_3d(Tensor *t) {
   static bool compose_atleast_##n##d(OpCall *c) { return compose_return(c, 0, at_least_##n##d(in(c, 0))); } \
   OP(atleast_##n##d, .schema = "atleast_" #n "d(Tensor input) -> Tensor", .doc = what,                      \
      .samples = "f() | f(3) | f(2,3) | f(2,3,2)", .flags = OP_FUNCTION, .compose = compose_atleast_##n##d)
+#define AT_LEAST_EACH(n, what)                                                                       \
+  static bool compose_atleast_##n##d_each(OpCall *c) { return each_of(c, at_least_##n##d); }         \
+  OP(atleast_##n##d_each, .schema = "atleast_" #n "d(Tensor[]... tensors) -> Tensor[]", .doc = what, \
+     .samples = "[f(),f(3)] | [f(2,3)]", .flags = OP_FUNCTION, .compose = compose_atleast_##n##d_each)
+static bool each_of(OpCall *c, Each each) {
+  const Arg *list = &c->arg[0];
+  if (!compose_list(c, list->n)) return false;
+  for (int k = 0; k < list->n; k++)
+    if (!compose_append(c, each(list->tensors[k]))) return false;
+  return true;
+}
 AT_LEAST(1, "The tensor, as a vector if it is 0-dim.");
 AT_LEAST(2, "The tensor with dims put in front until there are two.");
 AT_LEAST(3, "The tensor with dims added until there are three.");
+AT_LEAST_EACH(1, "Each tensor, as a vector if it is 0-dim.");
+AT_LEAST_EACH(2, "Each tensor with dims put in front until there are two.");
+AT_LEAST_EACH(3, "Each tensor with dims added until there are three.");
 
 static Tensor *as_column(Tensor *t) { return t->ndim > 1 ? t : op_reshape(t, 2, (int64_t[]){t->numel, 1}); }
 
@@ -177,6 +191,8 @@ OP(column_stack, .schema = "column_stack(Tensor[] tensors) -> Tensor",
 /* --- split --- */
 
 static bool split_dim(const OpCall *c, const char *name, int *dim) {
+  if (in(c, 0)->ndim == 0 && strcmp(name, "tensor_split") == 0)
+    return fail(MT_EARG, "tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims");
   if (in(c, 0)->ndim == 0) return fail(MT_EARG, "%s expects at least a 1-dimensional tensor", name);
   return dim_wrap(c->arg[2].i, in(c, 0)->ndim, dim);
 }
@@ -234,10 +250,14 @@ OP(split, .schema = "split(Tensor input, int split_size, Dim dim=0) -> Tensor[]"
    .doc = "Views of split_size positions of dim each, the last one maybe smaller.",
    .samples = "f(5,2) 2 | f(3,4) 3 d2 | f(0,2) 2", .errors = "f(5) 0 | f(5) -1 | f() 1 | f(5) 2 d2", .flags = OP_BOTH,
    .compose = compose_split);
-OP(split_sizes, .schema = "split(Tensor input, ints split_size, Dim dim=0) -> Tensor[]", .alias = "split_with_sizes",
+OP(split_sizes, .schema = "split(Tensor input, ints split_size, Dim dim=0) -> Tensor[]",
    .doc = "Views of as many positions of dim as the list says, which must add up to its size.",
    .samples = "f(5,2) {2,3} | f(3,4) {1,0,3} d2", .errors = "f(5) {2,2} | f(5) {6,-1} | f() {1}", .flags = OP_BOTH,
    .compose = compose_split_sizes);
+
+OP(split_with_sizes, .schema = "split_with_sizes(Tensor input, ints split_sizes, Dim dim=0) -> Tensor[]",
+   .doc = "split by a list of sizes.", .samples = "f(5,2) {2,3} | f(3,4) {1,0,3} d2",
+   .errors = "f(5) {2,2} | f(5) {6,-1} | f() {1}", .flags = OP_BOTH, .compose = compose_split_sizes);
 
 static bool compose_chunk(OpCall *c) {
   int64_t chunks = c->arg[1].i;

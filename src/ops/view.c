@@ -1,4 +1,5 @@
 /* Views: operators whose result shares memory with their input. Geometry comes from infer; no kernel runs. */
+#include "base/size.h"
 #include "graph/record.h"
 #include "ops/ops.h"
 #include <string.h>
@@ -22,7 +23,7 @@ static bool infer_transpose(OpCall *c) {
   return true;
 }
 static void back_transpose(Grad *g) { g_set(g, 0, op_transpose(g_out(g, 0), g_arg(g, 1)->i, g_arg(g, 2)->i)); }
-OP(transpose, .schema = "transpose(Tensor input, Dim dim0, Dim dim1) -> Tensor", .alias = "swapaxes swapdims",
+OP(transpose, .schema = "transpose(Tensor input, Dim dim0, Dim dim1) -> Tensor", .alias = "swapdims",
    .doc = "A view with two dims swapped. The data does not move: the result is usually not contiguous.",
    .samples = "f(3,4) d1 d2 | f(2,3,4) d1 d-1 | f() d1 d1", .errors = "f(3,4) d1 d3", .flags = OP_BOTH | OP_VIEW,
    .infer = infer_transpose, .backward = back_transpose);
@@ -143,6 +144,56 @@ OP(view, .schema = "view(Tensor input, Size... size) -> Tensor",
    .samples = "f(3,4) {4,3} | f(3,4) {-1} | f(2,3,4) {6,-1} | f() {1}",
    .errors = "f(3,4) {5} | f(3,4) {-1,5} | f(3,4) {-1,-1}", .flags = OP_METHOD | OP_VIEW, .infer = infer_view,
    .backward = back_view);
+
+/* view(dtype): the same bytes. The last dim grows or shrinks with the size of an element. */
+static bool infer_view_dtype(OpCall *c) {
+  Tensor *t = in(c, 0);
+  DType from = (DType)t->dtype, to = c->arg[1].dtype;
+  int64_t shape[MT_MAX_DIMS], stride[MT_MAX_DIMS], offset = t->offset, old = dtype_size(from), new = dtype_size(to);
+  int last = t->ndim - 1;
+  const char *why =
+      text("to view %s as %s (different element sizes)", dtype_info[from].type_name, dtype_info[to].type_name);
+  memcpy(shape, t->shape, sizeof(int64_t) * t->ndim);
+  memcpy(stride, t->stride, sizeof(int64_t) * t->ndim);
+  if (old != new) {
+    if (t->ndim == 0) return fail(MT_EARG, "self.dim() cannot be 0 %s", why);
+    if (stride[last] != 1)
+      return fail(MT_EARG, "self.stride(-1) must be 1 %s, but got %lld", why, (long long)stride[last]);
+  }
+  if (old < new) {
+    int64_t ratio = new / old;
+    if (shape[last] % ratio != 0)
+      return fail(MT_EARG, "self.size(-1) must be divisible by %lld %s, but got %lld", (long long)ratio, why,
+                  (long long)shape[last]);
+    if (offset % ratio != 0)
+      return fail(MT_EARG, "self.storage_offset() must be divisible by %lld %s, but got %lld", (long long)ratio, why,
+                  (long long)offset);
+    for (int d = 0; d < last; d++) {
+      if (stride[d] % ratio != 0)
+        return fail(MT_EARG, "self.stride(%d) must be divisible by %lld %s, but got %lld", d + 1, (long long)ratio, why,
+                    (long long)stride[d]);
+      stride[d] /= ratio;
+    }
+    shape[last] /= ratio;
+    offset /= ratio;
+  } else if (old > new) {
+    int64_t ratio = old / new;
+    for (int d = 0; d < last; d++)
+      if (!size_mul(stride[d], ratio, &stride[d])) return false;
+    if (!size_mul(shape[last], ratio, &shape[last])) return false;
+    offset *= ratio;
+  }
+  if (!out_view(c, t->ndim, shape, stride, offset)) return false;
+  c->meta[0].dtype = to;
+  return true;
+}
+OP(view_dtype, .schema = "view(Tensor input, dtype dtype) -> Tensor",
+   .doc =
+       "The same memory read as another dtype. Where elements differ in size the last dim, which must be contiguous, "
+       "grows or shrinks. No gradient flows through it.",
+   .samples = "f(3,4) 'int32' | f(2,4) 'int16' | g(2,3) 'uint8' | i() 'float64' | i(4) 'float64'",
+   .errors = "f() 'float64' | f(3) 'float64'", .flags = OP_METHOD | OP_VIEW | OP_NO_GRADIENT,
+   .infer = infer_view_dtype);
 
 static bool compose_reshape(OpCall *c) {
   Tensor *t = in(c, 0);

@@ -1,6 +1,7 @@
 /* Storage: who owns memory and who gives it back. */
 #include "base/alloc.h"
 #include "tensor/tensor.h"
+#include <string.h>
 
 Storage *storage_wrap(void *data, int64_t bytes, Device device, void (*release)(void *, void *, int64_t), void *owner) {
   Storage *s = slab_alloc(SLAB_STORAGE, sizeof *s);
@@ -27,6 +28,19 @@ Storage *storage_new(int64_t bytes, Device device) {
   Storage *s = storage_wrap(data, bytes, device, NULL, NULL);
   if (!s) block_free(data, (size_t)bytes);
   return s;
+}
+
+bool storage_grow(Storage *s, int64_t bytes) {
+  if (bytes <= s->bytes) return true;
+  if (s->release || s->device.kind != MT_CPU)
+    return fail(MT_ERUNTIME, "Trying to resize storage that is not resizable");
+  void *data = block_alloc((size_t)bytes);
+  if (!data) return false;
+  memcpy(data, s->data, (size_t)s->bytes);
+  block_free(s->data, (size_t)s->bytes);
+  s->data = data;
+  s->bytes = bytes;
+  return true;
 }
 
 void storage_keep(void *owner, void *data, int64_t bytes) {

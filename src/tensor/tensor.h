@@ -52,6 +52,9 @@ extern void (*autograd_release)(struct Autograd *autograd);
 Storage *storage_new(int64_t bytes, Device device); /* refs 1, uninitialised memory; NULL and failure */
 /* Wraps memory that `release(owner, ...)` gives back; on failure nothing is taken. */
 Storage *storage_wrap(void *data, int64_t bytes, Device device, void (*release)(void *, void *, int64_t), void *owner);
+/* Makes room for that many bytes at least, for all tensors that share s; what it held stays, the rest is unwritten. Memory
+ * that others own is refused. */
+bool storage_grow(Storage *s, int64_t bytes);
 /* A release function for memory that outlives its tensors. */
 void storage_keep(void *owner, void *data, int64_t bytes);
 static inline Storage *storage_retain(Storage *s) {
