@@ -293,7 +293,7 @@ static bool embedding_bag(const Bagging *g, Tensor **out) {
     weights = op_index_select(weights, 0, where);
   }
   out[0] = reduce_bags(&b, g->weight, (int)g->mode, g->by_count, weights, &out[3]);
-  bool plain = g->mode == BAG_SUM && g->padding < 0 && g->weight->dtype != MT_F64;
+  bool plain = g->mode == BAG_SUM && g->padding < 0 && g->weight->dtype != MT_F64 && g->weight->stride[1] == 1;
   out[1] = plain ? new_index(0) : b.bag;
   if (!plain && g->padding >= 0) { /* every index has its bag, padding too */
     Bags all;

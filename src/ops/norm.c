@@ -232,6 +232,14 @@ typedef struct {
   const Arg *eps;
 } Batch;
 
+static bool check_constant(Tensor *t, const char *name) {
+  return !t || !grad_enabled() || !tensor_wants_grad(t) ||
+         fail(MT_EARG,
+              "The function 'native_batch_norm' is not differentiable with respect to argument '%s'. This input cannot "
+              "have requires_grad True.: use :detach()",
+              name);
+}
+
 static bool check_batch(const Batch *b) {
   const Tensor *x = b->x;
   if (x->ndim < 2)
@@ -251,7 +259,8 @@ static bool check_batch(const Batch *b) {
   return check_float(x, "batch_norm") && check_vector("running_mean", b->mean, c, x) &&
          check_vector("running_var", b->var, c, x) && check_vector("weight", b->weight, c, x) &&
          check_vector("bias", b->bias, c, x) && check_dtypes(x, b->weight, b->bias) &&
-         check_running(x, b->mean, b->var, b->weight, b->training);
+         check_running(x, b->mean, b->var, b->weight, b->training) && check_constant(b->mean, "running_mean") &&
+         check_constant(b->var, "running_var");
 }
 
 static Tensor *batch_norm(const Batch *b) {

@@ -189,6 +189,7 @@ static Tensor *sample_grid(const Grid *g, Tensor *grid) {
   Tensor *place[3];
   int64_t lines[] = {g->batch, g->points, g->dims};
   grid = op_reshape(grid, 3, lines);
+  if (!grid) return NULL;
   for (int k = 0; k < g->dims; k++) {
     double size = (double)g->size[k];
     Tensor *t = op_add(op_select(grid, 2, k), op_float(1));
@@ -198,7 +199,11 @@ static Tensor *sample_grid(const Grid *g, Tensor *grid) {
   if (g->mode == GRID_LINEAR) return sample_linear(g, place);
   if (g->mode == GRID_CUBIC) return sample_cubic(g, place);
   for (int k = 0; k < g->dims; k++) place[k] = op_run(&def_round_whole, (Arg[]){ARG_T(op_detach(place[k]))});
-  return values_at(g, place);
+  Tensor *values = values_at(g, place);
+  if (!tensor_wants_grad(grid)) return values;
+  /* grid gets a gradient of zeros */
+  Tensor *never = op_full(MT_BOOL, 0, NULL, tensor_device(grid), scalar_bool(false));
+  return op_where(never, op_unsqueeze(op_select(grid, 2, 0), 1), values);
 }
 
 static bool check_grid(const Tensor *x, const Tensor *grid) {
@@ -290,8 +295,8 @@ static Tensor *even_places(DType d, int64_t n, bool align) {
   Tensor *t = op_full(MT_F64, 1, &n, (Device){MT_CPU, 0}, scalar_int(0));
   double *p = t ? (double *)(void *)tensor_data(t) : NULL;
   for (int64_t i = 0; t && i < n; i++) {
-    double at = n > 1 ? -1 + 2 * (double)i / (double)(n - 1) : align ? -1 : 0;
-    p[i] = align ? at : n > 1 ? at * (double)(n - 1) / (double)n : 0;
+    double at = n > 1 ? -1 + 2 * (double)i / (double)(n - 1) : 0;
+    p[i] = align ? at : at * (double)(n - 1) / (double)n;
   }
   return t ? op_cast(t, d) : NULL;
 }
@@ -351,4 +356,4 @@ OP(affine_grid_generator, .schema = "affine_grid_generator(Tensor theta, Size si
    .errors =
        "f(2,2,3) {1,1,3,4} false | f(1,2,3) {1,3,4} false | f(1,3,3) {1,1,3,4} false | i(1,2,3) {1,1,3,4} false | "
        "f(1,2,3) {1,1,0,4} false",
-   .flags = OP_HIDDEN, .compose = compose_affine_grid);
+   .flags = OP_FUNCTION, .compose = compose_affine_grid);

@@ -293,6 +293,9 @@ local function resample(input, sizes, scales, mode, align_corners)
   local bytes = dtype == core.uint8
   local x = (bytes or dtype.itemsize == 2 and dtype.is_floating_point) and input:float() or input
   for d = #sizes, 1, -1 do
+    -- the same size and twice the size go by the sizes whatever the scale, in PyTorch's two dims of nearest
+    local whole = sizes[d] == input:size(d + 2) or sizes[d] == 2 * input:size(d + 2)
+    if mode == "nearest" and #sizes == 2 and whole then scales[d] = 0 end
     x = core._resample(x, d + 2, sizes[d], mode, align_corners, scales[d])
     if bytes then x = (x + 0.5):floor():clamp(0, 255) end
   end
