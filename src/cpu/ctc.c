@@ -2,9 +2,8 @@
 #include "cpu/ctc.h"
 #include "base/alloc.h"
 #include "base/pool.h"
-#include "cpu/copy_tensor.h"
-#include "cpu/reduce.h"
 #include "base/size.h"
+#include "cpu/reduce.h"
 #include <math.h>
 
 typedef struct {
@@ -12,6 +11,8 @@ typedef struct {
   bool wide, zero_infinity;
   const char *log_probs, *grad;
   char *out;
+  double *work; /* `room` numbers for each sample */
+  int64_t room;
 } Job;
 
 static double number(const Job *j, const char *p, int64_t i) {
@@ -99,12 +100,7 @@ static void losses(void *context, int64_t begin, int64_t end) {
   const Job *j = context;
   for (int64_t n = begin; n < end; n++) {
     Sample s = sample_of(j, n);
-    int64_t cells;
-    if (!size_mul(s.steps, s.states, &cells) || !size_mul(cells, (int64_t)sizeof(double), &cells)) return;
-    double *alpha = block_alloc((size_t)cells + 1);
-    if (!alpha) return;
-    store(j, n, forward(&s, alpha));
-    block_free(alpha, (size_t)cells + 1);
+    store(j, n, forward(&s, j->work + n * j->room));
   }
 }
 
@@ -113,12 +109,7 @@ static void gradients(void *context, int64_t begin, int64_t end) {
   const Ctc *c = j->c;
   for (int64_t n = begin; n < end; n++) {
     Sample s = sample_of(j, n);
-    int64_t cells;
-    if (!size_mul(s.steps + 2, s.states, &cells) || !size_add(cells, c->classes, &cells) ||
-        !size_mul(cells, (int64_t)sizeof(double), &cells))
-      return;
-    double *alpha = block_alloc((size_t)cells);
-    if (!alpha) return;
+    double *alpha = j->work + n * j->room;
     double *beta[] = {alpha + s.steps * s.states, alpha + (s.steps + 1) * s.states};
     double *by_class = alpha + (s.steps + 2) * s.states, loss = forward(&s, alpha), gy = number(j, j->grad, n);
     bool nothing = j->zero_infinity && loss == INFINITY;
@@ -135,18 +126,35 @@ static void gradients(void *context, int64_t begin, int64_t end) {
         store(j, row + k, (exp(lp) - exp(by_class[k] + loss - lp)) * gy);
       }
     }
-    block_free(alpha, (size_t)cells);
   }
+}
+
+/* Numbers that a sample's variables take: alpha, for gradients two rows of beta and the classes too; for all samples, in
+ * bytes. */
+static bool room_of(const Ctc *c, bool back, int64_t *room, int64_t *bytes) {
+  *room = 0;
+  for (int64_t n = 0; n < c->batch; n++) {
+    int64_t cells;
+    if (!size_mul(c->input_length[n] + 2 * back, 2 * c->target_length[n] + 1, &cells) ||
+        !size_add(cells, back ? c->classes : 0, &cells))
+      return false;
+    if (cells > *room) *room = cells;
+  }
+  return size_mul(*room, c->batch, bytes) && size_mul(*bytes, (int64_t)sizeof(double), bytes);
 }
 
 static bool run(const Ctc *c, Tensor *grad, Tensor *log_probs, bool zero_infinity, Tensor *out) {
   DType lane = (DType)out->dtype;
   Tensor *p = tensor_packed(log_probs, lane), *g = p && grad ? tensor_packed(grad, lane) : NULL;
-  bool good = p && (g || !grad);
+  Job j = {.c = c, .wide = lane == MT_F64, .zero_infinity = zero_infinity, .out = tensor_data(out)};
+  int64_t bytes;
+  bool good =
+      p && (g || !grad) && room_of(c, grad != NULL, &j.room, &bytes) && (j.work = block_alloc((size_t)bytes + 1));
   if (good) {
-    Job j = {c, lane == MT_F64, zero_infinity, tensor_data(p), g ? tensor_data(g) : NULL, tensor_data(out)};
+    j.log_probs = tensor_data(p);
+    j.grad = g ? tensor_data(g) : NULL;
     parallel_for(c->batch, 1, grad ? gradients : losses, &j);
-    good = !failed();
+    block_free(j.work, (size_t)bytes + 1);
   }
   tensor_release(g);
   tensor_release(p);
