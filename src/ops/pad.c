@@ -145,7 +145,7 @@ static bool compose_pad(OpCall *c) {
   bool fresh = t && t->storage != x->storage; /* never input itself, nor a view of it */
   return compose_return(c, 0, fresh || !t ? t : op_run(&def_clone, (Arg[]){ARG_T(t)}));
 }
-OP(pad, .schema = "pad(Tensor input, ints pad, str mode='constant', Number? value=None) -> Tensor",
+OP(f_pad, .schema = "pad(Tensor input, ints pad, str mode='constant', Number? value=None) -> Tensor",
    .doc =
        "input with elements before and behind its last dims: two numbers a dim, the last dim first; negative numbers "
        "drop elements. 'constant' puts value (0); 'reflect', 'replicate' and 'circular' repeat the last one to three "
@@ -253,7 +253,8 @@ static bool compose_unfold(OpCall *c) {
   t = op_reshape(permuted(op_reshape(t, 6, six), exchange), 3, (int64_t[]){n, rows, columns});
   return compose_return(c, 0, alone ? op_squeeze(t, 0) : t);
 }
-OP(unfold, .schema = "unfold(Tensor input, ints kernel_size, ints dilation=1, ints padding=0, ints stride=1) -> Tensor",
+OP(f_unfold,
+   .schema = "unfold(Tensor input, ints kernel_size, ints dilation=1, ints padding=0, ints stride=1) -> Tensor",
    .doc = "The sliding blocks of input (N, C, H, W) or (C, H, W) as columns: (N, C * kernel, number of blocks).",
    .samples = "f(1,2,3,4) 2 | f(2,4,5) {2,3} 1 {1,0} {2,1} | f(1,1,5,5) 2 dilation=2 padding=1 | f(0,2,3,3) 2",
    .errors = "f(3,4) 2 | f(1,2,3,4) 5 | f(1,2,3,4) 0 | f(1,2,3,4) 2 stride=0 | f(1,2,3,4) 2 dilation=0 | f(1,2,3,4) 2 "
@@ -307,7 +308,7 @@ static bool compose_fold(OpCall *c) {
   t = t ? op_contiguous(t) : NULL;
   return compose_return(c, 0, alone ? op_squeeze(t, 0) : t);
 }
-OP(fold,
+OP(f_fold,
    .schema =
        "fold(Tensor input, ints output_size, ints kernel_size, ints dilation=1, ints padding=0, ints stride=1) -> "
        "Tensor",

@@ -244,7 +244,7 @@ function F.softmin(...)
   return (core.softmax(-input, dim))
 end
 
-for name, fn in pairs(require "moontorch.nn.functional_network") do F[name] = F[name] or fn end
+for name, fn in pairs(require "moontorch.nn.functional_network") do F[name] = fn end
 
 -- For the loss modules.
 F._losses, F._check_reduction, F._legacy_reduction = losses, check_reduction, legacy_reduction
