@@ -319,7 +319,7 @@ def layers():
         if d == 1:
             c("max_unpool1d", values, where, 2, form="n")
         c("max_unpool%dd" % d, values, where, 2, form="n", output_size=list(size))
-        c("max_pool%dd" % d, x((2,)), 2, form="f", own="Expected %dD or %dD (batch mode) tensor with optional 0 dim batch size for input" % (d + 1, d + 2))
+        c("max_pool%dd" % d, x((2,)), 2, form="f", own="%dD or %dD (batch mode) tensor" % (d + 1, d + 2))
     c("max_pool1d_with_indices", x((2, 6), distinct=True), 2, form="f")
     c("adaptive_max_pool1d", x((2, 6), distinct=True), 2, form="f")
 
@@ -331,6 +331,8 @@ def layers():
                 c(name, x((2, 3, 4), g=True), 1.0, True)
                 c(name, x((0, 3)), 0.5, True)
                 c(name, x((2, 3), i64), 0.5, False)
+                c(name, x((2, 3), i64), 1.0, True)
+                c(name, x((3,)), 1.0, True)
         c(name, x((2, 3)), 1.5, True, form="f", err="dropout probability has to be between 0 and 1, but got 1.5")
         c(name, x((2, 3), i64), 0.5, True, form="f", err="result type Float can't be cast to the desired output type Long")
     c("feature_dropout", x((3,)), 0.5, True, form="f", err="Feature dropout requires at least 2 dimensions in the input")

@@ -10,6 +10,8 @@ static bool drop(OpCall *c, bool feature, bool alpha) {
   double p = scalar_double(c->arg[1].number);
   if (!(p >= 0 && p <= 1)) return fail(MT_EARG, "dropout probability has to be between 0 and 1, but got %g", p);
   if (p == 0 || !c->arg[2].i || x->numel == 0) return compose_return(c, 0, x);
+  DType d = (DType)x->dtype;
+  if (p == 1) return compose_return(c, 0, op_mul(x, op_full(d, 0, NULL, tensor_device(x), scalar_int(0))));
   if (feature && x->ndim < 2)
     return fail(MT_EARG,
                 "Feature dropout requires at least 2 dimensions in the input: channels are dim 2, but it is %s",
@@ -19,8 +21,6 @@ static bool drop(OpCall *c, bool feature, bool alpha) {
         MT_EARG,
         "result type Float can't be cast to the desired output type %s: dropout scales what it keeps, use :float()",
         dtype_info[x->dtype].type_name);
-  DType d = (DType)x->dtype;
-  if (p == 1) return compose_return(c, 0, op_mul(x, op_full(d, 0, NULL, tensor_device(x), scalar_int(0))));
   int64_t shape[MT_MAX_DIMS];
   for (int k = 0; k < x->ndim; k++) shape[k] = feature && k > 1 ? 1 : x->shape[k];
   Tensor *noise = op_full(d, x->ndim, shape, tensor_device(x), scalar_int(0));
