@@ -199,7 +199,10 @@ describe("messages", function()
   it("of embedding name swapped arguments and rows", function()
     local w, i = torch.ones(4, 3), torch.tensor { 1, 2 }
     assert.matches("weight and indices are the other way round", why(function() F.embedding(w, i) end))
-    assert.matches("positions count from 1", why(function() F.embedding(torch.tensor { 0 }, w) end))
+    assert.matches("Positions count from 1 in Lua: use indices %+ 1",
+      why(function() F.embedding(torch.tensor { { 1 }, { 0 } }, w) end))
+    assert.matches("element 2 of the indices %[2%] is 5, but the table has 4 rows",
+      why(function() F.embedding(torch.tensor { 1, 5 }, w) end))
     assert.matches("it is 5, and weight has 4 rows", why(function() F.embedding(i, w, 5) end))
     assert.matches("sparse gradients do not exist", why(function() F.embedding(i, w, { sparse = true }) end))
     assert.matches("are not shifted in Lua",

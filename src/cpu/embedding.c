@@ -10,9 +10,29 @@
 
 enum { UNIT = 16384 };
 
-static bool check(Tensor *index, int64_t rows) {
-  if (rows > 0 || index->numel == 0) return position_check(index, rows, false, 0);
-  return fail(MT_EINDEX, "index out of range in self: weight has no rows");
+/* The first element that is no position, for the message. */
+static bool refuse(const Tensor *index, int64_t rows) {
+  Tensor *packed = tensor_packed((Tensor *)index, MT_I64);
+  if (!packed) return false;
+  const int64_t *at = (const int64_t *)(const void *)tensor_data(packed);
+  int64_t i = 0;
+  while (i < packed->numel - 1 && at[i] >= 1 && at[i] <= rows) i++;
+  fail(MT_EINDEX, "index out of range in self: element %lld of the indices %s is %lld, but the table has %lld rows%s",
+       (long long)i + 1, shape_text(index->ndim, index->shape), (long long)at[i], (long long)rows,
+       at[i] == 0 ? ". Positions count from 1 in Lua: use indices + 1" : ", and positions count from 1");
+  tensor_release(packed);
+  return false;
+}
+
+bool cpu_embedding_check(const Tensor *index, int64_t rows) {
+  if (index->dtype == MT_I64 || index->dtype == MT_I32) {
+    if (index->numel == 0) return true;
+    if (rows > 0 && position_check(index, rows, false, 0)) return true;
+    if (failed() && fail_code() != MT_EINDEX) return false;
+    fail_clear();
+    return refuse(index, rows);
+  }
+  return position_check(index, rows, false, 0);
 }
 
 typedef struct {
@@ -31,7 +51,7 @@ static void take_rows(void *context, int64_t begin, int64_t end) {
 }
 
 bool cpu_embedding(Tensor *weight, Tensor *index, Tensor *out) {
-  if (!check(index, weight->shape[0])) return false;
+  if (!cpu_embedding_check(index, weight->shape[0])) return false;
   if (out->numel == 0) return true;
   Tensor *at = tensor_packed(index, MT_I64);
   if (!at) return false;
@@ -47,7 +67,7 @@ static void store(Tensor *t, int64_t i, double v) {
 }
 
 bool cpu_embedding_share(Tensor *index, int64_t rows, int64_t padding, bool by_count, Tensor *out) {
-  if (!check(index, rows)) return false;
+  if (!cpu_embedding_check(index, rows)) return false;
   size_t bytes = by_count ? (size_t)rows * sizeof(int64_t) : 0;
   Tensor *packed = tensor_packed(index, MT_I64);
   int64_t *count = bytes && packed ? block_alloc(bytes) : NULL;
@@ -85,7 +105,7 @@ static double row_norm(const Tensor *t, int64_t row, double p) {
 
 bool cpu_embedding_renorm(Tensor *weight, Tensor *index, double most, double p) {
   int64_t rows = weight->shape[0], width = weight->shape[1];
-  if (!check(index, rows)) return false;
+  if (!cpu_embedding_check(index, rows)) return false;
   if (index->numel == 0) return true;
   Tensor *packed = tensor_packed(index, MT_I64);
   char *seen = packed ? block_alloc((size_t)rows) : NULL;
@@ -111,7 +131,7 @@ bool cpu_embedding_renorm(Tensor *weight, Tensor *index, double most, double p) 
 }
 
 bool cpu_bag_max(Tensor *weight, Tensor *index, Tensor *bag, Tensor *out) {
-  if (!check(index, weight->shape[0]) || !check(bag, out->shape[0])) return false;
+  if (!cpu_embedding_check(index, weight->shape[0]) || !cpu_embedding_check(bag, out->shape[0])) return false;
   Tensor *packed = tensor_packed(index, MT_I64), *bags = packed ? tensor_packed(bag, MT_I64) : NULL;
   if (bags) {
     const int64_t *at = (const int64_t *)(const void *)tensor_data(packed);

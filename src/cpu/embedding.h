@@ -3,6 +3,8 @@
 #define MT_EMBEDDING_KERNELS_H
 #include "tensor/tensor.h"
 
+/* Whether index is an index tensor of positions from 1 to rows; else fails with the first that is not. */
+bool cpu_embedding_check(const Tensor *index, int64_t rows);
 /* out[i] = weight[index[i]]; out is contiguous, index has one element for each of its rows. */
 bool cpu_embedding(Tensor *weight, Tensor *index, Tensor *out);
 /* What the gradient of each row of the result counts: 0 for row `padding` (from 0; -1 none), else 1, with by_count

@@ -3,7 +3,6 @@
  * Positions count from 1, padding_idx too; offsets of bags and their sizes are counts. Everything but the taking of rows is
  * made of other operators, so derivatives of any order exist. */
 #include "cpu/embedding.h"
-#include "cpu/position.h"
 #include "cpu/reduce.h"
 #include "ops/ops.h"
 #include <string.h>
@@ -172,7 +171,7 @@ static Tensor *new_index(int64_t n) { return op_full(MT_I64, 1, &n, (Device){MT_
 static int64_t *numbers(const Tensor *t) { return (int64_t *)(void *)tensor_data(t); }
 
 static bool read_bags(Bags *b, int64_t rows, Tensor *indices, Tensor *offsets, bool last, int64_t padding) {
-  if (!position_check(indices, rows, false, 0)) return false;
+  if (!cpu_embedding_check(indices, rows)) return false;
   int64_t n = indices->numel, *bag_of;
   Tensor *from = pool_add(tensor_packed(offsets, MT_I64));
   b->index = pool_add(tensor_packed(indices, MT_I64));
