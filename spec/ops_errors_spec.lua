@@ -10,7 +10,7 @@ local call, try, difference, fault = operators.call, operators.try, operators.di
 local from_end = { take = true, put = true, index_put = true, index_fill = true }
 local no_limit = { one_hot = true }
 -- x() stands for counts or values, not for positions.
-local counts = { repeat_interleave = true, tensor_split = true, bincount = true }
+local counts = { repeat_interleave = true, tensor_split = true, bincount = true, ctc_loss = true }
 
 -- Errors -------------------------------------------------------------------------------------------------------------
 

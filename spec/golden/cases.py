@@ -157,6 +157,11 @@ def shift(v, kind):
     return v
 
 
+def signature_of(op, form):
+    """The key in SIGNATURE: a function of torch.nn.functional whose order is its own has "n " in front of it."""
+    return "n " + op if form == "n" and "n " + op in SIGNATURE else op
+
+
 def shift_arguments(op, args, kw):
     params = SIGNATURE.get(op, [])
     kinds = {p[0]: p[1] for p in params if len(p) == 2}
@@ -224,6 +229,10 @@ def call(op, form, args, kw):
         return args[0]
     if form == "p":
         return getattr(args[0], op)
+    if form == "n":
+        return getattr(torch.nn.functional, op)(*args, **kw)
+    if form == "s":
+        return getattr(torch.special, op)(*args, **kw)
     if form == "f":
         if op == "frombuffer":
             args = [bytearray(args[0])] + list(args[1:])
@@ -290,7 +299,7 @@ class Family:
         if form in ("x", "w"):
             lua_args, lua_kw = [args[0], key_to_lua(args[1])] + list(args[2:]), {}
         else:
-            lua_args, lua_kw = shift_arguments(op, args, kw)
+            lua_args, lua_kw = shift_arguments(signature_of(op, form), args, kw)
         fields = ["op = " + string_to_lua(op), 'form = "%s"' % form, "args = " + to_lua(lua_args)]
         if lua_kw:
             fields.append("kw = " + kwargs_to_lua(lua_kw))
@@ -309,7 +318,7 @@ class Family:
         leaves = []
         args = [make(a, leaves) for a in args]
         kw = {k: make(v, leaves) for k, v in kw.items()}
-        if form in ("i", "w") and leaves and args[0] is leaves[0] and err is None:
+        if (form in ("i", "w") or form == "n" and op.endswith("_")) and leaves and args[0] is leaves[0] and err is None:
             args[0] = args[0].clone()
         try:
             out = call(op, form[0], args, kw)
@@ -321,7 +330,7 @@ class Family:
             return ["err = " + string_to_lua(err)]
         assert err is None, "%s %s %s was not refused" % (op, args, kw)
 
-        positions = POSITIONS_OUT.get(op, set()) if form not in ("o", "x", "w") else set()
+        positions = POSITIONS_OUT.get("n " + op if form == "n" else op, set()) if form not in ("o", "x", "w", "s") else set()
         if op == "where" and len(args) > 1:
             positions = set()
         if op in LIST_OPS or (op == "where" and positions):

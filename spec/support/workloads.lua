@@ -227,6 +227,56 @@ return {
     for x, y in data.DataLoader(set, { batch_size = 4, shuffle = true }) do sum = sum * 3 + number(x) + number(y) end
     return sum
   end },
+  { "normalisation", function()
+    local x = torch.linspace(-1, 1, 24):reshape(2, 3, 4):requires_grad_()
+    local w, mean, var = torch.ones(3, { requires_grad = true }), torch.zeros(3), torch.ones(3)
+    local y = F.batch_norm(x, mean, var, w, nil, true) + F.instance_norm(x) + F.group_norm(x, 3)
+      + F.layer_norm(x, { 4 }) + F.rms_norm(x, { 4 }) + F.local_response_norm(x, 2) + F.normalize(x)
+    y:pow(2):sum():backward()
+    F.batch_norm(torch.linspace(0, 1, 6):reshape(3, 2), nil, nil, nil, nil, true)
+    local gx = torch.autograd.grad(F.layer_norm(x, { 4 }):pow(3):sum(), x, { create_graph = true })
+    gx = type(gx) == "table" and gx[1] or gx
+    gx:sum():backward()
+    return number(y) + number(x.grad) + number(w.grad)
+  end },
+  { "embedding", function()
+    local w = torch.linspace(-1, 1, 12):reshape(4, 3):requires_grad_()
+    local i = torch.tensor { { 1, 4 }, { 2, 2 } }
+    local y = number(F.embedding(i, w, 1, 0.5)) + number(F.embedding(i:int(), w, { scale_grad_by_freq = true }))
+    for _, mode in ipairs { "sum", "mean", "max" } do
+      local bags = F.embedding_bag(i, w, { mode = mode, padding_idx = 2 })
+      bags:sum():backward()
+      y = y + number(bags)
+    end
+    return y + number(w.grad)
+  end },
+  { "padding and resampling", function()
+    local x = torch.linspace(-1, 1, 12):reshape(1, 1, 3, 4):requires_grad_()
+    local y = F.fold(F.unfold(x, 2), { 3, 4 }, 2):sum()
+    for _, mode in ipairs { "constant", "reflect", "replicate", "circular" } do
+      y = y + F.pad(x, { 1, 2, 0, 1 }, mode):sum()
+    end
+    for _, mode in ipairs { "nearest", "bilinear", "bicubic", "area" } do
+      y = y + F.interpolate(x, { scale_factor = 1.5, mode = mode }):sum()
+    end
+    local grid = F.affine_grid(torch.tensor { { { 1, 0.2, 0 }, { 0, 0.7, 0.1 } } }, { 1, 1, 2, 2 }, false)
+    for _, mode in ipairs { "bilinear", "nearest", "bicubic" } do
+      y = y + F.grid_sample(x, grid, mode, "reflection", false):sum()
+    end
+    y:backward()
+    return number(y) + number(x.grad)
+  end },
+  { "cells, attention and alignment", function()
+    local x, h = torch.ones(2, 3), torch.zeros(2, 2)
+    local a, c = torch.lstm_cell(x, { h, h }, torch.ones(8, 3), torch.ones(8, 2))
+    local y = number(a + c) + number(torch.gru_cell(x, h, torch.ones(6, 3), torch.ones(6, 2)))
+    local q = torch.linspace(-1, 1, 12):reshape(2, 3, 2):requires_grad_()
+    local attended = F.scaled_dot_product_attention(q, q, q, { is_causal = true })
+    local p = F.log_softmax(q:transpose(1, 2), 3)
+    local loss = F.ctc_loss(p, torch.tensor { { 2 }, { 2 } }, { 3, 2 }, { 1, 1 })
+    torch.autograd.backward({ attended:sum(), loss })
+    return y + number(torch.bilinear(x, h + 1, torch.ones(1, 3, 2))) + number(q.grad)
+  end },
   { "a checkpoint", function()
     local path = os.tmpname()
     local model = network()

@@ -297,6 +297,18 @@ OP(kl_div,
           "sum by the first size.",
    .samples = "f(3,4) u(3,4) | f(3,4) u(3,4) 'batchmean' | f(3,4) f(3,4) 'sum' True | f(2,3) u(2,3) 'none'",
    .errors = "f(3,4) u(4) | f(3) i(3) | f(3) u(3) 'max'", .flags = OP_FUNCTION, .compose = compose_kl_div);
+static bool compose_kl_div_number(OpCall *c) {
+  static const char *const reductions[] = {"none", "mean", "sum"};
+  int64_t k = c->arg[2].i;
+  if (k < 0 || k > 2)
+    return fail(MT_EARG, "%lld is not a valid value for reduction: 0 none, 1 mean, 2 sum", (long long)k);
+  Arg arg[] = {c->arg[0], c->arg[1], ARG_S(reductions[k]), c->arg[3], ARG_I(0)};
+  return compose_return(c, 0, op_run(&def_kl_div, arg));
+}
+OP(kl_div_number, .schema = "kl_div(Tensor input, Tensor target, int reduction, *, bool log_target=False) -> Tensor",
+   .doc = "kl_div with the reduction as PyTorch numbers it: 0 none, 1 mean, 2 sum.",
+   .samples = "f(3,4) u(3,4) 2 | f(3) u(3) 0", .errors = "f(3,4) u(3,4) 3", .flags = OP_FUNCTION,
+   .compose = compose_kl_div_number);
 
 /* ---- labels ---- */
 

@@ -377,7 +377,7 @@ static void back_adaptive_avg_back(Grad *g) {
   g_set(g, 0, op_run(&def_adaptive_avg_pool, (Arg[]){ARG_T(g_out(g, 0)), ARG_INTS(m->shape + m->ndim - dims, dims)}));
 }
 
-/* ---- as one calls them ---- */
+/* ---- as one calls them; hidden are those that PyTorch has in torch.nn.functional alone ---- */
 
 static const char *const number_word[] = {"", "one", "two", "three"};
 
@@ -518,7 +518,7 @@ BY_DIMS(compose_unpool)
   OP(max_pool##n##d_with_indices,                                                                                     \
      .schema = "max_pool" #n "d_with_indices(Tensor input, " MAX_POOL "(Tensor values, Index indices)",               \
      .doc = "max_pool" #n "d and the position of each element in its plane: " D##n, .samples = good, .errors = wrong, \
-     .flags = OP_FUNCTION, .compose = compose_max_both##n)
+     .flags = (n) == 1 ? OP_FUNCTION : OP_HIDDEN, .compose = compose_max_both##n)
 POOLS(1, "f(2,2,6) 2 | f(2,7) 3 2 1 | f(1,2,7) 2 dilation=2 | f(1,2,6) {3} stride=2 ceil_mode=true | f(0,2,6) 2",
       "f(6) 2 | f(1,2,6) 7 | f(1,2,6) 2 0 | f(1,2,6) 2 padding=2 | f(1,2,6) {2,2} | f(1,0,6) 2");
 POOLS(2, "f(2,2,4,6) 2 | f(2,5,7) {3,2} {2,1} 1 | f(1,1,7,7) 2 dilation={2,3} | f(1,2,5,6) 3 stride=2 ceil_mode=true",
@@ -535,7 +535,7 @@ OP(avg_pool1d,
      .schema =                                                                                                       \
          "avg_pool" #n "d(Tensor input, ints kernel_size, ints? stride=None, ints padding=0, bool ceil_mode=False, " \
          "bool count_include_pad=True, int? divisor_override=None) -> Tensor",                                       \
-     .doc = "The mean of each window: " D##n, .samples = good, .errors = wrong, .flags = OP_FUNCTION,                \
+     .doc = "The mean of each window: " D##n, .samples = good, .errors = wrong, .flags = OP_HIDDEN,                  \
      .compose = compose_avg##n)
 AVG_POOL(2, "f(2,2,4,6) 2 | f(2,5,7) {3,2} {2,1} 1 true false | f(1,1,5,4) 3 divisor_override=2",
          "f(4,6) 2 | f(2,4,6) 2 divisor_override=0");
@@ -544,12 +544,13 @@ AVG_POOL(3, "f(1,2,2,4,4) 2 | f(2,3,4,3) {2,3,2} 2 {1,1,0} true", "f(3,4,3) 2 | 
 #define ADAPTIVE(n, good, wrong)                                                                                      \
   OP(adaptive_avg_pool##n##d, .schema = "adaptive_avg_pool" #n "d(Tensor input, Size output_size) -> Tensor",         \
      .doc = "Means of windows so chosen that there are output_size of them: " D##n, .samples = good, .errors = wrong, \
-     .flags = OP_FUNCTION, .compose = compose_adaptive_avg##n);                                                       \
+     .flags = (n) == 1 ? OP_FUNCTION : OP_HIDDEN, .compose = compose_adaptive_avg##n);                                \
   OP(adaptive_max_pool##n##d,                                                                                         \
      .schema = "adaptive_max_pool" #n "d(Tensor input, Size output_size) -> (Tensor values, Index indices)",          \
      .doc =                                                                                                           \
          "The largest of windows so chosen that there are output_size of them, and its position in its plane: " D##n, \
-     .samples = good, .errors = wrong, .flags = OP_FUNCTION, .compose = compose_adaptive_max##n)
+     .samples = good, .errors = wrong, .flags = (n) == 1 ? OP_FUNCTION : OP_HIDDEN,                                   \
+     .compose = compose_adaptive_max##n)
 ADAPTIVE(1, "f(2,2,7) 3 | f(2,5) {7}", "f(7) 3 | f(2,2,7) {2,2} | f(2,2,0) 3 | f(2,2,7) -1");
 ADAPTIVE(2, "f(2,2,5,4) 3 | f(2,4,5) {1,7}", "f(4,5) 3 | f(2,2,5,4) {2,2,2} | i(2,5,4) 2");
 ADAPTIVE(3, "f(1,2,3,5,4) 2 | f(2,2,3,4) {1,2,3}", "f(2,3,4) 3 | f(2,2,3,4) {2,2}");
@@ -559,7 +560,7 @@ ADAPTIVE(3, "f(1,2,3,5,4) 2 | f(2,2,3,4) {1,2,3}", "f(2,3,4) 3 | f(2,2,3,4) {2,2
      .schema = "max_unpool" #n "d(Tensor input, Index indices, ints kernel_size, ints? stride=None, ints padding=0, " \
                "Size? output_size=None) -> Tensor",                                                                   \
      .doc = "Zeros with each element at the position that max_pool" #n "d took it from: " D##n, .samples = good,      \
-     .errors = wrong, .flags = OP_FUNCTION, .compose = compose_unpool##n)
+     .errors = wrong, .flags = OP_HIDDEN, .compose = compose_unpool##n)
 UNPOOL(1, "f(2,3,1) x(2,3,1;3) 3 | f(2,1) x(2,1;4) 3 output_size={4}",
        "f(2,3,2) x(2,3,2;5) 2 | f(2) x(2;3) 2 | f(2,2) x(2,1;3) 2");
 UNPOOL(2, "f(2,2,1,1) x(2,2,1,1;4) 2 | f(2,1,1) x(2,1,1;6) {2,2} output_size={2,3}",

@@ -426,28 +426,3 @@ OP(multinomial, .schema = "multinomial(Tensor input, int num_samples, bool repla
    .doc = "Positions of the last dim, drawn with input as weights; each row is a distribution of its own.",
    .samples = "u(5) 3 | u(2,5) 2 | u(5) 8 True", .errors = "u(3) 4 | u(3) 0 | i(3) 1 | u(2,2,2) 1",
    .flags = OP_BOTH | OP_NO_GRADIENT | OP_RANDOM, .infer = infer_multinomial, .kernel = {sample_multinomial});
-
-/* ---- dropout ---- */
-
-static bool compose_dropout(OpCall *c) {
-  Tensor *x = in(c, 0);
-  double p = NUMBER(c, 1);
-  if (!(p >= 0 && p <= 1)) return fail(MT_EARG, "dropout probability has to be between 0 and 1, but got %g", p);
-  if (p == 0 || !c->arg[2].i || x->numel == 0) return compose_return(c, 0, x);
-  if (!tensor_is_float(x))
-    return fail(
-        MT_EARG,
-        "result type Float can't be cast to the desired output type %s: dropout scales what it keeps, use :float()",
-        dtype_info[x->dtype].type_name);
-  extern OpDef def_div;
-  if (p == 1)
-    return compose_return(c, 0, op_mul(x, op_full((DType)x->dtype, 0, NULL, tensor_device(x), scalar_int(0))));
-  Tensor *mask = op_full((DType)x->dtype, x->ndim, x->shape, tensor_device(x), scalar_int(0));
-  if (mask) mask = op_run_inplace(&def_bernoulli_, (Arg[]){ARG_T(mask), ARG_N(scalar_float(1 - p)), ARG_NIL});
-  if (mask) mask = op_run_inplace(&def_div, (Arg[]){ARG_T(mask), ARG_T(op_float(1 - p)), ARG_NIL});
-  return compose_return(c, 0, op_mul(x, mask));
-}
-OP(dropout, .schema = "dropout(Tensor input, float p=0.5, bool train=True) -> Tensor",
-   .doc = "Zeroes each element with probability p and scales the others by 1 / (1 - p); with train false input itself.",
-   .samples = "f(3,4) | f(3,4) 0.2 | f(3,4) 0.5 False | f(3) 0 | f(3) 1", .errors = "f(3) 1.5 | f(3) -0.1 | i(3)",
-   .flags = OP_FUNCTION | OP_INPLACE | OP_RANDOM, .compose = compose_dropout);

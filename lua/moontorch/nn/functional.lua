@@ -16,7 +16,6 @@ for _, name in ipairs {
   "relu", "relu_", "sigmoid", "tanh", "linear", "gelu", "silu", "mish", "elu", "elu_", "selu", "selu_", "celu",
   "leaky_relu", "leaky_relu_", "softplus", "softsign", "logsigmoid", "hardtanh", "hardtanh_", "relu6", "hardsigmoid",
   "hardswish", "tanhshrink", "softshrink", "hardshrink", "threshold", "threshold_", "prelu", "glu", "one_hot",
-  "embedding", "pad", "layer_norm", "batch_norm", "group_norm", "conv1d", "conv2d", "conv3d", "bilinear",
   "cosine_similarity", "pairwise_distance", "pdist",
 } do
   F[name] = core[name]
@@ -245,6 +244,8 @@ function F.softmin(...)
   local input, dim = soft_arguments(...)
   return (core.softmax(-input, dim))
 end
+
+for name, fn in pairs(require "moontorch.nn.functional_network") do F[name] = fn end
 
 -- For the loss modules.
 F._losses, F._check_reduction, F._legacy_reduction = losses, check_reduction, legacy_reduction

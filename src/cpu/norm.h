@@ -1,0 +1,43 @@
+/* Normalisation: (x - mean) / sqrt(var + eps), scaled and shifted, where groups of elements share mean and variance.
+ *
+ * Input seen flat as (outer, groups, inner): a group is everything that agrees in the middle index. Weight and bias are
+ * indexed by (flat position / run) % channels. Batch norm has outer = N and a group a channel; layer, group and instance
+ * norm have outer = 1, a group being a row of `inner` elements. */
+#ifndef MT_NORM_KERNELS_H
+#define MT_NORM_KERNELS_H
+#include "cpu/isa.h"
+#include "tensor/tensor.h"
+
+typedef struct {
+  int64_t outer, groups, inner, channels, run;
+} NormLayout;
+
+/* One run of n packed elements. each: weight and bias (NULL: 1 and 0) have an element for every one of x, else one that
+ * all share. */
+typedef struct {
+  const void *x, *grad, *weight, *bias;
+  void *out;
+  int64_t n;
+  bool each;
+  double mean, rstd;
+} NormRun;
+
+typedef struct {
+  void (*apply[2])(const NormRun *r); /* [is double] */
+  /* sum[0] += grad w, sum[1] += grad w (x - mean) rstd; w is 1 without a weight */
+  void (*sums[2])(const NormRun *r, double *sum);
+  /* out = rstd (grad w - a - (x - mean) rstd b) */
+  void (*back[2])(const NormRun *r, double a, double b);
+  /* weight[i] += grad (x - mean) rstd, bias[i] += grad */
+  void (*gather[2])(const NormRun *r, double *weight, double *bias);
+} NormTable;
+VEC_TABLE(NormTable, norm_table);
+
+/* mean and var (biased), one for each group in float32 (float64 for float64 input), are written, or read when `fixed`.
+ * weight and bias may be NULL. */
+bool cpu_norm(const NormLayout *l, Tensor *x, Tensor *weight, Tensor *bias, double eps, bool fixed, Tensor *out,
+              Tensor *mean, Tensor *var);
+/* Gradients of input, weight and bias; with `fixed` mean and var do not depend on x. */
+bool cpu_norm_back(const NormLayout *l, Tensor *grad, Tensor *x, Tensor *weight, Tensor *mean, Tensor *var, double eps,
+                   bool fixed, Tensor *gx, Tensor *gw, Tensor *gb);
+#endif

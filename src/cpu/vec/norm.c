@@ -1,0 +1,84 @@
+/* Normalisation of packed runs in each instruction set. Sums run in the element's type for a block of elements, in lanes,
+ * and in double across blocks. */
+#include "cpu/norm.h"
+#include "cpu/vmath.h"
+#include <stddef.h>
+
+enum { LANES = 16, SPAN = 512 };
+
+#define NORM(T)                                                                                                 \
+  static void apply_##T(const NormRun *r) {                                                                     \
+    const T *x = r->x, *w = r->weight, *b = r->bias;                                                            \
+    T *out = r->out, mean = (T)r->mean, rstd = (T)r->rstd;                                                      \
+    if (!r->each) {                                                                                             \
+      T scale = w ? rstd * *w : rstd, shift = b ? *b : 0;                                                       \
+      NO_OVERLAP                                                                                                \
+      for (int64_t i = 0; i < r->n; i++) out[i] = (x[i] - mean) * scale + shift;                                \
+    } else if (w && b) {                                                                                        \
+      NO_OVERLAP                                                                                                \
+      for (int64_t i = 0; i < r->n; i++) out[i] = (x[i] - mean) * rstd * w[i] + b[i];                           \
+    } else if (w) {                                                                                             \
+      NO_OVERLAP                                                                                                \
+      for (int64_t i = 0; i < r->n; i++) out[i] = (x[i] - mean) * rstd * w[i];                                  \
+    } else {                                                                                                    \
+      NO_OVERLAP                                                                                                \
+      for (int64_t i = 0; i < r->n; i++) out[i] = (x[i] - mean) * rstd + b[i];                                  \
+    }                                                                                                           \
+  }                                                                                                             \
+  static inline __attribute__((always_inline)) void sum_loop_##T(const NormRun *r, double *sum, const bool w) { \
+    const T *x = r->x, *gy = r->grad, *each = r->weight;                                                        \
+    T mean = (T)r->mean, rstd = (T)r->rstd;                                                                     \
+    for (int64_t at = 0; at < r->n; at += SPAN) {                                                               \
+      int64_t end = r->n - at < SPAN ? r->n : at + SPAN, i = at;                                                \
+      T a[LANES] = {0}, b[LANES] = {0};                                                                         \
+      for (; i + LANES <= end; i += LANES)                                                                      \
+        for (int k = 0; k < LANES; k++) {                                                                       \
+          T g = w ? gy[i + k] * each[i + k] : gy[i + k];                                                        \
+          a[k] += g;                                                                                            \
+          b[k] += g * ((x[i + k] - mean) * rstd);                                                               \
+        }                                                                                                       \
+      for (int k = 0; i < end; i++, k++) {                                                                      \
+        T g = w ? gy[i] * each[i] : gy[i];                                                                      \
+        a[k] += g;                                                                                              \
+        b[k] += g * ((x[i] - mean) * rstd);                                                                     \
+      }                                                                                                         \
+      for (int k = 0; k < LANES; k++) {                                                                         \
+        sum[0] += (double)a[k];                                                                                 \
+        sum[1] += (double)b[k];                                                                                 \
+      }                                                                                                         \
+    }                                                                                                           \
+  }                                                                                                             \
+  static void sums_##T(const NormRun *r, double *sum) {                                                         \
+    if (r->each && r->weight)                                                                                   \
+      sum_loop_##T(r, sum, true);                                                                               \
+    else                                                                                                        \
+      sum_loop_##T(r, sum, false);                                                                              \
+  }                                                                                                             \
+  static void back_##T(const NormRun *r, double a, double b) {                                                  \
+    const T *x = r->x, *gy = r->grad, *w = r->weight;                                                           \
+    T *out = r->out, mean = (T)r->mean, rstd = (T)r->rstd, less = (T)a, slope = (T)b;                           \
+    if (r->each && w) {                                                                                         \
+      NO_OVERLAP                                                                                                \
+      for (int64_t i = 0; i < r->n; i++) out[i] = rstd * (gy[i] * w[i] - less - (x[i] - mean) * rstd * slope);  \
+    } else {                                                                                                    \
+      T one = w ? *w : 1;                                                                                       \
+      NO_OVERLAP                                                                                                \
+      for (int64_t i = 0; i < r->n; i++) out[i] = rstd * (gy[i] * one - less - (x[i] - mean) * rstd * slope);   \
+    }                                                                                                           \
+  }                                                                                                             \
+  static void gather_##T(const NormRun *r, double *weight, double *bias) {                                      \
+    const T *x = r->x, *gy = r->grad;                                                                           \
+    T mean = (T)r->mean, rstd = (T)r->rstd;                                                                     \
+    NO_OVERLAP                                                                                                  \
+    for (int64_t i = 0; i < r->n; i++) {                                                                        \
+      weight[i] += (double)(gy[i] * ((x[i] - mean) * rstd));                                                    \
+      bias[i] += (double)gy[i];                                                                                 \
+    }                                                                                                           \
+  }
+NORM(float)
+NORM(double)
+
+const NormTable VEC(norm_table) = {.apply = {apply_float, apply_double},
+                                   .sums = {sums_float, sums_double},
+                                   .back = {back_float, back_double},
+                                   .gather = {gather_float, gather_double}};
