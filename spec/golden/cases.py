@@ -215,6 +215,10 @@ def call(op, form, args, kw):
         return args[0]
     if form == "p":
         return getattr(args[0], op)
+    if form == "n":
+        return getattr(torch.nn.functional, op)(*args, **kw)
+    if form == "s":
+        return getattr(torch.special, op)(*args, **kw)
     if form == "f":
         if op == "frombuffer":
             args = [bytearray(args[0])] + list(args[1:])
@@ -300,7 +304,7 @@ class Family:
         leaves = []
         args = [make(a, leaves) for a in args]
         kw = {k: make(v, leaves) for k, v in kw.items()}
-        if form in ("i", "w") and leaves and args[0] is leaves[0] and err is None:
+        if (form in ("i", "w") or form == "n" and op.endswith("_")) and leaves and args[0] is leaves[0] and err is None:
             args[0] = args[0].clone()
         try:
             out = call(op, form[0], args, kw)
@@ -312,7 +316,7 @@ class Family:
             return ["err = " + string_to_lua(err)]
         assert err is None, "%s %s %s was not refused" % (op, args, kw)
 
-        positions = POSITIONS_OUT.get(op, set()) if form not in ("o", "x", "w") else set()
+        positions = POSITIONS_OUT.get(op, set()) if form not in ("o", "x", "w", "n", "s") else set()
         if op == "where" and len(args) > 1:
             positions = set()
         if op in LIST_OPS or (op == "where" and positions):

@@ -5,9 +5,10 @@ files come out the same every time.
 """
 import families_index as i
 import families_math as m
+import families_pointwise as p
 import families_shape as s
 
-FAMILIES = (s.creation, s.views, s.index, s.joins, m.arith, m.unary, m.reductions, m.matmuls, m.selects, s.casts, i.scatters, i.arranges)
+FAMILIES = (s.creation, s.views, s.index, s.joins, m.arith, m.unary, m.reductions, m.matmuls, m.selects, s.casts, i.scatters, i.arranges, p.pointwise)
 
 if __name__ == "__main__":
     print(sum(family().write() for family in FAMILIES), "cases")

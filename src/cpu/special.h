@@ -64,7 +64,7 @@ SPECIAL_FN double zeta_positive(double x, double q) {
 SPECIAL_FN double zeta_f64(double x, double q) {
   if (x == 1) return (double)INFINITY;
   if (!(x > 1) || q != q) return (double)NAN;
-  if (q > 0) return isinf(q) ? 0 : zeta_positive(x, q);
+  if (q > 0) return isinf(q) ? (double)NAN : zeta_positive(x, q); /* PyTorch's value; the limit is 0 */
   if (q == floor(q)) return (double)INFINITY;
   if (x != floor(x)) return (double)NAN; /* a power of a negative number */
   double near = -q - floor(-q), below = zeta_positive(x, near) - zeta_positive(x, 1 - q);
@@ -74,6 +74,7 @@ SPECIAL_FN double zeta_f64(double x, double q) {
 /* The n-th derivative of digamma, n a whole number. */
 SPECIAL_FN double polygamma_f64(double n, double x) {
   if (n == 0) return digamma_f64(x);
+  if (n == 1 && isinf(x) && x > 0) return 0;
   double y = tgamma(n + 1) * zeta_f64(n + 1, x);
   return fmod(n, 2) != 0 ? y : -y;
 }

@@ -143,8 +143,9 @@ OP(ldexp_whole, .schema = "ldexp_whole(Tensor input, Tensor other) -> Tensor",
    .saves = "input: other", .flags = OP_HIDDEN, .infer = infer_ldexp_whole, .kernel = {cpu_pointwise},
    .formula = PW_ldexp, .backward = back_ldexp_whole);
 static bool compose_ldexp(OpCall *c) {
-  if (!refuse_cast(c)) return false;
   Tensor *x = to_read(c), *e = in(c, 1);
+  if (e->dtype == MT_BOOL && tensor_is_float(in(c, 0)))
+    return fail(MT_ENOTIMPL, "\"ldexp_cpu\" not implemented for 'Bool': other holds exponents, use other:int()");
   if (tensor_is_float(e)) return compose_return(c, 0, op_mul(x, op_pow(op_float(2), e)));
   x = read_float(x);
   if (!x) return false;

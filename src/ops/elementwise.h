@@ -34,16 +34,6 @@ static inline bool refuse_integers(OpCall *c) {
 }
 static inline bool infer_only_float(OpCall *c) { return infer_same(c) && refuse_integers(c); }
 
-/* Refuses to write the float result of a composed op into integers. */
-static inline bool refuse_cast(OpCall *c) {
-  Tensor *t = in(c, 0);
-  if (!c->inplace || tensor_is_float(t)) return true;
-  DType d = default_dtype();
-  return fail(MT_EARG,
-              "result type %s can't be cast to the desired output type %s: use the form without _, or convert the "
-              "tensor first with :to(torch.%s)",
-              dtype_info[d].type_name, dtype_info[t->dtype].type_name, dtype_info[d].name);
-}
 /* Argument 0 as a composed float function reads it: integers in the default float dtype. */
 static inline Tensor *read_float(Tensor *t) { return t && !tensor_is_float(t) ? op_cast(t, default_dtype()) : t; }
 

@@ -34,7 +34,7 @@ FLOAT_UNARY(exp2, NULL, "2 to the power of input.", ANY, "input: result",
             op_scale(gy_times(g, g_result(g, 0)), 0.6931471805599453));
 
 static bool compose_degrees(OpCall *c, double factor) {
-  return refuse_cast(c) && compose_return(c, 0, op_scale(read_float(to_read(c)), factor));
+  return compose_return(c, 0, op_scale(read_float(to_read(c)), factor));
 }
 static bool compose_deg2rad(OpCall *c) { return compose_degrees(c, 0.017453292519943295); }
 static bool compose_rad2deg(OpCall *c) { return compose_degrees(c, 57.29577951308232); }
