@@ -3,7 +3,7 @@ local golden = require "spec.support.golden"
 
 local here = debug.getinfo(1, "S").source:match("^@(.*)/[^/]*$") or "."
 local FAMILIES = { "creation", "view", "index", "join", "arith", "unary", "reduce", "matmul", "select", "cast",
-  "pointwise" }
+  "scatter", "arrange", "pointwise" }
 
 for _, family in ipairs(FAMILIES) do
   describe("golden " .. family .. ":", function()
