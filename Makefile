@@ -96,13 +96,14 @@ $(BUILD)/lua/%.o: src/lua/%.c $(BUILD)/flags
 	$(call Q,CC)$(CC) $(BASE_FLAGS) -I$(LUA_INCDIR) -MMD -MP -c $< -o $@
 $(BUILD)/%.o: src/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(call Q,CC)$(CC) $(BASE_FLAGS) -MMD -MP -c $< -o $@
-# Kernels call nothing that could unwind through them, so they need no tables for that: a tenth of the module.
-$(BUILD)/cpu/%.o: BASE_FLAGS += -fno-asynchronous-unwind-tables
+	$(call Q,CC)$(CC) $(BASE_FLAGS) $(UNWIND) -MMD -MP -c $< -o $@
+# Nothing is thrown or jumps through the core (only src/lua meets Lua's errors), so it needs no tables for unwinding: a
+# tenth of the module. Debuggers find theirs in builds with -g.
+$(foreach d,base tensor cpu graph ops,$(BUILD)/$(d)/%.o): UNWIND = -fno-asynchronous-unwind-tables
 define vec_rule
 $$(BUILD)/cpu/vec/%.$(1).o: src/cpu/vec/%.c $$(BUILD)/flags
 	@mkdir -p $$(@D)
-	$$(call Q,CC)$$(CC) $$(BASE_FLAGS) $$(VEC_OPT) $$(VEC_FLAGS_$(1)) -DVEC_SET=$(1) -MMD -MP -c $$< -o $$@
+	$$(call Q,CC)$$(CC) $$(BASE_FLAGS) $$(UNWIND) $$(VEC_OPT) $$(VEC_FLAGS_$(1)) -DVEC_SET=$(1) -MMD -MP -c $$< -o $$@
 endef
 $(foreach s,$(SETS),$(eval $(call vec_rule,$(s))))
 

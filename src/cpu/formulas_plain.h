@@ -33,18 +33,6 @@ FORMULA_FN int64_t lcm_int(int64_t a, int64_t b) {
   }                                                                                                             \
   FORMULA_FN T logaddexp2_##S(T a, T b) {                                                                       \
     return a == b ? a + 1 : GREATEST(a, b) + log1p_##S(exp2_##S(-fabs_##S(a - b))) * (T)1.44269504088896340736; \
-  }                                                                                                             \
-  /* gelu's approximation is x (1 + tanh(k (x + c x^3))) / 2, k = sqrt(2 / pi) */                               \
-  FORMULA_FN T gelu_angle_##S(T x) { return (T)0.79788456080286535588 * (x + (T)0.044715 * x * x * x); }        \
-  FORMULA_FN T gelu_tanh_##S(T x) { return (T)0.5 * x * (1 + tanh_##S(gelu_angle_##S(x))); }                    \
-  FORMULA_FN T gelu_tanh_slope_##S(T x) {                                                                       \
-    T y = tanh_##S(gelu_angle_##S(x));                                                                          \
-    T inner = (T)0.79788456080286535588 * (1 + (T)(3 * 0.044715) * x * x);                                      \
-    return (T)0.5 * (1 + y) + (T)0.5 * x * (1 - y * y) * inner;                                                 \
-  }                                                                                                             \
-  FORMULA_FN T mish_slope_##S(T x) {                                                                            \
-    T e = exp_##S(x > 20 ? 20 : x), d = e * (e + 2) + 2;                                                        \
-    return x > 20 ? 1 : e * (e + 2) / d + 4 * x * e * (1 + e) / (d * d);                                        \
   }
 
 #define PLAIN_FORMULAS(X, T, U, S)                                                                                     \
@@ -103,13 +91,5 @@ FORMULA_FN int64_t lcm_int(int64_t a, int64_t b) {
   X(T, U, S, softshrink, UNARY, SAME, SCALAR, F, a > s ? a - s : a < -s ? a + s : a * 0, 0, 0)                         \
   X(T, U, S, threshold, UNARY, SAME, FACTORS, FI, a <= s ? t : a, a <= s ? t : a, 0)                                   \
   X(T, U, S, logsigmoid, UNARY, SAME, NONE, F, LEAST(a, 0) - log1p_exp_##S(-fabs_##S(a)), 0, 0)                        \
-  X(T, U, S, prelu, BINARY, SAME, NONE, F, a > 0 ? a : b * a, 0, 0)                                                    \
-  X(T, U, S, gelu_tanh, UNARY, SAME, NONE, F, gelu_tanh_##S(a), 0, 0)                                                  \
-  /* gradients: a is the result's gradient, b the input */                                                             \
-  X(T, U, S, gelu_tanh_back, BINARY, SAME, NONE, F, a *gelu_tanh_slope_##S(b), 0, 0)                                   \
-  X(T, U, S, elu_back, BINARY, SAME, FACTORS, F, b <= 0 ? a * (t * u) * exp_##S(b * u) : a * s, 0, 0)                  \
-  X(T, U, S, leaky_relu_back, BINARY, SAME, SCALAR, F, b > 0 ? a : a * s, 0, 0)                                        \
-  X(T, U, S, softplus_back, BINARY, SAME, FACTORS, F, b *s > t ? a : a * sigmoid_##S(b * s), 0, 0)                     \
-  X(T, U, S, mish_back, BINARY, SAME, NONE, F, a *mish_slope_##S(b), 0, 0)                                             \
-  X(T, U, S, hardswish_back, BINARY, SAME, NONE, F, b <= -3 ? 0 : b < 3 ? a * (b / 3 + (T)0.5) : a, 0, 0)
+  X(T, U, S, prelu, BINARY, SAME, NONE, F, a > 0 ? a : b * a, 0, 0)
 #endif

@@ -15,11 +15,16 @@ static int cost_of(Formula f) {
   case PW_cos:
   case PW_gelu:
   case PW_gelu_back:
+  case PW_gelu_tanh:
+  case PW_gelu_tanh_back:
   case PW_silu:
   case PW_silu_back:
   case PW_mish:
   case PW_softplus:
+  case PW_mish_back:
+  case PW_softplus_back:
   case PW_elu:
+  case PW_elu_back:
   case PW_expm1:
   case PW_erf: return 100;
   case PW_log1p:
