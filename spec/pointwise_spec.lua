@@ -43,6 +43,9 @@ describe("activations", function()
       assert.same({ -4.0, -1.0, 0.5, 7.0 }, x:tolist(), name)
     end
     local x = torch.tensor { -4.0, 7.0 }
+    assert.is_true(rawequal(x, F.hardswish { input = x, inplace = true }))
+    assert.same({ -0.0, 7.0 }, x:tolist())
+    x = torch.tensor { -4.0, 7.0 }
     assert.is_true(rawequal(x, F.threshold(x, 0, -1, true)))
     assert.same({ -1.0, 7.0 }, x:tolist())
   end)
