@@ -12,7 +12,7 @@ core._library_source(debug.getinfo(1, "S").source:gsub("init%.lua$", ""))
 local torch = core
 local LAZY = {
   nn = "moontorch.nn", optim = "moontorch.optim", utils = "moontorch.utils", autograd = "moontorch.autograd",
-  cuda = "moontorch.cuda", linalg = "moontorch.linalg",
+  cuda = "moontorch.cuda", linalg = "moontorch.linalg", special = "moontorch.special",
 }
 -- Functions that live in lazily loaded files.
 local LAZY_FUNCTIONS = {

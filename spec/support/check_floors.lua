@@ -13,7 +13,7 @@ local includes = {
   ["src/lua"] = { base = true, tensor = true, graph = true, ops = true, lua = true },
 }
 -- Of src/cpu, device code on other floors sees only the formulas that C and CUDA share.
-local cuda_sees = { ["cpu/formulas.h"] = true }
+local cuda_sees = { ["cpu/formulas.h"] = true, ["cpu/formulas_plain.h"] = true, ["cpu/special.h"] = true }
 local lua_headers = { ["lua.h"] = true, ["lauxlib.h"] = true, ["lualib.h"] = true, ["luaconf.h"] = true }
 
 -- Order of the Lua modules: a module requires its own floor and those below.

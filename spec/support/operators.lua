@@ -46,7 +46,7 @@ function operators.forms(op)
   if op.inplace_only or op.inplace then
     local name = base .. "_"
     add("inplace", name, function(args)
-      return with_keywords(op.hidden and torch[name] or args[1][name], args)
+      return with_keywords(op.method and args[1][name] or torch[name], args)
     end)
   end
   return forms

@@ -1,7 +1,8 @@
 --- Sample inputs of operators: reads the `samples` and `errors` strings and the schemas of the op table.
 --
 -- Alternatives are separated by `|`, arguments by blanks:
---   f(2,3) normal, p(..) positive, u(..) in (0,1): floats; g(..) always float64; i(..) small integers, b(..) booleans
+--   f(2,3) normal, p(..) positive, u(..) in (0,1), h(..) above 1: floats; g(..) always float64; i(..) small integers,
+--   b(..) booleans
 --   x(2,3;n) positions 1..n, n itself among them               [f(3), f(3)] a list of tensors, {1,2} a list of numbers
 --   d2, d-1 a dim     1.5 'text' true nil as in Lua (True, False, None too)     name=value a keyword argument
 -- `f()` and `x(;n)` are 0-dim; `.t` after a tensor swaps its strides, not its values. Values follow from a seed text
@@ -34,6 +35,7 @@ local draw = {
   g = function(s) return s.normal() end,
   p = function(s) return 0.5 + 1.5 * s.uniform() end,
   u = function(s) return 0.05 + 0.9 * s.uniform() end,
+  h = function(s) return 1.2 + 2 * s.uniform() end,
   i = function(s) return s.below(9) - 3 end,
   b = function(s) return s.below(2) == 1 end,
 }
@@ -42,6 +44,7 @@ local whole = {
   f = function(v) return math.floor(2 * v + 0.5) end,
   p = function(v) return math.floor(2 * v) end,
   u = function(v) return math.floor(2 * v) end,
+  h = function(v) return math.floor(2 * v) end,
   i = function(v) return v end,
 }
 
@@ -78,7 +81,7 @@ local function parse_tensor(text, at, letter, sizes, next)
 end
 
 function parse_value(text, at)
-  local letter, sizes, next = text:match("^([fgpuibx])%(([^)]*)%)()", at)
+  local letter, sizes, next = text:match("^([fgpuhibx])%(([^)]*)%)()", at)
   if letter then return parse_tensor(text, at, letter, sizes, next) end
   local number
   number, next = text:match("^d(%-?%d+)()", at)
@@ -129,7 +132,7 @@ end
 
 -- Building -----------------------------------------------------------------------------------------------------------
 
-local floats = { f = true, p = true, u = true }
+local floats = { f = true, p = true, u = true, h = true }
 
 --- Is the sample's tensor one of floats?
 function samples.is_float(item) return item.kind == "tensor" and floats[item.letter] or false end

@@ -4,8 +4,9 @@
  *   T, U, S   element type, unsigned type in which integer arithmetic wraps, suffix of the type's functions (f32, i64)
  *   operands  UNARY a; BINARY a, b; TERNARY a, b, c; CHOICE a (bool), b, c
  *   result    SAME as the inputs' type, or BOOL
- *   extra     what the expression uses besides: NONE; SCALAR s; LIMITS s <= . <= t, infinite when absent; EXPONENT s;
- *             ANGLE, the argument of sin or cos; ZERO, a flag to set when an integer is divided by zero
+ *   extra     what the expression uses besides: NONE; SCALAR s; FACTORS s, t, u; LIMITS s <= . <= t, infinite when
+ *             absent; EXPONENT s; ANGLE, the argument of sin or cos; ZERO, a flag to set when an integer is divided by
+ *             zero
  *   types     for which kinds the formula exists: letters of F float, I integer, B bool
  *   floats, ints, bools   the expression for each kind, of type T or a truth value; 0 where there is none
  * 16-bit floats are computed as float32. Results are PyTorch's: integers wrap, NaN propagates through minimum, maximum,
@@ -62,6 +63,34 @@ FORMULA_FN int64_t pow_int(int64_t a, int64_t b) {
     return q - whole > (T)0.5 ? whole + 1 : whole;   \
   }
 
+/* Activations. mish is x tanh(log(1 + e)), e = exp(x), whose tanh is n / (n + 2) with n = e (e + 2). */
+#define DEFINE_ACTIVATIONS(T, S)                                                                         \
+  FORMULA_FN T gelu_##S(T x) { return (T)0.5 * x * (1 + erf_##S(x * (T)0.70710678118654752440)); }       \
+  FORMULA_FN T gelu_slope_##S(T x) {                                                                     \
+    return (T)0.5 * (1 + erf_##S(x * (T)0.70710678118654752440)) +                                       \
+           x * (T)0.39894228040143267794 * exp_##S((T)-0.5 * x * x);                                     \
+  }                                                                                                      \
+  FORMULA_FN T silu_slope_##S(T x) {                                                                     \
+    T y = sigmoid_##S(x);                                                                                \
+    return y * (1 + x * (1 - y));                                                                        \
+  }                                                                                                      \
+  FORMULA_FN T mish_##S(T x) {                                                                           \
+    T e = exp_##S(x > 20 ? 20 : x), n = e * (e + 2), y = x * (n / (n + 2));                              \
+    return x > 20 ? x : y;                                                                               \
+  }                                                                                                      \
+  /* gelu's approximation is x (1 + tanh(k (x + c x^3))) / 2, k = sqrt(2 / pi) */                        \
+  FORMULA_FN T gelu_angle_##S(T x) { return (T)0.79788456080286535588 * (x + (T)0.044715 * x * x * x); } \
+  FORMULA_FN T gelu_tanh_##S(T x) { return (T)0.5 * x * (1 + tanh_##S(gelu_angle_##S(x))); }             \
+  FORMULA_FN T gelu_tanh_slope_##S(T x) {                                                                \
+    T y = tanh_##S(gelu_angle_##S(x));                                                                   \
+    T inner = (T)0.79788456080286535588 * (1 + (T)(3 * 0.044715) * x * x);                               \
+    return (T)0.5 * (1 + y) + (T)0.5 * x * (1 - y * y) * inner;                                          \
+  }                                                                                                      \
+  FORMULA_FN T mish_slope_##S(T x) {                                                                     \
+    T e = exp_##S(x > 20 ? 20 : x), d = e * (e + 2) + 2;                                                 \
+    return x > 20 ? 1 : e * (e + 2) / d + 4 * x * e * (1 + e) / (d * d);                                 \
+  }
+
 #define BITS(T) (8 * sizeof(T))
 
 #define FORMULAS(X, T, U, S)                                                                                         \
@@ -96,6 +125,14 @@ FORMULA_FN int64_t pow_int(int64_t a, int64_t b) {
   X(T, U, S, isfinite, UNARY, BOOL, NONE, FIB, fabs_##S(a) < (T)INFINITY, 1, 1)                                      \
   X(T, U, S, logical_not, UNARY, BOOL, NONE, FIB, a == 0, a == 0, a == 0)                                            \
   X(T, U, S, bitwise_not, UNARY, SAME, NONE, IB, 0, ~a, a == 0)                                                      \
+  X(T, U, S, gelu, UNARY, SAME, NONE, F, gelu_##S(a), 0, 0)                                                          \
+  X(T, U, S, gelu_tanh, UNARY, SAME, NONE, F, gelu_tanh_##S(a), 0, 0)                                                \
+  X(T, U, S, silu, UNARY, SAME, NONE, F, a *sigmoid_##S(a), 0, 0)                                                    \
+  X(T, U, S, mish, UNARY, SAME, NONE, F, mish_##S(a), 0, 0)                                                          \
+  X(T, U, S, hardswish, UNARY, SAME, NONE, F, a *LEAST(GREATEST(a + 3, 0), 6) / 6, 0, 0)                             \
+  X(T, U, S, leaky_relu, UNARY, SAME, SCALAR, F, a > 0 ? a : a * s, 0, 0)                                            \
+  X(T, U, S, softplus, UNARY, SAME, FACTORS, F, a *s > t ? a : log1p_exp_##S(a * s) / s, 0, 0)                       \
+  X(T, U, S, elu, UNARY, SAME, FACTORS, F, a < 0 ? expm1_##S(a * u) * t : a * s, 0, 0)                               \
   X(T, U, S, clamp, UNARY, SAME, LIMITS, FI, LEAST(GREATEST(a, s), t), LEAST(GREATEST(a, s), t), 0)                  \
   X(T, U, S, pow_scalar, UNARY, SAME, EXPONENT, FI, pow_##S(a, s), pow_int(a, s), 0)                                 \
   /* two operands; add_scaled is a + s b */                                                                          \
@@ -134,7 +171,16 @@ FORMULA_FN int64_t pow_int(int64_t a, int64_t b) {
   /* gradients: a is the result's gradient, b the result (of relu, sigmoid, tanh) */                                 \
   X(T, U, S, relu_back, BINARY, SAME, NONE, FI, b <= 0 ? 0 : a, b <= 0 ? 0 : a, 0)                                   \
   X(T, U, S, sigmoid_back, BINARY, SAME, NONE, F, a *(1 - b) * b, 0, 0)                                              \
-  X(T, U, S, tanh_back, BINARY, SAME, NONE, F, a *(1 - b * b), 0, 0)
+  X(T, U, S, tanh_back, BINARY, SAME, NONE, F, a *(1 - b * b), 0, 0)                                                 \
+  /* here b is the input */                                                                                          \
+  X(T, U, S, gelu_back, BINARY, SAME, NONE, F, a *gelu_slope_##S(b), 0, 0)                                           \
+  X(T, U, S, silu_back, BINARY, SAME, NONE, F, a *silu_slope_##S(b), 0, 0)                                           \
+  X(T, U, S, gelu_tanh_back, BINARY, SAME, NONE, F, a *gelu_tanh_slope_##S(b), 0, 0)                                 \
+  X(T, U, S, elu_back, BINARY, SAME, FACTORS, F, b <= 0 ? a * (t * u) * exp_##S(b * u) : a * s, 0, 0)                \
+  X(T, U, S, leaky_relu_back, BINARY, SAME, SCALAR, F, b > 0 ? a : a * s, 0, 0)                                      \
+  X(T, U, S, softplus_back, BINARY, SAME, FACTORS, F, b *s > t ? a : a * sigmoid_##S(b * s), 0, 0)                   \
+  X(T, U, S, mish_back, BINARY, SAME, NONE, F, a *mish_slope_##S(b), 0, 0)                                           \
+  X(T, U, S, hardswish_back, BINARY, SAME, NONE, F, b <= -3 ? 0 : b < 3 ? a * (b / 3 + (T)0.5) : a, 0, 0)
 
 /* A NaN on either side wins; of equals the first. */
 #define GREATEST(x, y) ((x) < (y) || (y) != (y) ? (y) : (x))

@@ -5,8 +5,8 @@
 #include "cpu/pointwise.h"
 #include "tensor/call.h"
 
-/* Any pointwise formula: tensors are the first arguments, a Scalar (EXTRA_SCALAR, EXPONENT) or two (LIMITS) follow them.
- * Inputs of another dtype than call->compute are converted on the way. */
+/* Any pointwise formula: tensors are the first arguments, a Scalar (EXTRA_SCALAR, EXPONENT) or two (LIMITS) follow them;
+ * for EXTRA_FACTORS the operator fills the context. Inputs of another dtype than call->compute are converted. */
 bool cpu_pointwise(OpCall *call);
 bool cpu_pointwise_with(OpCall *call, Formula formula, const PointwiseContext *context);
 

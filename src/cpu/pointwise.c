@@ -7,9 +7,12 @@ enum { TO_BOOL_SAME, TO_BOOL_BOOL };
 
 #define INFO(T, U, S, name, operands, result, extra, ...) \
   [PW_##name] = {#name, INPUTS_##operands, TO_BOOL_##result, CHOICE_##operands, EXTRA_##extra},
-const PointwiseInfo pointwise_info[PW_FORMULAS] = {FORMULAS(INFO, , , )};
+const PointwiseInfo pointwise_info[PW_FORMULAS] = {FORMULAS(INFO, , , ) PLAIN_FORMULAS(INFO, , , )};
 
-RowFn pointwise_row(Formula formula, DType dtype) { return VEC_PICK(pointwise_table)->fn[formula][dtype]; }
+RowFn pointwise_row(Formula formula, DType dtype) {
+  return formula < PW_VECTORISED ? VEC_PICK(pointwise_table)->fn[formula][dtype]
+                                 : pointwise_plain[formula - PW_VECTORISED][dtype];
+}
 
 RowFn pointwise_stream_row(Formula formula, DType dtype) {
   const StreamTable *table = VEC_PICK(stream_table);

@@ -6,20 +6,32 @@
 #ifndef MT_POINTWISE_H
 #define MT_POINTWISE_H
 #include "base/dtype.h"
-#include "cpu/formulas.h"
+#include "cpu/formulas_plain.h"
 #include "cpu/isa.h"
 #include "cpu/rows.h"
 
 #define FORMULA_ENUM(T, U, S, name, ...) PW_##name,
-typedef enum { FORMULAS(FORMULA_ENUM, , , ) PW_FORMULAS } Formula;
+typedef enum {
+  FORMULAS(FORMULA_ENUM, , , ) PW_VECTORISED, /* the number of those that each instruction set has */
+  PW_BEFORE_PLAIN = PW_VECTORISED - 1,
+  PLAIN_FORMULAS(FORMULA_ENUM, , , ) PW_FORMULAS
+} Formula;
 
 typedef struct {
-  Scalar s, t;       /* factor, exponent or lower limit; upper limit. Integers wrap, limits saturate */
+  Scalar s, t, u;    /* factors; exponent; lower and upper limit. Integers wrap, limits saturate */
   bool has_s, has_t; /* clamp: which limits there are */
   int *zero;         /* set to 1 when an integer was divided by zero; may be NULL */
 } PointwiseContext;
 
-typedef enum { EXTRA_NONE, EXTRA_SCALAR, EXTRA_LIMITS, EXTRA_EXPONENT, EXTRA_ANGLE, EXTRA_ZERO } FormulaExtra;
+typedef enum {
+  EXTRA_NONE,
+  EXTRA_SCALAR,
+  EXTRA_FACTORS,
+  EXTRA_LIMITS,
+  EXTRA_EXPONENT,
+  EXTRA_ANGLE,
+  EXTRA_ZERO
+} FormulaExtra;
 
 typedef struct {
   const char *name;
@@ -32,10 +44,13 @@ typedef struct {
 extern const PointwiseInfo pointwise_info[PW_FORMULAS];
 
 typedef struct {
-  RowFn fn[PW_FORMULAS][MT_DTYPES];
+  RowFn fn[PW_VECTORISED][MT_DTYPES];
 } PointwiseTable;
 
 VEC_TABLE(PointwiseTable, pointwise_table);
+
+/* The formulas of formulas_plain.h, from PW_VECTORISED on. */
+extern const RowFn pointwise_plain[PW_FORMULAS - PW_VECTORISED][MT_DTYPES];
 
 /* The best row function for this processor; NULL when the formula does not exist for the dtype. */
 RowFn pointwise_row(Formula formula, DType dtype);

@@ -12,20 +12,32 @@ static int cost_of(Formula f) {
   case PW_tanh:
   case PW_sigmoid:
   case PW_sin:
-  case PW_cos: return 100;
+  case PW_cos:
+  case PW_gelu:
+  case PW_gelu_back:
+  case PW_gelu_tanh:
+  case PW_gelu_tanh_back:
+  case PW_silu:
+  case PW_silu_back:
+  case PW_mish:
+  case PW_softplus:
+  case PW_mish_back:
+  case PW_softplus_back:
+  case PW_elu:
+  case PW_elu_back:
   case PW_expm1:
+  case PW_erf: return 100;
   case PW_log1p:
   case PW_log2:
   case PW_log10:
   case PW_tan:
-  case PW_erf:
   case PW_pow:
   case PW_pow_scalar:
   case PW_atan2:
   case PW_fmod:
   case PW_remainder:
   case PW_floor_divide: return 500;
-  default: return 20;
+  default: return f < PW_VECTORISED ? 20 : 500;
   }
 }
 

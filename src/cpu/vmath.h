@@ -1,7 +1,8 @@
 /* Elementary functions per compute type, named name_f32 and name_f64: what formulas.h calls.
  *
- * exp, log, tanh, sigmoid, sin and cos of float are branch-free, so that a loop over them vectorises: arguments are
- * reduced, a polynomial (minimax, fitted by Remez's exchange) is evaluated, special values are selected at the end.
+ * exp, expm1, log, erf, tanh, sigmoid, sin and cos of float are branch-free, so that a loop over them vectorises:
+ * arguments are reduced, a polynomial (minimax, fitted by Remez's exchange) is evaluated, special values are selected
+ * at the end.
  * They are within 2 ulp everywhere, subnormals, infinities, NaN and -0 included; sin and cos only up to SIN_LIMIT,
  * beyond which a loop takes libm. FMA is used where the instruction set has it, so the sets with FMA agree bit for bit.
  * Everything else is libm, to the last bit the same in a vector loop and alone. */
@@ -59,6 +60,25 @@ static inline float exp_f32(float x) {
   return p * low * high;
 }
 
+/* expm1(x) = 2^k (exp(r) - 1) + 2^k - 1, reduced like exp, with half of each power so that none overflows.
+ * Below -18 it is -1. */
+static inline float expm1_f32(float x) {
+  const float magic = 0x1.8p23f;
+  float c = x > 89.0f ? 89.0f : x;
+  c = c < -18.0f ? -18.0f : c;
+  float t = FMA32(c, 0x1.715476p+0f, magic), n = t - magic;
+  float r = FMA32(n, -0x1.62e400p-1f, c);
+  r = FMA32(n, -0x1.7f7d1cp-20f, r);
+  float q = FMA32(0x1.6dbcc4p-10f, r, 0x1.124146p-7f);
+  q = FMA32(q, r, 0x1.555454p-5f);
+  q = FMA32(q, r, 0x1.555486p-3f);
+  q = FMA32(q, r, 0x1.000000p-1f);
+  float p = FMA32(r * r, q, r);
+  float half = float_of_bits(((bits_of_float(t) - bits_of_float(magic)) + 126) << 23);
+  float y = 2.0f * FMA32(p, half, half - 0.5f);
+  return x == 0.0f ? x : y;
+}
+
 /* log(x) = k ln 2 + log(1 + f), 1 + f in [sqrt(1/2), sqrt(2)); with s = f / (2 + f), log(1 + f) = 2 s + s R(s^2). */
 static inline float log_f32(float x) {
   float scaled = x < 0x1p-126f ? x * 0x1p23f : x;
@@ -74,6 +94,30 @@ static inline float log_f32(float x) {
   y = x < INFINITY ? y : x;
   y = x == 0.0f ? -INFINITY : y;
   return x < 0.0f ? NAN : y;
+}
+
+/* log(1 + exp(x)); what the sum's rounding lost is put back to first order. */
+static inline float log1p_exp_f32(float x) {
+  float e = exp_f32(x), sum = 1.0f + e, y = log_f32(sum) - ((sum - 1.0f) - e) / sum;
+  return e < INFINITY ? y : e;
+}
+
+/* erf: x (1 + P(x^2)) near 0, else 1 - exp(Q(|x|)), where Q is log(erfc). Both fitted by weighted least squares. */
+static inline __attribute__((always_inline)) float erf_f32(float x) {
+  float a = __builtin_fabsf(x), z = x * x, c = a > 4.0f ? 4.0f : a;
+  float p = FMA32(-0x1.3a8a18p-11f, z, 0x1.475f82p-8f);
+  p = FMA32(p, z, -0x1.b6930cp-6f);
+  p = FMA32(p, z, 0x1.ce1b16p-4f);
+  p = FMA32(p, z, -0x1.8126eap-2f);
+  p = FMA32(p, z, 0x1.06eba6p-3f);
+  float q = FMA32(0x1.9ae98ep-13f, c, -0x1.8ee1bep-9f);
+  q = FMA32(q, c, 0x1.6c2a9cp-6f);
+  q = FMA32(q, c, -0x1.a9b440p-4f);
+  q = FMA32(q, c, -0x1.463cbep-1f);
+  q = FMA32(q, c, -0x1.20af5ap+0f);
+  q = FMA32(q, c, -0x1.9a57aap-13f);
+  float near = FMA32(a, p, a), far = 1.0f - exp_f32(q);
+  return __builtin_copysignf(a < 0.925f ? near : far, x);
 }
 
 /* tanh: odd polynomial near 0, else 1 - 2 / (exp(2 |x|) + 1) with the sign put back. */
@@ -127,14 +171,32 @@ static inline double sigmoid_f64(double x) {
   double e = exp(-fabs(x));
   return (x < 0 ? e : 1.0) / (1.0 + e);
 }
+static inline double log1p_exp_f64(double x) { return log1p(exp(x)); }
 #define exp_f64 exp
+#define expm1_f64 expm1
+#define erf_f64 erf
+#define sin_wide_f64 sin
 #define log_f64 log
 #define tanh_f64 tanh
 #define sin_f64 sin
 #define cos_f64 cos
 
-#define LIBM_1(X) X(expm1) X(log1p) X(log2) X(log10) X(sqrt) X(tan) X(floor) X(ceil) X(rint) X(trunc) X(erf) X(fabs)
-#define LIBM_2(X) X(pow) X(fmod) X(atan2) X(copysign)
+static inline float lgamma_f32(float x) { /* the plain one writes a global */
+  int sign;
+  return lgammaf_r(x, &sign);
+}
+static inline double lgamma_f64(double x) {
+  int sign;
+  return lgamma_r(x, &sign);
+}
+
+/* x 2^e for whole e */
+static inline float ldexp_f32(float x, float e) { return ldexpf(x, e > 9999 ? 9999 : e > -9999 ? (int)e : -9999); }
+static inline double ldexp_f64(double x, double e) { return ldexp(x, e > 9999 ? 9999 : e > -9999 ? (int)e : -9999); }
+
+#define LIBM_1(X) X(log1p) X(log2) X(log10) X(sqrt) X(tan) X(floor) X(ceil) X(rint) X(trunc) X(fabs) X(exp2) X(erfc)
+#define LIBM_ANGLES(X) X(acos) X(acosh) X(asin) X(asinh) X(atan) X(atanh) X(cosh) X(sinh)
+#define LIBM_2(X) X(pow) X(fmod) X(atan2) X(copysign) X(hypot) X(nextafter)
 #define DEFINE_1(name)                                           \
   static inline float name##_f32(float x) { return name##f(x); } \
   static inline double name##_f64(double x) { return name(x); }
@@ -142,9 +204,11 @@ static inline double sigmoid_f64(double x) {
   static inline float name##_f32(float x, float y) { return name##f(x, y); } \
   static inline double name##_f64(double x, double y) { return name(x, y); }
 LIBM_1(DEFINE_1)
+LIBM_ANGLES(DEFINE_1)
 LIBM_2(DEFINE_2)
 #undef DEFINE_1
 #undef DEFINE_2
 #undef LIBM_1
+#undef LIBM_ANGLES
 #undef LIBM_2
 #endif

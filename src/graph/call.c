@@ -77,30 +77,32 @@ static bool find_device(OpCall *c, const Schema *s) {
 
 static const char *type_word(DType d) { return dtype_info[d].type_name; }
 
-/* A result of that dtype may be written into self: floats do not fit integers, nor numbers bool. */
-static bool check_fits(const OpCall *c, DType result, const Tensor *self) {
-  return (c->def->flags & OP_OVERWRITES) || dtype_info[result].category <= dtype_info[self->dtype].category ||
-         fail(MT_EARG,
-              "result type %s can't be cast to the desired output type %s: use the form without _, or convert the "
-              "tensor first with :to(torch.%s)",
-              type_word(result), type_word((DType)self->dtype), dtype_info[result].name);
-}
-
-/* What must hold before argument 0 may be written. */
-static bool check_inplace(OpCall *c) {
+/* The result, which meta 0 describes, fits into argument 0. */
+static bool check_result(OpCall *c) {
   Tensor *self = in(c, 0);
   const OutMeta *m = &c->meta[0];
-  if (tensor_overlaps(self))
-    return fail(MT_ERUNTIME,
-                "unsupported operation: more than one element of the written-to tensor refers to a single memory "
-                "location. Please clone() the tensor before performing the operation: %s was made by expand",
-                tensor_text(self));
   if (m->ndim != self->ndim || memcmp(m->shape, self->shape, sizeof(int64_t) * self->ndim) != 0)
     return fail(MT_EARG,
                 "output with shape %s doesn't match the broadcast shape %s: the tensor written in place keeps its "
                 "shape; use the form without _",
                 shape_text(self->ndim, self->shape), shape_text(m->ndim, m->shape));
-  if (!check_fits(c, m->dtype, self)) return false;
+  if (!(c->def->flags & OP_OVERWRITES) && dtype_info[m->dtype].category > dtype_info[self->dtype].category)
+    return fail(MT_EARG,
+                "result type %s can't be cast to the desired output type %s: use the form without _, or convert the "
+                "tensor first with :to(torch.%s)",
+                type_word(m->dtype), type_word((DType)self->dtype), dtype_info[m->dtype].name);
+  return true;
+}
+
+/* What must hold before argument 0 may be written. */
+static bool check_inplace(OpCall *c) {
+  Tensor *self = in(c, 0);
+  if (tensor_overlaps(self))
+    return fail(MT_ERUNTIME,
+                "unsupported operation: more than one element of the written-to tensor refers to a single memory "
+                "location. Please clone() the tensor before performing the operation: %s was made by expand",
+                tensor_text(self));
+  if (!check_result(c)) return false;
   if (grad_enabled() && tensor_wants_grad(self)) {
     if (tensor_is_leaf(self) && !self->base)
       return fail(MT_ERUNTIME,
@@ -228,9 +230,10 @@ static bool call_composed(OpCall *c) {
   for (int k = 0; k < MAX_OUTS; k++) c->out[k] = NULL;
   bool good = c->def->compose(c) && !failed();
   if (good && c->inplace && c->out[0] != in(c, 0)) {
-    Tensor *self = in(c, 0);
-    good = check_fits(c, (DType)c->out[0]->dtype, self) &&
-           tensor_retain(op_run_inplace(&def_copy_, (Arg[]){ARG_T(self), ARG_T(c->out[0]), ARG_I(0)}));
+    Tensor *self = in(c, 0), *result = c->out[0];
+    if (!out_shape(c, 0, (DType)result->dtype, result->ndim, result->shape) || !check_result(c) ||
+        tensor_retain(op_run_inplace(&def_copy_, (Arg[]){ARG_T(self), ARG_T(c->out[0]), ARG_I(0)})) == NULL)
+      good = false;
     if (good) tensor_release(c->out[0]);
     c->out[0] = good ? self : c->out[0];
   }

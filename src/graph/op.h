@@ -68,7 +68,7 @@ enum {
   OP_VIEW = 1,          /* result is a view of argument 0, geometry from infer; no kernel */
   OP_INTO = 2,          /* the kernel may write over argument 0 element by element (pointwise) */
   OP_MODIFIES = 4,      /* the kernel changes result 0 that starts as a copy of argument 0 (scatter, index_fill, ...) */
-  OP_INPLACE = 8,       /* the _ form exists */
+  OP_INPLACE = 8,       /* the _ form exists where the plain one does */
   OP_INPLACE_ONLY = 16, /* only the _ form exists (copy_, fill_, uniform_) */
   OP_METHOD = 32,       /* x:name() exists */
   OP_FUNCTION = 64,     /* torch.name() exists */

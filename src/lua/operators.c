@@ -322,7 +322,7 @@ void operators_open(lua_State *L, int core, int methods, int meta) {
       lua_pushvalue(L, -1);
       lua_setfield(L, core, g->name);
     }
-    if ((flags & OP_METHOD) || (g->inplace && !(flags & OP_HIDDEN))) {
+    if (flags & OP_METHOD) {
       lua_pushvalue(L, -1);
       lua_setfield(L, methods, g->name);
     }

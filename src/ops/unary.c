@@ -1,10 +1,5 @@
 /* Unary pointwise operators and those with numbers besides: activation, powers, rounding, limits. */
-#include "cpu/kernels.h"
-#include "ops/ops.h"
-
-static Tensor *gy_times(const Grad *g, Tensor *slope) { return op_mul(g_out(g, 0), slope); }
-static Tensor *squared(Tensor *t) { return op_mul(t, t); }
-static Tensor *unary(OpDef *def, Tensor *t) { return op_run(def, (Arg[]){ARG_T(t)}); }
+#include "ops/elementwise.h"
 
 static bool refuse_bool(OpCall *c) {
   return infer_same(c) && (c->compute != MT_BOOL || fail(MT_ENOTIMPL,
@@ -12,27 +7,11 @@ static bool refuse_bool(OpCall *c) {
                                                          "logical_not",
                                                          c->def->info->name));
 }
-static bool infer_to_bool(OpCall *c) {
-  if (!infer_same(c)) return false;
-  c->meta[0].dtype = MT_BOOL;
-  return true;
-}
 static bool infer_bits(OpCall *c) {
   return infer_same(c) && (!dtype_is_float(c->compute) ||
                            fail(MT_ENOTIMPL, "\"%s_cpu\" not implemented for '%s': it works on integers and bool",
                                 c->def->info->name, dtype_info[c->compute].type_name));
 }
-
-/* id, aliases, what is computed, sample inputs, what the gradient saves, formula of its slope times gy */
-#define FLOAT_UNARY(id, also, what, inputs, needs, slope)                                        \
-  static void back_##id(Grad *g) { g_set(g, 0, slope); }                                         \
-  OP(id, .schema = #id "(Tensor input) -> Tensor", .alias = also,                                \
-     .doc = what " Integers become the default float dtype.", .samples = inputs, .saves = needs, \
-     .flags = OP_POINTWISE, .infer = infer_float, .kernel = {cpu_pointwise}, .formula = PW_##id, \
-     .backward = back_##id)
-
-#define ANY "f(3,4) | f() | f(0) | i(3)"
-#define POSITIVE "p(3,4) | p() | p(0)"
 
 FLOAT_UNARY(exp, NULL, "e to the power of input.", ANY, "input: result", gy_times(g, g_result(g, 0)));
 FLOAT_UNARY(expm1, NULL, "exp(input) - 1, accurate near 0.", ANY, "input: result",
@@ -210,11 +189,6 @@ OP(clamp, .schema = "clamp(Tensor input, Number? min=None, Number? max=None) -> 
    .doc = "input limited to [min, max]; either may be left out. NaN stays.",
    .samples = "f(3,4) -0.5 0.5 | f(3,4) min=0 | f(3,4) max=0.1 | i(3) 0 2", .errors = "f(3)", .saves = "input: input",
    .flags = OP_POINTWISE, .infer = infer_clamp, .kernel = {cpu_pointwise}, .formula = PW_clamp, .backward = back_clamp);
-/* What the parts of a composed op read: in place a copy, which they may save, since argument 0 is written afterwards. */
-static Tensor *to_read(OpCall *c) {
-  extern OpDef def_clone;
-  return c->inplace ? op_run(&def_clone, (Arg[]){ARG_T(in(c, 0))}) : in(c, 0);
-}
 static bool compose_clamp(OpCall *c) {
   Tensor *t = to_read(c);
   extern OpDef def_maximum, def_minimum;

@@ -11,14 +11,33 @@ local F = {}
 
 local signature, none = arguments.signature, core.none
 
--- Functions that the core has as operators, with PyTorch's arguments.
+-- Functions that the core has as operators, with PyTorch's arguments; inner ones have a name with "_" before it.
 for _, name in ipairs {
-  "relu", "relu_", "sigmoid", "tanh", "linear", "gelu", "silu", "mish", "elu", "elu_", "selu", "selu_", "celu",
-  "leaky_relu", "leaky_relu_", "softplus", "softsign", "logsigmoid", "hardtanh", "hardtanh_", "relu6", "hardsigmoid",
-  "hardswish", "tanhshrink", "softshrink", "hardshrink", "threshold", "threshold_", "prelu", "glu", "one_hot",
-  "cosine_similarity", "pairwise_distance", "pdist",
+  "relu_", "sigmoid", "tanh", "linear", "gelu", "elu_", "selu_", "celu_", "leaky_relu_", "softplus", "softsign",
+  "logsigmoid", "hardtanh_", "tanhshrink", "softshrink", "hardshrink", "threshold_", "prelu", "rrelu_", "glu",
+  "one_hot", "cosine_similarity", "pairwise_distance", "pdist",
 } do
-  F[name] = core[name]
+  F[name] = core[name] or core["_" .. name]
+end
+
+-- Activations that take `inplace` last. Each has the core's arguments and defaults before it.
+for name, settings in pairs {
+  relu = {}, relu6 = {}, selu = {}, silu = {}, mish = {}, hardsigmoid = {}, hardswish = {},
+  elu = { { "alpha", "number", 1.0 } }, celu = { { "alpha", "number", 1.0 } },
+  leaky_relu = { { "negative_slope", "number", 0.01 } },
+  hardtanh = { { "min_val", "number", -1.0 }, { "max_val", "number", 1.0 } },
+  threshold = { { "threshold", "number" }, { "value", "number" } },
+  rrelu = { { "lower", "number", 1 / 8 }, { "upper", "number", 1 / 3 }, { "training", "boolean", false } },
+} do
+  local op, inplace_op = core[name] or core["_" .. name], core[name .. "_"] or core["_" .. name .. "_"]
+  local list = table.move(settings, 1, #settings, 2, { { "input", "tensor" } })
+  list[#list + 1] = { "inplace", "boolean", false }
+  local resolve, n = signature(name, list), #list
+  F[name] = function(...)
+    if select("#", ...) == 1 and core.is_tensor(...) then return (op(...)) end -- the usual call
+    local values = { resolve(...) }
+    return ((values[n] and inplace_op or op)(table.unpack(values, 1, n - 1)))
+  end
 end
 
 -- Softmax needs its dim: guessing it is how wrong results come about.

@@ -20,8 +20,8 @@ FORMULAS(INT_KERNEL, uint8_t, uint32_t, u8)
 FORMULAS(BOOL_KERNEL, uint8_t, uint32_t, b8)
 
 const PointwiseTable VEC(pointwise_table) = {
-    .fn = {FORMULAS(FLOAT_ENTRY, MT_F32, , f32) FORMULAS(FLOAT_ENTRY, MT_F64, , f64)
-               FORMULAS(FLOAT_ENTRY, MT_F16, , f16) FORMULAS(FLOAT_ENTRY, MT_BF16, , bf16)
-                   FORMULAS(INT_ENTRY, MT_I64, , i64) FORMULAS(INT_ENTRY, MT_I32, , i32)
-                       FORMULAS(INT_ENTRY, MT_I16, , i16) FORMULAS(INT_ENTRY, MT_I8, , i8)
-                           FORMULAS(INT_ENTRY, MT_U8, , u8) FORMULAS(BOOL_ENTRY, MT_BOOL, , b8)}};
+    .fn = {FORMULAS(FLOAT_ENTRY, MT_F32, , f32) FORMULAS(FLOAT_ENTRY, MT_F64, , f64) FORMULAS(HALF_ENTRY, MT_F16, , f16)
+               FORMULAS(HALF_ENTRY, MT_BF16, , bf16) FORMULAS(INT_ENTRY, MT_I64, , i64)
+                   FORMULAS(INT_ENTRY, MT_I32, , i32) FORMULAS(INT_ENTRY, MT_I16, , i16)
+                       FORMULAS(INT_ENTRY, MT_I8, , i8) FORMULAS(INT_ENTRY, MT_U8, , u8)
+                           FORMULAS(BOOL_ENTRY, MT_BOOL, , b8)}};

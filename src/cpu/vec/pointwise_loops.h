@@ -1,4 +1,5 @@
-/* The macros that turn a row of FORMULAS into a packed loop and a row function. Included by src/cpu/vec/pointwise*.c.
+/* The macros that turn a row of FORMULAS into a packed loop and a row function. Included by src/cpu/vec/pointwise*.c
+ * and, for PLAIN_FORMULAS, by src/cpu/pointwise_plain.c.
  *
  * loop_NAME_TYPE computes packed operands and vectorises; row_NAME_TYPE brings rows of any stride to it. An output may
  * be the same memory as an input but never overlaps one otherwise: the pragma before each loop tells the compiler. */
@@ -12,6 +13,8 @@
 
 DEFINE_FLOAT_DIVISION(float, f32)
 DEFINE_FLOAT_DIVISION(double, f64)
+DEFINE_ACTIVATIONS(float, f32)
+DEFINE_ACTIVATIONS(double, f64)
 
 /* A Scalar as one of the type; limits saturate to the type's range. */
 static inline float scalar_f32(Scalar s) { return s.category == CAT_FLOAT ? (float)s.d : (float)s.i; }
@@ -62,6 +65,10 @@ static inline uint8_t scalar_b8(Scalar s) { return s.category == CAT_FLOAT ? s.d
 #define BEFORE_SCALAR(T, S, name)                                 \
   const T s = scalar_##S(((const PointwiseContext *)context)->s); \
   (void)s;
+#define BEFORE_FACTORS(T, S, name)                                                            \
+  const PointwiseContext *factors = context;                                                  \
+  const T s = scalar_##S(factors->s), t = scalar_##S(factors->t), u = scalar_##S(factors->u); \
+  (void)s, (void)t, (void)u;
 #define BEFORE_LIMITS(T, S, name)                                \
   const PointwiseContext *limits = context;                      \
   const T s = limits->has_s ? limit_##S(limits->s) : LOWEST_##S; \
@@ -71,6 +78,7 @@ static inline uint8_t scalar_b8(Scalar s) { return s.category == CAT_FLOAT ? s.d
 #define BEFORE_ZERO(T, S, name) int zero = 0;
 #define AFTER_NONE
 #define AFTER_SCALAR
+#define AFTER_FACTORS
 #define AFTER_LIMITS
 #define AFTER_EXPONENT
 #define AFTER_ANGLE
@@ -112,7 +120,7 @@ static inline uint8_t scalar_b8(Scalar s) { return s.category == CAT_FLOAT ? s.d
 
 /* sin and cos of float: the loop holds up to SIN_LIMIT; a block with a larger argument is computed one by one. */
 enum { ANGLE_BLOCK = 1024 };
-static bool any_wide(const char *p, int64_t n) {
+static __attribute__((unused)) bool any_wide(const char *p, int64_t n) {
   const float *x = (const float *)(const void *)p;
   uint32_t found = 0;
   for (int64_t i = 0; i < n; i++) found |= (bits_of_float(x[i]) & 0x7fffffffu) > bits_of_float(SIN_LIMIT) ? 1u : 0u;
@@ -151,16 +159,25 @@ static bool any_wide(const char *p, int64_t n) {
 #define FLOAT_FIB(K, ...) K(__VA_ARGS__)
 #define FLOAT_IB(K, ...)
 #define FLOAT_I(K, ...)
+#define FLOAT_W(K, ...) K(__VA_ARGS__)
+#define HALF_F(K, ...) K(__VA_ARGS__)
+#define HALF_FI(K, ...) K(__VA_ARGS__)
+#define HALF_FIB(K, ...) K(__VA_ARGS__)
+#define HALF_IB(K, ...)
+#define HALF_I(K, ...)
+#define HALF_W(K, ...)
 #define INT_F(K, ...)
 #define INT_FI(K, ...) K(__VA_ARGS__)
 #define INT_FIB(K, ...) K(__VA_ARGS__)
 #define INT_IB(K, ...) K(__VA_ARGS__)
 #define INT_I(K, ...) K(__VA_ARGS__)
+#define INT_W(K, ...)
 #define BOOL_F(K, ...)
 #define BOOL_FI(K, ...)
 #define BOOL_FIB(K, ...) K(__VA_ARGS__)
 #define BOOL_IB(K, ...) K(__VA_ARGS__)
 #define BOOL_I(K, ...)
+#define BOOL_W(K, ...)
 
 /* For FORMULAS: all loops of a type. */
 #define FLOAT_KERNEL(T, U, S, name, operands, result, extra, types, floats, ints, bools) \
@@ -177,11 +194,12 @@ static bool any_wide(const char *p, int64_t n) {
                   LAYOUT_##operands(sizeof(RESULT_##result(uint16_t)), uint16_t), &HALVES_##S);     \
   }
 #define HALF_KERNEL(T, U, S, name, operands, result, extra, types, ...) \
-  FLOAT_##types(HALF_ROW, S, name, operands, result)
+  HALF_##types(HALF_ROW, S, name, operands, result)
 
 /* For FORMULAS: the table's entries. T is the DType here. */
 #define ENTRY(dtype, S, name) [PW_##name][dtype] = row_##name##_##S,
 #define FLOAT_ENTRY(dtype, U, S, name, operands, result, extra, types, ...) FLOAT_##types(ENTRY, dtype, S, name)
+#define HALF_ENTRY(dtype, U, S, name, operands, result, extra, types, ...) HALF_##types(ENTRY, dtype, S, name)
 #define INT_ENTRY(dtype, U, S, name, operands, result, extra, types, ...) INT_##types(ENTRY, dtype, S, name)
 #define BOOL_ENTRY(dtype, U, S, name, operands, result, extra, types, ...) BOOL_##types(ENTRY, dtype, S, name)
 #endif
