@@ -133,6 +133,8 @@ static long double reference_float(Formula f, DType d, long double a, long doubl
     y = b <= 0 ? a * t * u * expl(b * u) : a * s;
     *scale = fabsl(y) * (1 + (b < 0 ? fabsl(b * u) : 0));
     return y;
+  case PW_zero_inside: return b >= s && b <= t ? 0 : a;
+  case PW_zero_outside: return b <= s || b >= t ? 0 : a;
   case PW_leaky_relu_back: return b > 0 ? a : a * s;
   case PW_softplus_back:
     y = b * s > t ? a : a * sigmoidl(b * s);

@@ -177,6 +177,8 @@ FORMULA_FN int64_t pow_int(int64_t a, int64_t b) {
   X(T, U, S, silu_back, BINARY, SAME, NONE, F, a *silu_slope_##S(b), 0, 0)                                           \
   X(T, U, S, gelu_tanh_back, BINARY, SAME, NONE, F, a *gelu_tanh_slope_##S(b), 0, 0)                                 \
   X(T, U, S, elu_back, BINARY, SAME, FACTORS, F, b <= 0 ? a * (t * u) * exp_##S(b * u) : a * s, 0, 0)                \
+  X(T, U, S, zero_inside, BINARY, SAME, FACTORS, F, b >= s && b <= t ? 0 : a, 0, 0)                                  \
+  X(T, U, S, zero_outside, BINARY, SAME, FACTORS, F, b <= s || b >= t ? 0 : a, 0, 0)                                 \
   X(T, U, S, leaky_relu_back, BINARY, SAME, SCALAR, F, b > 0 ? a : a * s, 0, 0)                                      \
   X(T, U, S, softplus_back, BINARY, SAME, FACTORS, F, b *s > t ? a : a * sigmoid_##S(b * s), 0, 0)                   \
   X(T, U, S, mish_back, BINARY, SAME, NONE, F, a *mish_slope_##S(b), 0, 0)                                           \

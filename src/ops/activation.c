@@ -16,9 +16,6 @@ extern OpDef def_clamp, def_sigmoid, def_tanh, def_leaky_relu, def_hardtanh;
 
 static Tensor *sigmoid(Tensor *t) { return unary(&def_sigmoid, t); }
 static Tensor *one_minus(Tensor *t) { return op_sub(op_int(1), t); }
-/* The gradient where condition holds, else 0; and the other way round. */
-static Tensor *where_gy(Tensor *condition, const Grad *g) { return op_where(condition, g_out(g, 0), op_float(0)); }
-static Tensor *unless_gy(Tensor *condition, const Grad *g) { return op_where(condition, op_float(0), g_out(g, 0)); }
 static double number(const Arg *a) { return scalar_double(a->number); }
 
 static bool with_factors(OpCall *c, Formula f, double s, double t, double u) {
@@ -130,7 +127,7 @@ static void back_elu_back(Grad *g) {
   double u = number(&setting[2]), factor = number(&setting[0]) * number(&setting[1]) * u * u;
   Tensor *low = op_run(&def_clamp, (Arg[]){ARG_T(x), ARG_NIL, ARG_N(scalar_int(0))});
   Tensor *curve = op_scale(op_exp(op_scale(low, u)), factor);
-  g_set(g, 1, op_where(op_le(x, op_int(0)), gy_times(g, op_mul(g_in(g, 0), curve)), op_float(0)));
+  g_set(g, 1, op_where(op_lt(x, op_int(0)), gy_times(g, op_mul(g_in(g, 0), curve)), op_float(0)));
 }
 OP(elu_back, .schema = "elu_back(Tensor grad, Tensor input, Number alpha, Number scale, Number input_scale) -> Tensor",
    .doc = "grad times the derivative of elu at input.", .samples = "f(3,4) f(3,4) 1.5 1.2 0.8",
@@ -197,6 +194,30 @@ OP(logsigmoid, .schema = "logsigmoid(Tensor input) -> Tensor", .doc = "log(sigmo
 
 /* ---- straight pieces ---- */
 
+/* grad, with zeros where input is within [low, high], or at them and beyond. Operators, so that a gradient of the
+ * gradient finds its way to input, where it is zero. */
+static bool cpu_zero_inside(OpCall *c) {
+  return with_factors(c, PW_zero_inside, number(&c->arg[2]), number(&c->arg[3]), 0);
+}
+static bool cpu_zero_outside(OpCall *c) {
+  return with_factors(c, PW_zero_outside, number(&c->arg[2]), number(&c->arg[3]), 0);
+}
+static Tensor *zeroed(OpDef *def, Tensor *gy, Tensor *x, double low, double high) {
+  return op_run(def, (Arg[]){ARG_T(gy), ARG_T(x), ARG_N(scalar_float(low)), ARG_N(scalar_float(high))});
+}
+static void back_zeroed(Grad *g) {
+  double low = number(g_arg(g, 2)), high = number(g_arg(g, 3));
+  if (g_needs(g, 0)) g_set(g, 0, zeroed(g->node->def, g_out(g, 0), g_in(g, 1), low, high));
+  if (g_needs(g, 1)) g_set(g, 1, op_zeros_like(g_out(g, 0)));
+}
+#define ZEROES(id, where)                                                                                             \
+  OP(id, .schema = #id "(Tensor grad, Tensor input, Number low, Number high) -> Tensor",                              \
+     .doc = "grad, and 0 where input " where, .samples = "f(3,4) f(3,4) -0.5 0.3",                                    \
+     .saves = "grad: input; input: input", .flags = OP_HIDDEN | OP_INTO, .infer = infer_binary, .kernel = {cpu_##id}, \
+     .backward = back_zeroed)
+ZEROES(zero_inside, "is within [low, high].");
+ZEROES(zero_outside, "is low or less, or high or more.");
+
 static bool cpu_leaky_relu_back(OpCall *c) {
   PointwiseContext context = {.s = c->arg[2].number};
   return cpu_pointwise_with(c, PW_leaky_relu_back, &context);
@@ -257,7 +278,7 @@ OP(prelu, .schema = "prelu(Tensor input, Tensor weight) -> Tensor",
    .samples = "f(3,4) f(1) | f(3,4) f(4) | f(2,3,4) f(3) | f() f()", .errors = "f(3,4) f(3) | f(3) f(3) | i(3) i(1)",
    .flags = OP_BOTH, .compose = compose_prelu);
 
-/* hardtanh: clamp but for its gradient, which is 0 at the limits, and for integers, whose limits lose their fraction. */
+/* hardtanh: clamp but for its gradient, which is 0 at the limits, and for integers, whose limits are truncated. */
 static bool infer_hardtanh(OpCall *c) {
   if (in(c, 0)->dtype == MT_BOOL)
     return fail(MT_ENOTIMPL, "Bool inputs not supported for hardtanh: use :float() first");
@@ -271,9 +292,7 @@ static bool cpu_hardtanh(OpCall *c) {
   return cpu_pointwise_with(c, PW_clamp, &context);
 }
 static void back_hardtanh(Grad *g) {
-  Tensor *x = g_in(g, 0), *low = op_number(g_arg(g, 1)->number), *high = op_number(g_arg(g, 2)->number);
-  Tensor *zero = op_float(0);
-  g_set(g, 0, op_where(op_le(x, low), zero, unless_gy(op_ge(x, high), g)));
+  g_set(g, 0, zeroed(&def_zero_outside, g_out(g, 0), g_in(g, 0), number(g_arg(g, 1)), number(g_arg(g, 2))));
 }
 OP(hardtanh, .schema = "hardtanh(Tensor input, Number min_val=-1, Number max_val=1) -> Tensor",
    .doc = "input limited to [min_val, max_val].", .samples = SMOOTH " | f(3,4) -0.5 0.2 | i(3)",
@@ -288,7 +307,7 @@ OP(relu6, .schema = "relu6(Tensor input) -> Tensor", .doc = "input limited to [0
 
 static void back_hardsigmoid(Grad *g) {
   Tensor *x = g_in(g, 0);
-  g_set(g, 0, op_scale(where_gy(op_and(op_gt(x, op_int(-3)), op_lt(x, op_int(3))), g), 1.0 / 6));
+  g_set(g, 0, op_scale(op_where(op_and(op_gt(x, op_int(-3)), op_lt(x, op_int(3))), g_out(g, 0), op_float(0)), 1.0 / 6));
 }
 OP(hardsigmoid, .schema = "hardsigmoid(Tensor input) -> Tensor", .doc = "min(max(input + 3, 0), 6) / 6.",
    .samples = SMOOTH, .errors = REFUSED, .saves = "input: input", .flags = INNER, .infer = infer_only_float,
@@ -296,8 +315,7 @@ OP(hardsigmoid, .schema = "hardsigmoid(Tensor input) -> Tensor", .doc = "min(max
 
 static void back_shrink(Grad *g) {
   double limit = number(g_arg(g, 1));
-  Tensor *x = g_in(g, 0);
-  g_set(g, 0, unless_gy(op_and(op_ge(x, op_float(-limit)), op_le(x, op_float(limit))), g));
+  g_set(g, 0, zeroed(&def_zero_inside, g_out(g, 0), g_in(g, 0), -limit, limit));
 }
 OP(hardshrink, .schema = "hardshrink(Tensor input, Number lambd=0.5) -> Tensor",
    .doc = "input, and 0 within [-lambd, lambd].", .samples = SMOOTH " | f(3,4) 0.3", .errors = REFUSED,
@@ -327,7 +345,9 @@ static bool cpu_threshold(OpCall *c) {
   PointwiseContext context = {.s = c->arg[1].number, .t = c->arg[2].number, .u = scalar_int(0)};
   return cpu_pointwise_with(c, PW_threshold, &context);
 }
-static void back_threshold(Grad *g) { g_set(g, 0, unless_gy(op_le(g_in(g, 0), op_number(g_arg(g, 1)->number)), g)); }
+static void back_threshold(Grad *g) {
+  g_set(g, 0, zeroed(&def_zero_inside, g_out(g, 0), g_in(g, 0), -INFINITY, number(g_arg(g, 1))));
+}
 OP(threshold, .schema = "threshold(Tensor input, Number threshold, Number value) -> Tensor",
    .doc = "input where it is above threshold, else value.", .samples = "f(3,4) 0.2 -1 | f() 0 1 | f(0) 0 1 | i(3) 1 7",
    .errors = "b(3) 0 1", .saves = "input: input", .flags = OP_FUNCTION | OP_INPLACE | OP_INTO, .infer = infer_threshold,

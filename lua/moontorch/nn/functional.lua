@@ -34,7 +34,7 @@ for name, settings in pairs {
   list[#list + 1] = { "inplace", "boolean", false }
   local resolve, n = signature(name, list), #list
   F[name] = function(...)
-    if select("#", ...) == 1 and core.is_tensor(...) then return (op(...)) end -- the usual call
+    if select("#", ...) == 1 and type(...) ~= "table" then return (op(...)) end -- the usual call
     local values = { resolve(...) }
     return ((values[n] and inplace_op or op)(table.unpack(values, 1, n - 1)))
   end
