@@ -64,7 +64,8 @@ typedef enum { PICK_KTH, PICK_MEDIAN, PICK_MODE } Pick;
 bool cpu_pick(Tensor *t, int dim, Pick which, int64_t k, Tensor *values, Tensor *index);
 /* Zeros with grad's elements added at index (positions from 1) along dim. */
 bool cpu_selecting_back(Tensor *grad, int dim, Tensor *index, Tensor *out);
-/* Optimiser steps of sgd_step and adam_step, see optim.h: result 0 is argument 0, state is written too. */
+/* Optimiser steps of sgd_step, adam_step and rms_step, see optim.h: result 0 is argument 0, state is written too. */
 bool cpu_sgd_step(OpCall *call);
 bool cpu_adam_step(OpCall *call);
+bool cpu_rms_step(OpCall *call);
 #endif
