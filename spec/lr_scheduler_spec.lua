@@ -103,11 +103,24 @@ describe("stepping a scheduler", function()
   it("of ReduceLROnPlateau takes numbers and tensors", function()
     local optimizer = sgd()
     local scheduler = lrs.ReduceLROnPlateau(optimizer, { patience = 0 })
-    scheduler:step(1)
+    scheduler:step { metrics = 1 }
     scheduler:step(torch.tensor(2.0))
     check(0.05, optimizer.param_groups[1].lr)
     check({ 0.05 }, scheduler:get_last_lr())
     refuses(function() scheduler:step() end, "missing 1 required positional argument: 'metrics'", "not nil")
+  end)
+end)
+
+describe("step by name", function()
+  it("takes the epoch", function()
+    local optimizer = sgd()
+    local scheduler = lrs.ExponentialLR(optimizer, 0.5)
+    optimizer:step { closure = function() return 1 end }
+    warnings_of(function() scheduler:step { epoch = 3 } end)
+    check({ 0.0625 }, scheduler:get_last_lr())
+    local second = lrs.CosineAnnealingWarmRestarts(sgd(), 2)
+    second:step { epoch = 1 }
+    check({ 0.25 }, second:get_last_lr())
   end)
 end)
 

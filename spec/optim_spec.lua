@@ -300,6 +300,30 @@ describe("every optimiser", function()
     refuses(function() optimizer:state_dict { index_base = 2 } end, "index_base must be 0 (PyTorch's numbers) or 1")
   end)
 
+  it("loads files of old: AdamW stays AdamW, amsgrad off ignores its state", function()
+    local function one(name, options)
+      local a = nn.Parameter(torch.ones(1))
+      a.grad = torch.full({ 1 }, 0.5)
+      return optim[name]({ a }, options), a
+    end
+    local a = one "AdamW"
+    local saved = a:state_dict()
+    saved.param_groups[1].decoupled_weight_decay = nil
+    a:load_state_dict(saved)
+    assert.is_true(a.param_groups[1].decoupled_weight_decay)
+    local b, p = one("Adam", { amsgrad = true })
+    local c, q = one "Adam"
+    for _, optimizer in ipairs { b, c } do optimizer:step() end
+    b.param_groups[1].amsgrad = false
+    p.grad:fill_(0.01)
+    q.grad:fill_(0.01)
+    for _ = 1, 3 do
+      b:step()
+      c:step()
+    end
+    assert.equal(q:item(), p:item())
+  end)
+
   it("keeps its counters in the default dtype, as PyTorch does", function()
     local a = nn.Parameter(torch.ones(1))
     a.grad = torch.ones(1)

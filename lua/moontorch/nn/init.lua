@@ -1,4 +1,4 @@
---- torch.nn: modules, parameters, layers, losses, nn.functional and nn.init.
+--- torch.nn: modules, parameters, layers, losses, nn.functional, nn.init and nn.utils.
 
 local core = require "moontorch.core"
 local class = require "moontorch.nn.class"

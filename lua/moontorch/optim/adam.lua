@@ -85,12 +85,15 @@ function Adam:update(group, param, grad, state)
   local lr, betas, step = group.lr, group.betas, state.step + 1
   if type(lr) ~= "number" then lr = common.number(lr) end
   core._adam_step_(param, grad, state.exp_avg, state.exp_avg_sq, lr, betas[1], betas[2], group.eps,
-    group.weight_decay, group.decoupled_weight_decay, step, state.max_exp_avg_sq, group.maximize)
+    group.weight_decay, group.decoupled_weight_decay, step,
+    group.amsgrad and state.max_exp_avg_sq or nil, group.maximize)
   state.step = step
 end
 
 --- AdamW: Adam with weight decay apart from the gradient, 0.01 unless given.
 local AdamW = class.extend("AdamW", Adam)
+
+AdamW.fixed = { decoupled_weight_decay = true }
 
 local adamw_arguments = declare("AdamW", 1e-2)
 

@@ -269,6 +269,7 @@ end
 --- Updates every parameter that has a gradient. `closure`, if given, computes the loss and its gradients again; its
 -- result is returned.
 function Optimizer:step(closure)
+  if closure ~= nil and arguments.is_keywords(closure) then closure = closure.closure end
   if closure ~= nil and type(closure) ~= "function" then
     core.raise(owner(self) .. ".step", "closure must be a function, not %s", arguments.type_name(closure))
   end

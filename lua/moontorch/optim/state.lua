@@ -78,10 +78,12 @@ local function restore(key, value, param)
   return value
 end
 
--- The group as loaded: the optimiser's parameters, the options of the file; switches that it does not have are off.
+-- The group as loaded: the optimiser's parameters, the options of the file; switches that it does not have are off, and
+-- those that make the class are on.
 local function loaded_group(self, saved, current, number)
   local new = copy(saved)
   new.params = current.params
+  for name, value in pairs(self.fixed or {}) do new[name] = value end
   if new.param_names == nil then new.param_names = current.param_names end
   for name, default in pairs(self.defaults) do
     if new[name] == core.none then new[name] = nil end

@@ -143,10 +143,17 @@ function base.warn_epoch(epoch)
     .. "if epoch is different from None, the closed form is used instead of the new chainable form, where available.")
 end
 
+--- The epoch given to step(), by position or by name.
+function base.epoch_of(epoch)
+  if epoch ~= nil and arguments.is_keywords(epoch) then return epoch.epoch end
+  return epoch
+end
+
 --- Goes on to the next epoch (or to `epoch`, by the closed form where there is one) and sets the groups' rates.
 function LRScheduler:step(epoch)
   if self._step_count == 1 then warn_order(self) end
   self._step_count = self._step_count + 1
+  epoch = base.epoch_of(epoch)
   base.warn_epoch(epoch)
   self:_update_lr(epoch)
 end

@@ -84,6 +84,8 @@ end
 
 --- Takes the metric of an epoch (a number or a tensor of one element).
 function ReduceLROnPlateau:step(metrics, epoch)
+  if metrics ~= nil and arguments.is_keywords(metrics) then metrics, epoch = metrics.metrics, metrics.epoch end
+  epoch = base.epoch_of(epoch)
   if core.is_tensor(metrics) then metrics = metrics:item() end
   if type(metrics) ~= "number" then
     core.raise("ReduceLROnPlateau.step", "missing 1 required positional argument: 'metrics', which must be a "

@@ -301,6 +301,7 @@ end
 
 --- Goes on to the next epoch, or to `epoch`, which may be a fraction.
 function CosineAnnealingWarmRestarts:step(epoch)
+  epoch = base.epoch_of(epoch)
   if epoch == nil and self.last_epoch < 0 then epoch = 0 end
   if epoch == nil then
     epoch = self.last_epoch + 1
