@@ -115,6 +115,14 @@ describe("gradients go through differentiable steps as in PyTorch", function()
   end
 end)
 
+describe("a group in a state dict has PyTorch's options and defaults", function()
+  for name, group in pairs(golden.groups) do
+    it(name, function()
+      assert.same(group, optim[name]({ nn.Parameter(torch.zeros(1)) }):state_dict({ index_base = 0 }).param_groups[1])
+    end)
+  end
+end)
+
 describe("the text of an optimiser is PyTorch's", function()
   local one = nn.Parameter(torch.zeros(1))
   for name, text in pairs(golden.texts) do

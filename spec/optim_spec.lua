@@ -379,6 +379,8 @@ describe("every optimiser", function()
     assert.same(run {}, run { foreach = false, fused = false })
     refuses(function() run { fused = true, foreach = true } end, "`fused` and `foreach` cannot be `True` together.")
     refuses(function() run { fused = true, differentiable = true } end, "`fused` does not support `differentiable`")
+    refuses(function() run { foreach = true, differentiable = true } end, "_foreach ops don't support autograd")
+    refuses(function() run { lr = torch.tensor(0.1):requires_grad_(), differentiable = true } end, "lr:detach()")
     refuses(function() run { capturable = true } end,
       "If capturable=True, params and state_steps must be on supported devices", "cpu")
   end)

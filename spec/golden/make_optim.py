@@ -181,6 +181,11 @@ OUT.append(("through", THROUGH))
 one = torch.nn.Parameter(torch.zeros(1))
 NAMES = ("SGD", "Adam", "AdamW", "Adadelta", "Adagrad", "RMSprop", "Adamax", "NAdam", "RAdam", "ASGD", "Rprop", "LBFGS")
 TEXTS = {name: repr(getattr(torch.optim, name)([one])).replace("Group 0", "Group 1") for name in NAMES}
+GROUPS = {}
+for name in NAMES:
+    group = getattr(torch.optim, name)([one]).state_dict()["param_groups"][0]
+    GROUPS[name] = {k: v for k, v in group.items() if v is not None}
+OUT.append(("groups", GROUPS))
 named = torch.optim.SGD([{"params": [("a", one)], "lr": 0.5}, {"params": [("b", torch.nn.Parameter(torch.zeros(2)))]}],
                         momentum=0.9)
 lr_scheduler.OneCycleLR(named, max_lr=0.1, total_steps=10)

@@ -137,6 +137,10 @@ local function check_switches(self, group)
   if group.foreach and group.differentiable then
     core.raise(owner(self), "_foreach ops don't support autograd: leave foreach out to differentiate through steps")
   end
+  if group.differentiable and core.is_tensor(group.lr) and group.lr.requires_grad then
+    core.raise(owner(self), "steps are differentiated by parameters and gradients, not by lr, which requires grad: "
+      .. "give lr:detach()")
+  end
 end
 
 --- Adds a group: `{params = …, lr = …}`; options that it does not name have the optimiser's defaults.
