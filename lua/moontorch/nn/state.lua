@@ -92,8 +92,9 @@ function Module:state_dict(...)
   end
   local function finish(module, at)
     for _, hook in ipairs(hooks_of(module, "state_dict_post_hooks")) do
-      if hook.fn(module, result, at, {}) ~= nil then core.raise("state_dict", "state_dict post-hook must return "
-        .. "None") end
+      if hook.fn(module, result, at, {}) ~= nil then
+        core.raise("state_dict", "state_dict post-hook must return None")
+      end
     end
   end
   visit(self, base, prefix, take, finish)
