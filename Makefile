@@ -100,6 +100,10 @@ $(BUILD)/lua/%.o: src/lua/%.c $(BUILD)/flags
 $(BUILD)/%.o: src/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call Q,CC)$(CC) $(BASE_FLAGS) $(CORE_FLAGS) -MMD -MP -c $< -o $@
+# Declarations, checks and gradient formulas: each runs once a call, and there are many.
+$(BUILD)/ops/%.o: src/ops/%.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call Q,CC)$(CC) $(BASE_FLAGS) $(CORE_FLAGS) $(if $(findstring -O0,$(CFLAGS))$(findstring -O1,$(CFLAGS)),,-Os) -MMD -MP -c $< -o $@
 define vec_rule
 $$(BUILD)/cpu/vec/%.$(1).o: src/cpu/vec/%.c $$(BUILD)/flags
 	@mkdir -p $$(@D)

@@ -191,6 +191,215 @@ describe("state dicts", function()
   end)
 end)
 
+describe("hooks", function()
+  local function one(options)
+    local a = nn.Parameter(torch.ones(1))
+    a.grad = torch.ones(1)
+    return optim.SGD({ a }, options), a
+  end
+
+  it("of step come before the closure and may replace it", function()
+    local optimizer, order = one(), {}
+    local function closure() order[#order + 1] = "closure" return 1 end
+    optimizer:register_step_pre_hook(function(o, args)
+      order[#order + 1] = { o == optimizer, args[1] == closure }
+      return { function() order[#order + 1] = "other" return 2 end }
+    end)
+    optimizer:register_step_post_hook(function(_, args) order[#order + 1] = type(args[1]) end)
+    assert.equal(2, optimizer:step(closure))
+    assert.same({ { true, true }, "other", "function" }, order)
+    optimizer:register_step_pre_hook(function() return 3 end)
+    refuses(function() optimizer:step() end, "step pre-hook must return nil or the array of new arguments", "integer")
+    refuses(function() optimizer:register_step_pre_hook(3) end, "expected a function, but got integer")
+  end)
+
+  it("of state dicts come before and after, prepended ones first", function()
+    local optimizer, order = one({ momentum = 0.5 }), {}
+    local function note(name) return function() order[#order + 1] = name end end
+    optimizer:register_state_dict_pre_hook(note "pre")
+    optimizer:register_state_dict_post_hook(function(_, state_dict)
+      order[#order + 1] = "post"
+      return { state = state_dict.state, param_groups = state_dict.param_groups, more = 1 }
+    end)
+    local first = optimizer:register_state_dict_pre_hook(note "first", { prepend = true })
+    local saved = optimizer:state_dict()
+    assert.same({ "first", "pre", "post" }, order)
+    assert.equal(1, saved.more)
+    first:remove()
+    order = {}
+    optimizer:register_load_state_dict_pre_hook(function(_, state_dict)
+      assert.not_equal(saved, state_dict)
+      order[#order + 1] = "load"
+      state_dict.param_groups = { { params = { 1 }, lr = 3, momentum = 0, dampening = 0, weight_decay = 0 } }
+    end)
+    optimizer:register_load_state_dict_post_hook(function(o) order[#order + 1] = o.param_groups[1].lr end)
+    optimizer:load_state_dict(saved)
+    assert.same({ "load", 3 }, order)
+    assert.equal(0.5, saved.param_groups[1].momentum)
+    assert.is_false(optimizer.param_groups[1].nesterov) -- PyTorch's files of old have no switches
+  end)
+end)
+
+describe("every optimiser", function()
+  local NAMES = {
+    "SGD", "Adam", "AdamW", "Adadelta", "Adagrad", "RMSprop", "Adamax", "NAdam", "RAdam", "ASGD", "Rprop", "LBFGS",
+  }
+  for _, name in ipairs(NAMES) do
+    local function closure_for(optimizer, p)
+      return function()
+        optimizer:zero_grad()
+        local loss = (p * p):sum()
+        loss:backward()
+        return loss
+      end
+    end
+
+    it(name .. " takes groups, parameters without gradient, a tensor as lr, and float64 by default", function()
+      local a, b = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
+      local optimizer = optim[name]({ a, b }, { lr = torch.tensor(0.25) })
+      local same = optim[name]({ nn.Parameter(torch.ones(2)) }, { lr = 0.25 })
+      for _ = 1, 3 do optimizer:step(closure_for(optimizer, a)) end
+      local p = same.param_groups[1].params[1]
+      for _ = 1, 3 do same:step(closure_for(same, p)) end
+      assert.same(p:tolist(), a:tolist())
+      assert.same({ 1, 1 }, b:tolist())
+      refuses(function() optim[name]({ a }, { lr = torch.ones(2) }) end, "Tensor lr must be 1-element")
+      if name == "LBFGS" then
+        refuses(function() optimizer:add_param_group { params = nn.Parameter(torch.ones(1)) } end,
+          "LBFGS doesn't support per-parameter options (parameter groups)")
+      else
+        local c = nn.Parameter(torch.ones(1))
+        optimizer:add_param_group { params = c, lr = 0.5 }
+        c.grad = torch.ones(1)
+        optimizer:step()
+        assert.is_true(c:item() < 1)
+        assert.equal(0.5, optimizer.param_groups[2].lr)
+      end
+    end)
+
+    it(name .. " keeps the memory of its parameters, and refuses wrong rates", function()
+      local a = nn.Parameter(torch.ones(2))
+      local pointer, optimizer = a:data_ptr(), optim[name]({ a })
+      optimizer:step(closure_for(optimizer, a))
+      assert.equal(pointer, a:data_ptr())
+      assert.is_true(a.is_leaf and a.requires_grad)
+      assert.not_same({ 1, 1 }, a:tolist())
+      refuses(function() optim[name]({ a }, { lr = -1 }) end, name, "Invalid learning rate: -1")
+      refuses(function() optim[name]({ a }, { lr = 0 / 0 }) end, "Invalid learning rate: nan")
+      refuses(function() optim[name]({ a }, { rate = 1 }) end, "unexpected keyword argument 'rate'", "lr")
+      refuses(function() optim[name]({}) end, "optimizer got an empty parameter list")
+    end)
+  end
+
+  it("loads what another kind of optimiser saved only if the options are there", function()
+    local a = nn.Parameter(torch.ones(1))
+    local optimizer = optim.Adam({ a }, { lr = 0.5 })
+    refuses(function() optimizer:load_state_dict(optim.SGD({ a }):state_dict()) end,
+      "parameter group 1 of the loaded state dict has no '")
+    assert.equal(0.5, optimizer.param_groups[1].lr)
+    refuses(function() optimizer:state_dict { index_base = 2 } end, "index_base must be 0 (PyTorch's numbers) or 1")
+  end)
+
+  it("loads files of old: AdamW stays AdamW, amsgrad off ignores its state", function()
+    local function one(name, options)
+      local a = nn.Parameter(torch.ones(1))
+      a.grad = torch.full({ 1 }, 0.5)
+      return optim[name]({ a }, options), a
+    end
+    local a = one "AdamW"
+    local saved = a:state_dict()
+    saved.param_groups[1].decoupled_weight_decay = nil
+    a:load_state_dict(saved)
+    assert.is_true(a.param_groups[1].decoupled_weight_decay)
+    local b, p = one("Adam", { amsgrad = true })
+    local c, q = one "Adam"
+    for _, optimizer in ipairs { b, c } do optimizer:step() end
+    b.param_groups[1].amsgrad = false
+    p.grad:fill_(0.01)
+    q.grad:fill_(0.01)
+    for _ = 1, 3 do
+      b:step()
+      c:step()
+    end
+    assert.equal(q:item(), p:item())
+  end)
+
+  it("keeps its counters in the default dtype, as PyTorch does", function()
+    local a = nn.Parameter(torch.ones(1))
+    a.grad = torch.ones(1)
+    local optimizer = optim.NAdam { a }
+    optimizer:step()
+    assert.equal(torch.float32, optimizer:state_dict().state[1].step.dtype)
+    assert.equal(torch.float32, optimizer:state_dict().state[1].mu_product.dtype)
+    torch.set_default_dtype(torch.float64)
+    local other = optim.NAdam { a }
+    local ok, message = pcall(function()
+      other:step()
+      assert.equal(torch.float64, other:state_dict().state[1].step.dtype)
+      assert.equal(torch.float64, other:state_dict().state[1].mu_product.dtype)
+    end)
+    torch.set_default_dtype(torch.float32)
+    assert(ok, message)
+  end)
+
+  it("takes over a dict whose parameters share tensors", function()
+    local a = nn.Parameter(torch.ones(1))
+    a.grad = torch.ones(1)
+    local optimizer = optim.Adam { a }
+    optimizer:step()
+    local saved = optimizer:state_dict()
+    optimizer:load_state_dict(saved)
+    a.grad = torch.ones(1)
+    optimizer:step()
+    near.check({ 0.1 }, saved.state[1].exp_avg, 1e-6) -- loading copied it
+  end)
+
+  it("gives Adagrad's state from the start, LBFGS nothing without a closure", function()
+    local a = nn.Parameter(torch.ones(2))
+    local saved = optim.Adagrad({ a }, { initial_accumulator_value = 0.5 }):state_dict()
+    assert.same({ 0.5, 0.5 }, saved.state[1].sum:tolist())
+    assert.equal(0, saved.state[1].step:item())
+    refuses(function() optim.LBFGS({ a }):step() end, "missing 1 required positional argument: 'closure'")
+    refuses(function() optim.LBFGS({ a }, { line_search_fn = "exact" }):step(function() return 1 end) end,
+      "only 'strong_wolfe' is supported")
+    refuses(function() optim.LBFGS({ a }):step(function() end) end, "the closure must return the loss")
+    refuses(function() optim.LBFGS({ { params = a }, { params = nn.Parameter(torch.ones(1)) } }) end,
+      "LBFGS doesn't support per-parameter options (parameter groups)")
+  end)
+
+  it("with PyTorch's switches computes the same, or is refused where PyTorch refuses", function()
+    local function run(options)
+      local a = nn.Parameter(torch.ones(2))
+      a.grad = torch.tensor { 1.0, 2.0 }
+      optim.Adam({ a }, options):step()
+      return a:tolist()
+    end
+    assert.same(run {}, run { foreach = true })
+    assert.same(run {}, run { fused = true })
+    assert.same(run {}, run { foreach = false, fused = false })
+    refuses(function() run { fused = true, foreach = true } end, "`fused` and `foreach` cannot be `True` together.")
+    refuses(function() run { fused = true, differentiable = true } end, "`fused` does not support `differentiable`")
+    refuses(function() run { foreach = true, differentiable = true } end, "_foreach ops don't support autograd")
+    refuses(function() run { lr = torch.tensor(0.1):requires_grad_(), differentiable = true } end, "lr:detach()")
+    refuses(function() run { capturable = true } end,
+      "If capturable=True, params and state_steps must be on supported devices", "cpu")
+  end)
+
+  it("takes names of all parameters or of none", function()
+    local a, b = nn.Parameter(torch.ones(1)), nn.Parameter(torch.ones(1))
+    refuses(function() optim.SGD { { "a", a }, b } end,
+      "all optimizer params should be with/without names. Some param names are missing")
+    local optimizer = optim.SGD { { "a", a } }
+    refuses(function() optimizer:add_param_group { params = { b } } end,
+      "all optimizer param groups should be with/without names. cannot add param group without names to the optimizer")
+    local saved = optimizer:state_dict()
+    assert.same({ "a" }, saved.param_groups[1].param_names)
+    saved.param_groups[1].param_names = nil
+    optimizer:load_state_dict(saved)
+    assert.same({ "a" }, optimizer.param_groups[1].param_names)
+  end)
+end)
+
 describe("wrong settings are refused", function()
   local p
   before_each(function() p = nn.Parameter(torch.ones(1)) end)
@@ -223,5 +432,21 @@ describe("wrong settings are refused", function()
     refuses(function() optim.AdamW({ p }, { weight_decay = -1 }) end, "AdamW", "Invalid weight_decay value: -1")
     refuses(function() optim.Adam({ p }, { lr = "x" }) end, "'lr' (position 2) must be a number, not string")
     refuses(function() optim.Adam({ p }, { learning_rate = 1 }) end, "unexpected keyword argument 'learning_rate'")
+  end)
+
+  it("of the other optimisers", function()
+    refuses(function() optim.Adadelta({ p }, { rho = 1.5 }) end, "Adadelta", "Invalid rho value: 1.5")
+    refuses(function() optim.Adadelta({ p }, { eps = -1 }) end, "Invalid epsilon value: -1")
+    refuses(function() optim.Adagrad({ p }, { lr_decay = -1 }) end, "Invalid lr_decay value: -1")
+    refuses(function() optim.Adagrad({ p }, { initial_accumulator_value = -1 }) end,
+      "Invalid initial_accumulator_value value: -1")
+    refuses(function() optim.RMSprop({ p }, { alpha = -0.5 }) end, "Invalid alpha value: -0.5")
+    refuses(function() optim.RMSprop({ p }, { momentum = -1 }) end, "Invalid momentum value: -1")
+    refuses(function() optim.Adamax({ p }, { betas = { 0.9, 1 } }) end, "Invalid beta parameter at index 2: 1")
+    refuses(function() optim.NAdam({ p }, { momentum_decay = -1 }) end, "Invalid momentum_decay value: -1")
+    refuses(function() optim.RAdam({ p }, { weight_decay = -1 }) end, "Invalid weight_decay value: -1")
+    refuses(function() optim.ASGD({ p }, { lambd = -1 }) end, "Invalid lambd value: -1")
+    refuses(function() optim.Rprop({ p }, { etas = { 1.0, 1.2 } }) end, "Invalid eta values: 1.0, 1.2")
+    refuses(function() optim.Rprop({ p }, { etas = { 0.5 } }) end, "Invalid eta values: 0.5, None")
   end)
 end)

@@ -44,6 +44,7 @@ local checks = {
   tensor = function(v) return core.is_tensor(v) and not core.is_freed(v) and v or nil end,
   integer = function(v) return type(v) == "number" and math.tointeger(v) or nil end,
   number = function(v) return type(v) == "number" and v or nil end,
+  scalar = function(v) return (type(v) == "number" or core.is_tensor(v)) and v or nil end,
   string = function(v) return type(v) == "string" and v or nil end,
   list = function(v) return type(v) == "table" and v or nil end,
   dict = function(v) return type(v) == "table" and v or nil end,
@@ -51,8 +52,8 @@ local checks = {
 }
 
 local spelled = {
-  tensor = "Tensor", integer = "an integer", number = "a number", string = "a string", boolean = "true or false",
-  list = "a list", dict = "a table", callable = "a function",
+  tensor = "Tensor", integer = "an integer", number = "a number", scalar = "a number", string = "a string",
+  boolean = "true or false", list = "a list", dict = "a table", callable = "a function",
 }
 
 local function convert(owner, parameter, position, value)
@@ -75,10 +76,10 @@ local function unknown_keyword(owner, key, parameters)
 end
 
 --- Declares the parameters of the function `owner` (the name used in messages).
--- `list`: one entry a parameter, `{name, kind, default}`. Kinds: any, tensor, integer, number, string, boolean, list,
--- dict, callable; with "?" at the end the parameter may be None. A parameter without default and without "?" is
--- required. Floats with an integral value are integers. A last argument that is a plain table with string keys
--- holds keyword arguments, unless the parameter there is a dict.
+-- `list`: one entry a parameter, `{name, kind, default}`. Kinds: any, tensor, integer, number, scalar (a number or a
+-- tensor), string, boolean, list, dict, callable; with "?" at the end the parameter may be None. A parameter without
+-- default and without "?" is required. Floats with an integral value are integers. A last argument that is a plain
+-- table with string keys holds keyword arguments, unless the parameter there is a dict.
 -- Returns a function of the caller's arguments that returns one value for each parameter.
 function arguments.signature(owner, list)
   local parameters, index, count = {}, {}, #list

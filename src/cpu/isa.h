@@ -1,7 +1,8 @@
 /* Instruction sets: sources in src/cpu/vec are compiled once per set and picked at load.
  *
  * Inside src/cpu/vec every exported name is written VEC(name), which appends the set's suffix; a file exports tables of
- * function pointers only. Outside, VEC_PICK(table) gives the best table this processor can run.
+ * function pointers only. Outside, VEC_PICK(table) gives the best table this processor can run, VEC_AT(level, table)
+ * that of a lower set.
  * MOONTORCH_ISA=base|avx2|avx512 lowers the choice (tests, benchmarks). */
 #ifndef MT_ISA_H
 #define MT_ISA_H
@@ -17,10 +18,10 @@ int isa_level(void); /* found once; the same answer for the life of the process 
 
 #if defined(__x86_64__)
 #define VEC_TABLE(type, name) extern const type name##_base, name##_avx2, name##_avx512
-#define VEC_PICK(name) \
-  (isa_level() == ISA_AVX512 ? &name##_avx512 : isa_level() == ISA_AVX2 ? &name##_avx2 : &name##_base)
+#define VEC_AT(level, name) ((level) == ISA_AVX512 ? &name##_avx512 : (level) == ISA_AVX2 ? &name##_avx2 : &name##_base)
 #else
 #define VEC_TABLE(type, name) extern const type name##_base
-#define VEC_PICK(name) (&name##_base)
+#define VEC_AT(level, name) ((void)(level), &name##_base)
 #endif
+#define VEC_PICK(name) VEC_AT(isa_level(), name)
 #endif

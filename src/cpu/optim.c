@@ -11,8 +11,9 @@ enum { OPERANDS = 5, BLOCK = 512, CHUNK = 16384 };
 /* Operands: the parameter, the gradient, the state; NULL where the step has none. */
 typedef struct {
   const OptimTable *table;
-  const SgdStep *sgd; /* or */
-  const AdamStep *adam;
+  const SgdStep *sgd;   /* or */
+  const AdamStep *adam; /* or */
+  const RmsStep *rms;
   bool wide;
   int operands, slot[OPERANDS]; /* row operand k is operand slot[k] of the step */
   RowFn load, store;            /* casts of 16-bit floats; NULL: the elements are the lanes */
@@ -22,6 +23,8 @@ typedef struct {
 static void step(const Job *j, void *const *p, int64_t n) {
   if (j->sgd)
     j->table->sgd[j->wide](p[0], p[1], p[2], n, j->sgd);
+  else if (j->rms)
+    j->table->rms[j->wide](p[0], p[1], p[2], p[3], p[4], n, j->rms);
   else
     j->table->adam[j->wide](p[0], p[1], p[2], p[3], p[4], n, j->adam);
 }
@@ -128,4 +131,17 @@ bool cpu_adam_step(OpCall *c) {
   s.root2 = sqrt(1 - pow(s.beta2, steps));
   Job j = {.adam = &s};
   return run(&j, (Tensor *[]){c->out[0], in(c, 1), in(c, 2), in(c, 3), state(c, 11)}, 5);
+}
+
+/* input, grad, square_avg, momentum_buffer, grad_avg, lr, keep, fresh, eps, weight_decay, momentum, maximize */
+bool cpu_rms_step(OpCall *c) {
+  RmsStep s = {.rate = number(c, 5),
+               .keep = number(c, 6),
+               .fresh = number(c, 7),
+               .eps = number(c, 8),
+               .weight_decay = number(c, 9),
+               .momentum = number(c, 10),
+               .maximize = c->arg[11].i};
+  Job j = {.rms = &s};
+  return run(&j, (Tensor *[]){c->out[0], in(c, 1), in(c, 2), state(c, 3), state(c, 4)}, 5);
 }

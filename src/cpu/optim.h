@@ -20,12 +20,21 @@ typedef struct {
   double step_size, root2;  /* lr / (1 - beta1^step); sqrt(1 - beta2^step) */
 } AdamStep;
 
+/* keep and fresh weigh the old mean of squares and the new square: RMSprop's alpha and 1 - alpha; both 1 in Adagrad */
+typedef struct {
+  double rate, keep, fresh, eps, weight_decay, momentum;
+  bool maximize;
+} RmsStep;
+
 typedef struct {
   /* param, grad, momentum buffer or NULL */
   void (*sgd[2])(void *param, const void *grad, void *buffer, int64_t n, const SgdStep *step);
   /* most: the largest second moment so far (amsgrad), or NULL */
   void (*adam[2])(void *param, const void *grad, void *moment1, void *moment2, void *most, int64_t n,
                   const AdamStep *step);
+  /* buffer: momentum's, or NULL; mean: that of the gradient (centered), or NULL */
+  void (*rms[2])(void *param, const void *grad, void *squares, void *buffer, void *mean, int64_t n,
+                 const RmsStep *step);
 } OptimTable; /* [is double] */
 VEC_TABLE(OptimTable, optim_table);
 #endif

@@ -10,8 +10,10 @@ enum { TO_BOOL_SAME, TO_BOOL_BOOL };
 const PointwiseInfo pointwise_info[PW_FORMULAS] = {FORMULAS(INFO, , , ) PLAIN_FORMULAS(INFO, , , )};
 
 RowFn pointwise_row(Formula formula, DType dtype) {
-  return formula < PW_VECTORISED ? VEC_PICK(pointwise_table)->fn[formula][dtype]
-                                 : pointwise_plain[formula - PW_VECTORISED][dtype];
+  if (formula >= PW_VECTORISED) return pointwise_plain[formula - PW_VECTORISED][dtype];
+  RowFn row = NULL;
+  for (int level = isa_level(); !row && level >= 0; level--) row = VEC_AT(level, pointwise_table)->fn[formula][dtype];
+  return row;
 }
 
 RowFn pointwise_stream_row(Formula formula, DType dtype) {

@@ -1,4 +1,4 @@
-/* Optimiser steps: what torch.optim's SGD, Adam and AdamW do to one parameter, as one operator each.
+/* Optimiser steps: what torch.optim's SGD, Adam, AdamW, RMSprop and Adagrad do to one parameter, as one operator each.
  *
  * The parameter and its state are written in place; nothing is recorded, so they run under no_grad. Invariant: everything
  * is checked before the first element changes. */
@@ -70,3 +70,19 @@ OP(adam_step,
               "f(3) f(3) f(3) p(3) 0.1 0.9 0.999 1e-8 0.01 False 2 p(3) True",
    .errors = "f(3) f(4) f(3) p(3) 0.1 0.9 0.999 1e-8 0 False 1 | f(3) f(3) f(3) p(3) 0.1 0.9 0.999 1e-8 0 False 0",
    .flags = STEP_FLAGS, .infer = infer_adam, .kernel = {cpu_adam_step});
+
+static bool infer_rms(OpCall *c) {
+  if (!infer_step(c)) return false;
+  return c->arg[3].given || scalar_double(c->arg[10].number) == 0 || fail(MT_EARG, "momentum needs a momentum_buffer");
+}
+OP(rms_step,
+   .schema = "rms_step(Tensor input, Tensor grad, Tensor square_avg, Tensor? momentum_buffer, Tensor? grad_avg, float "
+             "lr, float keep, float fresh, float eps, float weight_decay=0, float momentum=0, bool maximize=False) -> "
+             "Tensor",
+   .doc = "One step of torch.optim.RMSprop on a parameter: keep is alpha, fresh 1 - alpha, grad_avg centers. With keep "
+          "and fresh 1 it is torch.optim.Adagrad.",
+   .samples = "f(3,4) f(3,4) p(3,4) nil nil 0.1 0.9 0.1 1e-8 | f(3) f(3) p(3) f(3) nil 0.1 0.9 0.1 1e-8 0.01 0.9 | "
+              "f(3) f(3) p(3) nil nil 0.1 1 1 1e-10 0.01 0 True",
+   .errors = "f(3) f(4) p(3) nil nil 0.1 1 1 1e-8 | f(3) f(3) p(4) nil nil 0.1 1 1 1e-8 | "
+             "f(3) f(3) p(3) f(4) nil 0.1 1 1 1e-8 | f(3) f(3) p(3) nil nil 0.1 1 1 1e-8 0 0.9",
+   .flags = STEP_FLAGS, .infer = infer_rms, .kernel = {cpu_rms_step});

@@ -1,4 +1,4 @@
---- torch.nn: modules, parameters, layers, losses, nn.functional and nn.init.
+--- torch.nn: modules, parameters, layers, losses, nn.functional, nn.init and nn.utils.
 
 local core = require "moontorch.core"
 local class = require "moontorch.nn.class"
@@ -52,4 +52,9 @@ function nn.Parameter(...)
   return core.parameter(data or core.empty(0), requires_grad)
 end
 
-return nn
+-- Loaded when it is first used.
+return setmetatable(nn, { __index = function(self, name)
+  if name ~= "utils" then return nil end
+  self.utils = require "moontorch.nn.utils"
+  return self.utils
+end })

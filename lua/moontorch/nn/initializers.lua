@@ -5,6 +5,7 @@
 
 local core = require "moontorch.core"
 local arguments = require "moontorch.arguments"
+local text = require "moontorch.text"
 local walk = require "moontorch.nn.walk"
 
 local init = {}
@@ -97,6 +98,7 @@ end)
 
 -- The standard deviation of He et al. for the chosen fan.
 local function kaiming_std(name, t, a, mode, nonlinearity)
+  mode = mode:lower()
   if mode ~= "fan_in" and mode ~= "fan_out" then
     core.raise(name, "Mode %s not supported, please use one of ['fan_in', 'fan_out']", mode)
   end
@@ -111,14 +113,21 @@ local function kaiming_parameters()
   }
 end
 
+-- Is there nothing to fill? Says so.
+local function is_empty(t)
+  if t:numel() > 0 then return false end
+  arguments.warn_once("init of nothing", "Initializing zero-element tensors is a no-op")
+  return true
+end
+
 define("kaiming_uniform_", kaiming_parameters(), function(t, a, mode, nonlinearity, generator)
-  if t:numel() == 0 then return end
+  if is_empty(t) then return end
   local bound = math.sqrt(3.0) * kaiming_std("kaiming_uniform_", t, a, mode, nonlinearity)
   t:uniform_(-bound, bound, from(generator))
 end)
 
 define("kaiming_normal_", kaiming_parameters(), function(t, a, mode, nonlinearity, generator)
-  if t:numel() == 0 then return end
+  if is_empty(t) then return end
   t:normal_(0, kaiming_std("kaiming_normal_", t, a, mode, nonlinearity), from(generator))
 end)
 
@@ -172,21 +181,74 @@ define("trunc_normal_", {
   draw(t, mean, std, a, b, generator)
 end)
 
-define("orthogonal_", { { "gain", "number", 1.0 }, { "generator", "any?" } }, function(t, gain, generator)
-  if t.ndim < 2 then core.raise("orthogonal_", "Only tensors with 2 or more dimensions are supported") end
-  if t:numel() == 0 then return end
-  if not (core.linalg and core.linalg.qr) then
-    core.raise("orthogonal_", "needs torch.linalg.qr, which this build does not have")
+-- The Q of A = QR for a matrix with at least as many rows as columns, by Householder reflections, columns turned so
+-- that the diagonal of R is positive: then Q is unique, whichever way it was computed.
+local function orthogonal_columns(a)
+  a = a:double()
+  local rows, columns = a:size(1), a:size(2)
+  local reflections, signs = {}, {}
+  local function reflect(matrix, k)
+    local v = reflections[k]
+    local part = matrix:narrow(1, k, rows - k + 1):narrow(2, k, columns - k + 1)
+    part:addr_(v, part:t():mv(v), { alpha = -2 })
   end
+  for k = 1, columns do
+    local v = a:select(2, k):narrow(1, k, rows - k + 1):clone()
+    local first, length = v[1]:item(), v:norm():item()
+    signs[k] = length == 0 and 0.0 or first < 0 and 1.0 or -1.0
+    v:narrow(1, 1, 1):add_(-signs[k] * length)
+    if length > 0 then v:div_(v:norm()) end
+    reflections[k] = v
+    reflect(a, k)
+  end
+  local q = core.eye(rows, columns, { dtype = core.float64 })
+  for k = columns, 1, -1 do reflect(q, k) end
+  return q:mul_(core.tensor(signs, { dtype = core.float64 }))
+end
+
+define("orthogonal_", { { "gain", "number", 1.0 }, { "generator", "any?" } }, function(t, gain, generator)
+  if t.ndim < 2 then
+    core.raise("orthogonal_", "Only tensors with 2 or more dimensions are supported, but got shape %s", text.sizes(t))
+  end
+  if t:numel() == 0 then return end
   local rows = t:size(1)
   local columns = t:numel() // rows
   local flat = core.empty(rows, columns, { dtype = t.dtype }):normal_(0, 1, from(generator))
-  if rows < columns then flat = flat:t() end
-  local q, r = core.linalg.qr(flat)
-  q = q * r:diag():sign()
-  if rows < columns then q = q:t() end
+  local q = rows < columns and orthogonal_columns(flat:t()):t() or orthogonal_columns(flat)
   t:copy_(q:reshape(t.shape)):mul_(gain)
 end)
+
+define("dirac_", { { "groups", "integer", 1 } }, function(t, groups)
+  if t.ndim < 3 or t.ndim > 5 then
+    core.raise("dirac_", "Only tensors with 3, 4, or 5 dimensions are supported, but got shape %s", text.sizes(t))
+  end
+  if groups < 1 or t:size(1) % groups ~= 0 then
+    core.raise("dirac_", "dim 1 must be divisible by groups, but its size is %d and groups %d", t:size(1), groups)
+  end
+  t:zero_()
+  local per_group = t:size(1) // groups
+  for g = 0, groups - 1 do
+    for channel = 1, math.min(per_group, t:size(2)) do
+      local key = { g * per_group + channel, channel }
+      for d = 3, t.ndim do key[d] = t:size(d) // 2 + 1 end
+      t[key] = 1
+    end
+  end
+end)
+
+define("sparse_", { { "sparsity", "number" }, { "std", "number", 0.01 }, { "generator", "any?" } },
+  function(t, sparsity, std, generator)
+    if t.ndim ~= 2 then
+      core.raise("sparse_", "Only tensors with 2 dimensions are supported, but got shape %s", text.sizes(t))
+    end
+    local rows = t:size(1)
+    local zeros = math.ceil(sparsity * rows)
+    t:normal_(0, std, from(generator))
+    for column = 1, t:size(2) do
+      local order = core.randperm(rows)
+      t:select(2, column):index_fill_(1, order:narrow(1, 1, math.max(0, math.min(zeros, rows))), 0)
+    end
+  end)
 
 --- Gives a whole model the start that Keras and TensorFlow give it: weights Glorot-uniform, biases zero.
 -- Parameters with one dim that are no bias are left alone. Returns the model.

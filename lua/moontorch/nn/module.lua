@@ -3,7 +3,8 @@
 -- What the library keeps about a module lies in its raw field `_module`:
 --   order       keys in order of first assignment          known   set of them
 --   parameters  set of keys that have held a Parameter     buffers key -> persistent?
---   ready       the first forward has been checked         pre_hooks, hooks   lists, or absent
+--   ready       the first forward has been checked         hooked  there are hooks around forward
+--   pre_hooks, hooks, backward_pre_hooks, backward_hooks, and those of state dicts   lists of hooks, or absent
 -- Fields themselves are plain, so reading `self.fc1` costs nothing. Listing goes through walk.lua; moving and casting
 -- live in move.lua, state dicts in state.lua, text in repr.lua. All of them add their methods to this table.
 
@@ -85,12 +86,16 @@ end
 local function call_with_hooks(self, state, ...)
   local args = table.pack(...)
   for _, hook in ipairs(state.pre_hooks or {}) do args = pack_hook_result(hook.fn(self, args), args) end
+  local backward = (state.backward_hooks or state.backward_pre_hooks)
+    and require("moontorch.nn.backward_hooks").new(self, state)
+  if backward then args = backward:watch_inputs(args) end
   local results = table.pack(self:forward(table.unpack(args, 1, args.n)))
   for _, hook in ipairs(state.hooks or {}) do
     local output = results
     if results.n <= 1 then output = results[1] end
     results = pack_hook_result(hook.fn(self, args, output), results)
   end
+  if backward then results = backward:watch_outputs(results) end
   return table.unpack(results, 1, results.n)
 end
 
@@ -98,9 +103,16 @@ end
 rawset(Module, "__call", function(self, ...)
   local state = self._module
   if not state.ready then check_first_call(self) end
-  if state.pre_hooks or state.hooks then return pass(call_with_hooks(self, state, ...)) end
+  if state.hooked then return pass(call_with_hooks(self, state, ...)) end
   return pass(self:forward(...))
 end)
+
+local AROUND_FORWARD = { "pre_hooks", "hooks", "backward_pre_hooks", "backward_hooks" }
+
+local function note_hooks(state)
+  state.hooked = nil
+  for _, kind in ipairs(AROUND_FORWARD) do state.hooked = state.hooked or state[kind] ~= nil or nil end
+end
 
 local function add_hook(self, kind, owner, fn, options)
   if type(fn) ~= "function" then core.raise(owner, "expected a function, but got %s", arguments.type_name(fn)) end
@@ -109,12 +121,14 @@ local function add_hook(self, kind, owner, fn, options)
   state[kind] = list
   local hook = { fn = fn }
   table.insert(list, options and options.prepend and 1 or #list + 1, hook)
+  note_hooks(state)
   local handle = {}
   function handle.remove()
     for i, other in ipairs(list) do
       if other == hook then table.remove(list, i) break end
     end
-    if #list == 0 then state[kind] = nil end
+    if #list == 0 and state[kind] == list then state[kind] = nil end
+    note_hooks(state)
   end
   return handle
 end
@@ -129,6 +143,42 @@ end
 -- outputs are an array. Keyword: prepend. Returns a handle with `:remove()`.
 function Module:register_forward_hook(hook, options)
   return add_hook(self, "hooks", "register_forward_hook", hook, options)
+end
+
+--- `hook(module, grad_input, grad_output)` runs when the gradients of the module's arguments are there; both are
+-- arrays, nil where there is no gradient. What it returns (an array) replaces grad_input. Keyword: prepend. Returns a
+-- handle with `:remove()`.
+function Module:register_full_backward_hook(hook, options)
+  return add_hook(self, "backward_hooks", "register_full_backward_hook", hook, options)
+end
+
+--- `hook(module, grad_output)` runs when the gradients of the module's results are there; what it returns (an array)
+-- replaces them. Keyword: prepend. Returns a handle with `:remove()`.
+function Module:register_full_backward_pre_hook(hook, options)
+  return add_hook(self, "backward_pre_hooks", "register_full_backward_pre_hook", hook, options)
+end
+
+--- `hook(module, prefix, keep_vars)` runs before state_dict() takes this module's tensors.
+function Module:register_state_dict_pre_hook(hook)
+  return add_hook(self, "state_dict_pre_hooks", "register_state_dict_pre_hook", hook)
+end
+
+--- `hook(module, state_dict, prefix, local_metadata)` runs when state_dict() has taken this module and all below; it
+-- may change the dict and must return nothing.
+function Module:register_state_dict_post_hook(hook)
+  return add_hook(self, "state_dict_post_hooks", "register_state_dict_post_hook", hook)
+end
+
+--- `hook(module, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)` runs before
+-- load_state_dict() reads this module's tensors; it may change the dict (a copy) and add to the lists.
+function Module:register_load_state_dict_pre_hook(hook)
+  return add_hook(self, "load_state_dict_pre_hooks", "register_load_state_dict_pre_hook", hook)
+end
+
+--- `hook(module, incompatible_keys)` runs when load_state_dict() has loaded this module and all below; it may change
+-- the lists missing_keys and unexpected_keys, and must return nothing.
+function Module:register_load_state_dict_post_hook(hook)
+  return add_hook(self, "load_state_dict_post_hooks", "register_load_state_dict_post_hook", hook)
 end
 
 -- Registering ---------------------------------------------------------------------------------------------------------

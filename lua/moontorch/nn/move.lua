@@ -9,8 +9,9 @@ local Module = require "moontorch.nn.module"
 local walk = require "moontorch.nn.walk"
 local arguments = require "moontorch.arguments"
 
---- Replaces every parameter, buffer and gradient by `fn(tensor)`, each shared one once. Returns self.
-function Module:_apply(fn)
+--- Replaces every parameter, buffer and gradient by `fn(tensor)`, each shared one once; `recurse = false` leaves the
+-- children's alone. Returns self.
+function Module:_apply(fn, recurse)
   local changes = {}
   local function plan(tensor)
     local new = fn(tensor)
@@ -21,7 +22,7 @@ function Module:_apply(fn)
   end
   core.no_grad(function()
     for _, kind in ipairs { "parameters", "buffers" } do
-      for _, entry in ipairs(walk.tensors(self, kind)) do
+      for _, entry in ipairs(walk.tensors(self, kind, { recurse = recurse })) do
         local grad = entry.value.grad
         plan(entry.value)
         if grad ~= nil then plan(grad) end
@@ -53,6 +54,19 @@ Module.bfloat16 = cast "bfloat16"
 function Module:type(dst_type)
   if dst_type == nil then core.raise("type", "missing required argument 'dst_type'") end
   return self:_apply(function(t) return t:type(dst_type) end)
+end
+
+local empty_arguments = arguments.signature("to_empty", { { "device", "any?" }, { "recurse", "boolean", true } })
+
+--- Gives parameters and buffers new memory on `device` without writing to it: the next forward refuses parameters that
+-- nobody has written to by then. Keywords: device, recurse. Returns self.
+function Module:to_empty(...)
+  local device, recurse = empty_arguments(...)
+  self:_apply(function(t)
+    return core.empty_like(t, { device = device or t.device, requires_grad = false })
+  end, recurse)
+  for _, entry in ipairs(walk.modules(self)) do rawget(entry.value, "_module").ready = false end
+  return self
 end
 
 --- Moves to main memory.

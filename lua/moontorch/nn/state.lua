@@ -28,6 +28,31 @@ local function saved_entries(root, options)
   return list
 end
 
+-- Calls `enter(module, prefix)` for every module, parents first, and `leave` when all below it have had theirs. A
+-- prefix is the module's path with a dot at its end.
+local function visit(root, base, prefix, enter, leave)
+  local seen = {}
+  local function go(module, at)
+    if seen[module] then return end
+    seen[module] = true
+    if enter then enter(module, at) end
+    for _, child in ipairs(walk.own(module, base).children) do go(child.value, at .. child.name .. ".") end
+    if leave then leave(module, at) end
+  end
+  go(root, prefix)
+end
+
+local function hooks_of(module, kind)
+  return module._module[kind] or {}
+end
+
+local function any_hooks(root, kind)
+  for _, entry in ipairs(walk.modules(root)) do
+    if entry.value._module[kind] then return true end
+  end
+  return false
+end
+
 local function index_base(owner, base)
   if base ~= 0 and base ~= 1 then
     core.raise(owner, "index_base must be 0 (PyTorch's key names) or 1, but got %s", tostring(base))
@@ -51,10 +76,28 @@ function Module:state_dict(...)
   else
     destination, prefix, keep_vars, base = state_arguments(...)
   end
-  local result = destination or ordered.new()
-  for _, entry in ipairs(saved_entries(self, { base = index_base("state_dict", base) })) do
-    result[prefix .. entry.name] = keep_vars and entry.value or entry.value:detach()
+  base = index_base("state_dict", base)
+  local result, seen = destination or ordered.new(), {}
+  local function take(module, at)
+    for _, hook in ipairs(hooks_of(module, "state_dict_pre_hooks")) do hook.fn(module, at, keep_vars) end
+    local own, state = walk.own(module, base), module._module
+    for _, kind in ipairs { "parameters", "buffers" } do
+      for _, item in ipairs(own[kind]) do
+        if (kind == "parameters" or state.buffers[item.key]) and not seen[item.value] then
+          seen[item.value] = true
+          result[at .. item.name] = keep_vars and item.value or item.value:detach()
+        end
+      end
+    end
   end
+  local function finish(module, at)
+    for _, hook in ipairs(hooks_of(module, "state_dict_post_hooks")) do
+      if hook.fn(module, result, at, {}) ~= nil then
+        core.raise("state_dict", "state_dict post-hook must return None")
+      end
+    end
+  end
+  visit(self, base, prefix, take, finish)
   return result
 end
 
@@ -130,19 +173,21 @@ local load_arguments = arguments.signature("load_state_dict", {
   { "index_base", "integer", 1 }, { "strip_prefix", "string?" },
 })
 
--- The entries of a state dict by name, in order, without the prefix.
-local function read_entries(state_dict, prefix)
-  local names, given = {}, {}
-  for name, value in pairs(state_dict) do
+-- A copy of a state dict, in order, without the prefix.
+local function working_copy(state_dict, prefix)
+  local copy, names = ordered.new(), {}
+  for name in pairs(state_dict) do
     if type(name) ~= "string" then
       core.raise("load_state_dict", "expected names as keys of the state dict, but got %s", tostring(name))
     end
-    if prefix and name:sub(1, #prefix) == prefix then name = name:sub(#prefix + 1) end
     names[#names + 1] = name
-    given[name] = value
   end
   if not ordered.is(state_dict) then table.sort(names) end
-  return names, given
+  for _, name in ipairs(names) do
+    local short = prefix and name:sub(1, #prefix) == prefix and name:sub(#prefix + 1) or name
+    copy[short] = state_dict[name]
+  end
+  return copy
 end
 
 -- Why `value` cannot be copied into the entry, or nil.
@@ -158,22 +203,13 @@ local function mismatch(entry, value)
   end
 end
 
---- Copies the tensors of `state_dict` into the parameters and buffers of the same names.
--- Keywords: `strict = false` ignores missing and unexpected names; `assign = true` takes the given tensors' memory and
--- dtype instead of copying; `index_base = 0` reads PyTorch's own key names; `strip_prefix` removes a prefix from them.
--- Returns an object with missing_keys and unexpected_keys. A mismatch is an error that lists everything, and copies
--- nothing.
-function Module:load_state_dict(...)
-  local state_dict, strict, assign, base, strip_prefix = load_arguments(...)
-  base = index_base("load_state_dict", base)
-  local names, given = read_entries(state_dict, strip_prefix)
-  local entries = saved_entries(self, { base = base })
+-- Sorts the module's tensors and the names of `given` into what can be copied and what does not fit.
+local function compare(self, given, base, missing, unexpected, problems, copies)
   local wanted = set_of(names_of(saved_entries(self, { base = base, keep_shared = true })))
-  local missing, unexpected, problems, copies = {}, {}, {}, {}
-  for _, name in ipairs(names) do
+  for name in pairs(given) do
     if not wanted[name] then unexpected[#unexpected + 1] = name end
   end
-  for _, entry in ipairs(entries) do
+  for _, entry in ipairs(saved_entries(self, { base = base })) do
     local value = given[entry.name]
     if value == nil then
       missing[#missing + 1] = entry.name
@@ -182,6 +218,11 @@ function Module:load_state_dict(...)
       if problem then problems[#problems + 1] = problem else copies[#copies + 1] = { entry.value, value } end
     end
   end
+end
+
+-- Raises what is wrong, everything in one message.
+local function complain(self, keys, strict, problems, base)
+  local missing, unexpected = keys.missing_keys, keys.unexpected_keys
   if strict then
     if #unexpected > 0 then table.insert(problems, 1, describe_keys("Unexpected", unexpected, missing)) end
     if #missing > 0 then table.insert(problems, 1, describe_keys("Missing", missing, unexpected)) end
@@ -192,13 +233,71 @@ function Module:load_state_dict(...)
     core.raise("load_state_dict", "Error(s) in loading state_dict for %s:\n\t%s", self:_get_name(),
       table.concat(problems, "\n\t"))
   end
+end
+
+local function copy_all(copies, assign)
   core.no_grad(function()
     for _, copy in ipairs(copies) do
       local target, value = copy[1], copy[2]
       if assign then target:set_data(value:detach()) else target:copy_(value:reshape(target.shape)) end
     end
   end)
-  return setmetatable({ missing_keys = missing, unexpected_keys = unexpected }, incompatible)
+end
+
+-- Keeps what copy_all is about to overwrite; the function that comes back restores it.
+local function backup(copies)
+  local old = {}
+  for i, copy in ipairs(copies) do
+    local target = copy[1]
+    old[i] = { target, target:detach(), core.no_grad(function() return target:detach():clone() end) }
+  end
+  return function()
+    core.no_grad(function()
+      for _, entry in ipairs(old) do
+        entry[1]:set_data(entry[2])
+        entry[2]:copy_(entry[3])
+      end
+    end)
+  end
+end
+
+--- Copies the tensors of `state_dict` into the parameters and buffers of the same names.
+-- Keywords: `strict = false` ignores missing and unexpected names; `assign = true` takes the given tensors' memory and
+-- dtype instead of copying; `index_base = 0` reads PyTorch's own key names; `strip_prefix` removes a prefix from them.
+-- Returns an object with missing_keys and unexpected_keys. A mismatch is an error that lists everything, and copies
+-- nothing.
+function Module:load_state_dict(...)
+  local state_dict, strict, assign, base, strip_prefix = load_arguments(...)
+  base = index_base("load_state_dict", base)
+  local given = working_copy(state_dict, strip_prefix)
+  local missing, unexpected, problems, copies = {}, {}, {}, {}
+  visit(self, base, "", function(module, at)
+    for _, hook in ipairs(hooks_of(module, "load_state_dict_pre_hooks")) do
+      hook.fn(module, given, at, { assign_to_params_buffers = assign or nil }, strict, missing, unexpected, problems)
+    end
+  end)
+  compare(self, given, base, missing, unexpected, problems, copies)
+  local keys = setmetatable({ missing_keys = missing, unexpected_keys = unexpected }, incompatible)
+  if any_hooks(self, "load_state_dict_post_hooks") then
+    local undo = backup(copies)
+    copy_all(copies, assign)
+    local _ <close> = setmetatable({}, { __close = function(_, failure)
+      if failure ~= nil then undo() end
+    end })
+    visit(self, base, "", nil, function(module)
+      for _, hook in ipairs(hooks_of(module, "load_state_dict_post_hooks")) do
+        if hook.fn(module, keys) ~= nil then
+          core.raise("load_state_dict", "Hooks registered with ``register_load_state_dict_post_hook`` are not "
+            .. "expected to return new values, if incompatible_keys need to be modified, it should be done inplace.")
+        end
+      end
+    end)
+    complain(self, keys, strict, problems, base)
+  else
+    complain(self, keys, strict, problems, base)
+    copy_all(copies, assign)
+  end
+  return keys
 end
 
 return Module

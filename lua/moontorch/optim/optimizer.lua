@@ -1,7 +1,8 @@
---- torch.optim.Optimizer: parameter groups, state, zero_grad, step with a closure, state dicts.
+--- torch.optim.Optimizer: parameter groups, state, zero_grad, step with a closure, hooks around it. State dicts are in
+-- state.lua.
 --
 -- `param_groups` is an array of tables: `params` (an array of leaf tensors) and one field for each option. `state` maps
--- a parameter to its table (moments, step). A subclass gives `options` (names of the group fields, with defaults) and
+-- a parameter to its table (moments, step). A subclass gives `defaults` (names of the group fields, with values) and
 -- `update(group, param, grad, state)`. Invariant: a parameter is in one group only.
 
 local core = require "moontorch.core"
@@ -10,9 +11,6 @@ local text = require "moontorch.text"
 local arguments = require "moontorch.arguments"
 
 local Optimizer = class.root("Optimizer")
-
--- PyTorch's switches for its own implementations: accepted, of no effect here.
-Optimizer.switches = { "foreach", "fused", "capturable", "differentiable" }
 
 local function owner(self)
   return getmetatable(self).__name
@@ -25,14 +23,20 @@ local function collect(self, params)
     core.raise(owner(self), "params argument given to the optimizer should be an iterable of Tensors or dicts, but got "
       .. "%s; put it in a table: {p}, or use model:parameters()", params:type())
   end
-  local list, names = {}, nil
+  local list, names, named = {}, nil, 0
   local function add(first, second)
     if type(first) == "string" and second ~= nil then
-      names = names or {}
+      names, named = names or {}, named + 1
       names[#list + 1] = first
       first = second
     end
     list[#list + 1] = first
+  end
+  local function finish()
+    if names and named ~= #list then
+      core.raise(owner(self), "all optimizer params should be with/without names. Some param names are missing")
+    end
+    return list, names
   end
   if type(params) == "function" then
     for first, second in params do add(first, second) end
@@ -46,7 +50,7 @@ local function collect(self, params)
     core.raise(owner(self), "params argument given to the optimizer should be an iterable of Tensors or dicts, but got "
       .. "%s; use model:parameters()", arguments.type_name(params))
   end
-  return list, names
+  return finish()
 end
 
 -- The first gradient was added to exactly once since the last step, and nobody cleared it between.
@@ -93,7 +97,7 @@ function Optimizer:init(params, defaults, accumulate)
   self.defaults = defaults or {}
   self.accumulate = accumulate or false
   self.state, self.param_groups = {}, {}
-  self.pre_hooks, self.post_hooks = {}, {}
+  self.hooks = {}
   self.update_all = function() update_all(self) end
   local list, names = collect(self, params)
   if #list == 0 then
@@ -113,10 +117,29 @@ local function check_params(self, params)
       core.raise(owner(self), "optimizer can only optimize Tensors, but one of the params is %s (number %d)",
         arguments.type_name(param), i)
     end
-    if not param.is_leaf then
+    if not (param.is_leaf or self.defaults.differentiable) then
       core.raise(owner(self), "can't optimize a non-leaf Tensor: parameter %d of shape %s is the result of a "
         .. "computation; use :detach() and set requires_grad, or nn.Parameter", i, text.sizes(param))
     end
+  end
+end
+
+-- Options that schedulers keep in a group.
+local SCHEDULED = { "initial_lr", "max_lr", "min_lr", "max_momentum", "base_momentum" }
+
+-- PyTorch's switches choose between its implementations, which compute the same: here they choose nothing, and are
+-- refused where PyTorch refuses them.
+local function check_switches(self, group)
+  if group.fused and group.differentiable then core.raise(owner(self), "`fused` does not support `differentiable`") end
+  if group.fused and group.foreach then
+    core.raise(owner(self), "`fused` and `foreach` cannot be `True` together.")
+  end
+  if group.foreach and group.differentiable then
+    core.raise(owner(self), "_foreach ops don't support autograd: leave foreach out to differentiate through steps")
+  end
+  if group.differentiable and core.is_tensor(group.lr) and group.lr.requires_grad then
+    core.raise(owner(self), "steps are differentiated by parameters and gradients, not by lr, which requires grad: "
+      .. "give lr:detach()")
   end
 end
 
@@ -129,7 +152,8 @@ function Optimizer:add_param_group(group)
   local params, names
   if core.is_tensor(group.params) then params = { group.params } else params, names = collect(self, group.params) end
   check_params(self, params)
-  local accepted = { params = true, param_names = true, initial_lr = true }
+  local accepted = { params = true, param_names = true }
+  for _, name in ipairs(SCHEDULED) do accepted[name] = true end
   local new = { params = params, param_names = names or group.param_names }
   for name, value in pairs(self.defaults) do new[name], accepted[name] = value, true end
   for _, name in ipairs(self:option_names()) do accepted[name] = true end
@@ -138,6 +162,7 @@ function Optimizer:add_param_group(group)
       core.raise(owner(self), "got an unexpected option '%s' in a parameter group; accepted are %s", tostring(name),
         table.concat(self:option_names(), ", "))
     end
+    if value == core.none then value = nil end
     if name ~= "params" and name ~= "param_names" then new[name] = value end
   end
   for _, name in ipairs(self.required or {}) do
@@ -146,9 +171,14 @@ function Optimizer:add_param_group(group)
     end
   end
   self:check_options(new)
+  check_switches(self, new)
   local seen, twice = {}, false
   for _, other in ipairs(self.param_groups) do
     for _, param in ipairs(other.params) do seen[param] = true end
+    if (new.param_names == nil) ~= (other.param_names == nil) then
+      core.raise(owner(self), "all optimizer param groups should be with/without names. cannot add param group %s to "
+        .. "the optimizer", new.param_names and "with names" or "without names")
+    end
   end
   local here = {}
   for _, param in ipairs(params) do
@@ -201,119 +231,94 @@ function Optimizer:zero_grad(set_to_none)
   end
 end
 
-local function run_hooks(hooks, self)
-  for _, hook in ipairs(hooks) do hook(self) end
+--- Called before the parameters of a group are updated.
+function Optimizer:begin_group(group)
+  if group.capturable and not group.fused then
+    for _, param in ipairs(group.params) do
+      if not param.is_cuda then
+        core.raise(owner(self) .. ".step", "If capturable=True, params and state_steps must be on supported devices: "
+          .. "['cuda', 'xpu', 'hpu', 'privateuseone', 'xla'], but a parameter of shape %s is on %s: leave capturable "
+          .. "out", text.sizes(param), tostring(param.device))
+      end
+    end
+  end
 end
 
---- Called before the parameters of a group are updated.
-function Optimizer:begin_group(_group) end
+--- The work of step(), between its hooks. The closure runs with gradients on, the update without, unless the optimiser
+-- is `differentiable`.
+function Optimizer:run_step(closure)
+  local loss
+  if closure ~= nil then loss = core.enable_grad(closure) end
+  if self.defaults.differentiable then core.enable_grad(self.update_all) else core.no_grad(self.update_all) end
+  return loss
+end
+
+local function step_with_hooks(self, closure)
+  local args = { closure }
+  for _, hook in ipairs(self.hooks.step_pre or {}) do
+    local new = hook.fn(self, args)
+    if new ~= nil then
+      if type(new) ~= "table" then
+        core.raise(owner(self) .. ".step", "a step pre-hook must return nil or the array of new arguments, but got %s",
+          arguments.type_name(new))
+      end
+      args = new
+    end
+  end
+  local loss = self:run_step(args[1])
+  for _, hook in ipairs(self.hooks.step_post or {}) do hook.fn(self, args) end
+  return loss
+end
 
 --- Updates every parameter that has a gradient. `closure`, if given, computes the loss and its gradients again; its
 -- result is returned.
 function Optimizer:step(closure)
-  local loss
-  if closure ~= nil then
-    if type(closure) ~= "function" then
-      core.raise(owner(self) .. ".step", "closure must be a function, not %s", arguments.type_name(closure))
-    end
-    loss = core.enable_grad(closure)
+  if closure ~= nil and arguments.is_keywords(closure) then closure = closure.closure end
+  if closure ~= nil and type(closure) ~= "function" then
+    core.raise(owner(self) .. ".step", "closure must be a function, not %s", arguments.type_name(closure))
   end
-  if #self.pre_hooks > 0 then run_hooks(self.pre_hooks, self) end
-  core.no_grad(self.update_all)
-  if #self.post_hooks > 0 then run_hooks(self.post_hooks, self) end
-  return loss
+  if next(self.hooks) then return step_with_hooks(self, closure) end
+  return self:run_step(closure)
 end
 
-local function register(list, fn)
-  list[#list + 1] = fn
-  return { remove = function()
-    for i, other in ipairs(list) do
-      if other == fn then table.remove(list, i) break end
-    end
-  end }
-end
-
---- `hook(optimizer)` runs before every step. Returns a handle with `remove()`.
-function Optimizer:register_step_pre_hook(hook)
-  return register(self.pre_hooks, hook)
-end
-
---- `hook(optimizer)` runs after every step. Returns a handle with `remove()`.
-function Optimizer:register_step_post_hook(hook)
-  return register(self.post_hooks, hook)
-end
-
--- State dicts ---------------------------------------------------------------------------------------------------------
-
-local function copy_group(group)
-  local copy = {}
-  for key, value in pairs(group) do copy[key] = value end
-  return copy
-end
-
---- `{state = {[i] = …}, param_groups = …}`, parameters numbered from 1 over all groups. Tensors are the optimiser's
--- own.
-function Optimizer:state_dict()
-  local groups, state, count = {}, {}, 0
-  for g, group in ipairs(self.param_groups) do
-    local packed, numbers = copy_group(group), {}
-    for i, param in ipairs(group.params) do
-      count = count + 1
-      numbers[i] = count
-      local own = self.state[param]
-      if own ~= nil and next(own) ~= nil then
-        local saved = copy_group(own)
-        if saved.step ~= nil then saved.step = core.tensor(saved.step, { dtype = core.float32 }) end
-        state[count] = saved
+-- A method that adds a hook of this kind and returns a handle with `remove()`. Keyword: prepend.
+local function registers(kind)
+  local name = ("register_%s_hook"):format(kind)
+  return function(self, fn, options)
+    if type(fn) ~= "function" then core.raise(name, "expected a function, but got %s", arguments.type_name(fn)) end
+    local hook, lists = { fn = fn }, self.hooks
+    lists[kind] = lists[kind] or {}
+    local first = type(options) == "table" and options.prepend or options == true
+    table.insert(lists[kind], first and 1 or #lists[kind] + 1, hook)
+    return { remove = function()
+      for i, other in ipairs(lists[kind] or {}) do
+        if other == hook then table.remove(lists[kind], i) break end
       end
-    end
-    packed.params = numbers
-    groups[g] = packed
+      if lists[kind] and #lists[kind] == 0 then lists[kind] = nil end
+    end }
   end
-  return { state = state, param_groups = groups }
 end
 
--- A saved value for the state of `param`: moments take its dtype and device.
-local function restore(key, value, param)
-  if key == "step" then return core.is_tensor(value) and value:item() or value end
-  if core.is_tensor(value) then return value:detach():to(param.device):to(param.dtype):clone() end
-  return value
-end
+--- `hook(optimizer, args)` runs before every step; `args` holds the closure, what it returns replaces it.
+Optimizer.register_step_pre_hook = registers "step_pre"
+--- `hook(optimizer, args)` runs after every step.
+Optimizer.register_step_post_hook = registers "step_post"
+--- `hook(optimizer)` runs before state_dict().
+Optimizer.register_state_dict_pre_hook = registers "state_dict_pre"
+--- `hook(optimizer, state_dict)` runs after state_dict(); what it returns is the result instead.
+Optimizer.register_state_dict_post_hook = registers "state_dict_post"
+--- `hook(optimizer, state_dict)` runs before load_state_dict(); what it returns is loaded instead.
+Optimizer.register_load_state_dict_pre_hook = registers "load_state_dict_pre"
+--- `hook(optimizer)` runs after load_state_dict().
+Optimizer.register_load_state_dict_post_hook = registers "load_state_dict_post"
 
---- Takes over a state_dict() of an optimiser with groups of the same sizes. Nothing changes if it does not fit.
-function Optimizer:load_state_dict(state_dict)
-  if type(state_dict) ~= "table" or type(state_dict.param_groups) ~= "table" or type(state_dict.state) ~= "table" then
-    core.raise(owner(self) .. ".load_state_dict", "expected a table with the fields 'state' and 'param_groups', but "
-      .. "got %s", arguments.type_name(state_dict))
+local function python(name, value)
+  if name == "param_names" then
+    local quoted = {}
+    for i, item in ipairs(value) do quoted[i] = text.repr(item) end
+    return "[" .. table.concat(quoted, ", ") .. "]"
   end
-  local saved = state_dict.param_groups
-  if #saved ~= #self.param_groups then
-    core.raise(owner(self) .. ".load_state_dict", "loaded state dict has a different number of parameter groups: %d, "
-      .. "but the optimizer has %d", #saved, #self.param_groups)
-  end
-  for g, group in ipairs(saved) do
-    if type(group.params) ~= "table" or #group.params ~= #self.param_groups[g].params then
-      core.raise(owner(self) .. ".load_state_dict", "loaded state dict contains a parameter group that doesn't match "
-        .. "the size of optimizer's group: group %d", g)
-    end
-  end
-  local state, groups = {}, {}
-  core.no_grad(function()
-    for g, group in ipairs(saved) do
-      local new = copy_group(group)
-      new.params = self.param_groups[g].params
-      groups[g] = new
-      for i, number in ipairs(group.params) do
-        local own, param = state_dict.state[number], new.params[i]
-        if own ~= nil then
-          local restored = {}
-          for key, value in pairs(own) do restored[key] = restore(key, value, param) end
-          state[param] = restored
-        end
-      end
-    end
-  end)
-  self.state, self.param_groups = state, groups
+  return (text.repr(value):gsub("^'(.*)'$", "%1"))
 end
 
 --- The options of every group, as PyTorch's repr, groups numbered from 1.
@@ -322,8 +327,12 @@ rawset(Optimizer, "__tostring", function(self)
   for g, group in ipairs(self.param_groups) do
     if g > 1 then lines[#lines + 1] = "" end
     lines[#lines + 1] = "Parameter Group " .. g
-    for _, name in ipairs(self:option_names()) do
-      lines[#lines + 1] = string.format("    %s: %s", name, (text.repr(group[name]):gsub("^'(.*)'$", "%1")))
+    local names = self:option_names()
+    for _, name in ipairs(SCHEDULED) do names[#names + 1] = group[name] ~= nil and name or nil end
+    if group.param_names then names[#names + 1] = "param_names" end
+    table.sort(names)
+    for _, name in ipairs(names) do
+      lines[#lines + 1] = ("    %s: %s"):format(name, python(name, group[name]))
     end
   end
   lines[#lines + 1] = ")"
