@@ -1,22 +1,27 @@
 """Golden cases of shapes, creation, products and scatter variants beyond families_shape and families_index."""
 from cases import DTYPES, FLOATS, LIST_OPS, POSITIONS_OUT, SIGNATURE, Family, X, b8, f32, f64, i32, i64, inf, nan, u8
 
-SIGNATURE.update({name: [p.split(":") for p in text.split()] for name, text in {
-    "hsplit": "input indices:L", "vsplit": "input indices:L", "dsplit": "input indices:L",
-    "tensor_split": "input indices:L dim:D", "narrow_copy": "input dim:D start:P length",
-    "select_scatter": "input src dim:D index:P", "slice_scatter": "input src dim:D start:P end:E step",
-    "diagonal_scatter": "input src offset dim1:D dim2:D", "scatter_reduce": "input dim:D index:I src reduce",
-    "index_reduce": "input dim:D index:I source reduce", "diag_embed": "input offset dim1:D dim2:D",
-    "rot90": "input k dims:D", "unfold": "input dimension:D size step", "cross": "input other dim:D",
-    "swapaxes": "input axis0:D axis1:D", "swapdims": "input dim0:D dim1:D", "moveaxis": "input source:D destination:D",
-    "split_with_sizes": "input split_sizes dim:D", "tensordot": "a b dims:L",
-}.items()})
-POSITIONS_OUT.update({"tril_indices": {0}, "triu_indices": {0}})
-LIST_OPS.update({"hsplit", "vsplit", "dsplit", "tensor_split", "split_with_sizes"})
 NUMBERS = (f32, f64, i64, i32, u8)
 
 
+def declare():
+    """Positions of the operators here. Other families know some of them in other words, so each family calls this first."""
+    SIGNATURE.update({name: [p.split(":") for p in text.split()] for name, text in {
+        "hsplit": "input indices:L", "vsplit": "input indices:L", "dsplit": "input indices:L",
+        "tensor_split": "input indices:L dim:D", "narrow_copy": "input dim:D start:P length",
+        "select_scatter": "input src dim:D index:P", "slice_scatter": "input src dim:D start:P end:E step",
+        "diagonal_scatter": "input src offset dim1:D dim2:D", "scatter_reduce": "input dim:D index:I src reduce",
+        "index_reduce": "input dim:D index:I source reduce", "diag_embed": "input offset dim1:D dim2:D",
+        "rot90": "input k dims:D", "unfold": "input dimension:D size step", "cross": "input other dim:D",
+        "swapaxes": "input axis0:D axis1:D", "swapdims": "input dim0:D dim1:D", "moveaxis": "input source:D destination:D",
+        "split_with_sizes": "input split_sizes dim:D", "tensordot": "a b dims:L",
+    }.items()})
+    POSITIONS_OUT.update({"tril_indices": {0}, "triu_indices": {0}})
+    LIST_OPS.update({"hsplit", "vsplit", "dsplit", "tensor_split", "split_with_sizes"})
+
+
 def reduces():
+    declare()
     fam = Family("scatter_reduce", "scatter_reduce, index_reduce, scatter with a reduction, and the scatters into views")
     c = fam.case
 
@@ -101,6 +106,7 @@ def reduces():
 
 
 def shapes():
+    declare()
     fam = Family("arrange_more", "splits by name, diagonals, unfold, turns, shuffles and other names of views")
     c = fam.case
     for layout in ("c", "t", "s", "e"):
@@ -245,6 +251,7 @@ def shapes():
 
 
 def makers():
+    declare()
     fam = Family("creation_more", "logspace, windows, positions of triangles, and dtypes of ranges")
     c = fam.case
     for args in ((0, 2, 3), (0, 1, 5), (0, 1, 5, 2), (-1, 1, 4), (0, 1, 0), (2, 5, 1), (0, 4, 5, -2.0), (1.5, -0.5, 7)):
@@ -319,6 +326,7 @@ def makers():
 
 
 def products():
+    declare()
     fam = Family("product_more", "einsum, tensordot, kron, cross, trace, tables made of vectors, inverse and powers of matrices")
     c = fam.case
 
