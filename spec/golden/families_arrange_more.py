@@ -5,7 +5,7 @@ NUMBERS = (f32, f64, i64, i32, u8)
 
 
 def declare():
-    """Positions of the operators here. Other families know some of them in other words, so each family calls this first."""
+    """Positions of the operators here, some of which other families know in other words."""
     SIGNATURE.update({name: [p.split(":") for p in text.split()] for name, text in {
         "hsplit": "input indices:L", "vsplit": "input indices:L", "dsplit": "input indices:L",
         "tensor_split": "input indices:L dim:D", "narrow_copy": "input dim:D start:P length",
@@ -20,8 +20,22 @@ def declare():
     LIST_OPS.update({"hsplit", "vsplit", "dsplit", "tensor_split", "split_with_sizes"})
 
 
+def declared(make):
+    """A family that is made with these positions, and leaves the tables as they were."""
+    def family():
+        tables = (SIGNATURE, POSITIONS_OUT, LIST_OPS)
+        before = [t.copy() for t in tables]
+        declare()
+        made = make()
+        for table, old in zip(tables, before):
+            table.clear()
+            table.update(old)
+        return made
+    return family
+
+
+@declared
 def reduces():
-    declare()
     fam = Family("scatter_reduce", "scatter_reduce, index_reduce, scatter with a reduction, and the scatters into views")
     c = fam.case
 
@@ -105,8 +119,8 @@ def reduces():
     return fam
 
 
+@declared
 def shapes():
-    declare()
     fam = Family("arrange_more", "splits by name, diagonals, unfold, turns, shuffles and other names of views")
     c = fam.case
     for layout in ("c", "t", "s", "e"):
@@ -250,8 +264,8 @@ def shapes():
     return fam
 
 
+@declared
 def makers():
-    declare()
     fam = Family("creation_more", "logspace, windows, positions of triangles, and dtypes of ranges")
     c = fam.case
     for args in ((0, 2, 3), (0, 1, 5), (0, 1, 5, 2), (-1, 1, 4), (0, 1, 0), (2, 5, 1), (0, 4, 5, -2.0), (1.5, -0.5, 7)):
@@ -325,8 +339,8 @@ def makers():
     return fam
 
 
+@declared
 def products():
-    declare()
     fam = Family("product_more", "einsum, tensordot, kron, cross, trace, tables made of vectors, inverse and powers of matrices")
     c = fam.case
 
@@ -499,3 +513,6 @@ def products():
     c("matrix_power", fam.x((2,)), 2, err="linalg.matrix_power: The input tensor A must have at least 2 dimensions.")
     c("matrix_power", fam.x((2, 2), i64), -1, err="linalg.inv: Expected a floating point or complex tensor as input. Got Long")
     return fam
+
+
+FAMILIES = (reduces, shapes, makers, products)

@@ -8,8 +8,7 @@ import families_index as i
 import families_math as m
 import families_shape as s
 
-FAMILIES = (s.creation, s.views, s.index, s.joins, m.arith, m.unary, m.reductions, m.matmuls, m.selects, s.casts, i.scatters, i.arranges,
-            a.reduces, a.shapes, a.makers, a.products)
+FAMILIES = (s.creation, s.views, s.index, s.joins, m.arith, m.unary, m.reductions, m.matmuls, m.selects, s.casts, i.scatters, i.arranges) + a.FAMILIES
 
 if __name__ == "__main__":
     print(sum(family().write() for family in FAMILIES), "cases")
