@@ -148,7 +148,7 @@ def shift(v, kind):
         return shift(v, "D") if isinstance(v, (list, tuple)) else v
     if kind == "E":  # one past the last position, where moontorch names the last
         return v if v is None or v > 0 else v - 1
-    if isinstance(v, X):
+    if kind == "P" and isinstance(v, X):
         return v.shifted()
     if isinstance(v, (list, tuple)):
         return [shift(x, kind) for x in v]

@@ -1,21 +1,40 @@
 """Golden cases of shapes, creation, products and scatter variants beyond families_shape and families_index."""
 from cases import DTYPES, FLOATS, LIST_OPS, POSITIONS_OUT, SIGNATURE, Family, X, b8, f32, f64, i32, i64, inf, nan, u8
 
-SIGNATURE.update({name: [p.split(":") for p in text.split()] for name, text in {
-    "hsplit": "input indices:L", "vsplit": "input indices:L", "dsplit": "input indices:L",
-    "tensor_split": "input indices:L dim:D", "narrow_copy": "input dim:D start:P length",
-    "select_scatter": "input src dim:D index:P", "slice_scatter": "input src dim:D start:P end:E step",
-    "diagonal_scatter": "input src offset dim1:D dim2:D", "scatter_reduce": "input dim:D index:I src reduce",
-    "index_reduce": "input dim:D index:I source reduce", "diag_embed": "input offset dim1:D dim2:D",
-    "rot90": "input k dims:D", "unfold": "input dimension:D size step", "cross": "input other dim:D",
-    "swapaxes": "input axis0:D axis1:D", "swapdims": "input dim0:D dim1:D", "moveaxis": "input source:D destination:D",
-    "split_with_sizes": "input split_sizes dim:D", "tensordot": "a b dims:L",
-}.items()})
-POSITIONS_OUT.update({"tril_indices": {0}, "triu_indices": {0}})
-LIST_OPS.update({"hsplit", "vsplit", "dsplit", "tensor_split", "split_with_sizes"})
 NUMBERS = (f32, f64, i64, i32, u8)
 
 
+def declare():
+    """Positions of the operators here, some of which other families know in other words."""
+    SIGNATURE.update({name: [p.split(":") for p in text.split()] for name, text in {
+        "hsplit": "input indices:L", "vsplit": "input indices:L", "dsplit": "input indices:L",
+        "tensor_split": "input indices:L dim:D", "narrow_copy": "input dim:D start:P length",
+        "select_scatter": "input src dim:D index:P", "slice_scatter": "input src dim:D start:P end:E step",
+        "diagonal_scatter": "input src offset dim1:D dim2:D", "scatter_reduce": "input dim:D index:I src reduce",
+        "index_reduce": "input dim:D index:I source reduce", "diag_embed": "input offset dim1:D dim2:D",
+        "rot90": "input k dims:D", "unfold": "input dimension:D size step", "cross": "input other dim:D",
+        "swapaxes": "input axis0:D axis1:D", "swapdims": "input dim0:D dim1:D", "moveaxis": "input source:D destination:D",
+        "split_with_sizes": "input split_sizes dim:D", "tensordot": "a b dims:L",
+    }.items()})
+    POSITIONS_OUT.update({"tril_indices": {0}, "triu_indices": {0}})
+    LIST_OPS.update({"hsplit", "vsplit", "dsplit", "tensor_split", "split_with_sizes"})
+
+
+def declared(make):
+    """A family that is made with these positions, and leaves the tables as they were."""
+    def family():
+        tables = (SIGNATURE, POSITIONS_OUT, LIST_OPS)
+        before = [t.copy() for t in tables]
+        declare()
+        made = make()
+        for table, old in zip(tables, before):
+            table.clear()
+            table.update(old)
+        return made
+    return family
+
+
+@declared
 def reduces():
     fam = Family("scatter_reduce", "scatter_reduce, index_reduce, scatter with a reduction, and the scatters into views")
     c = fam.case
@@ -100,6 +119,7 @@ def reduces():
     return fam
 
 
+@declared
 def shapes():
     fam = Family("arrange_more", "splits by name, diagonals, unfold, turns, shuffles and other names of views")
     c = fam.case
@@ -244,6 +264,7 @@ def shapes():
     return fam
 
 
+@declared
 def makers():
     fam = Family("creation_more", "logspace, windows, positions of triangles, and dtypes of ranges")
     c = fam.case
@@ -318,6 +339,7 @@ def makers():
     return fam
 
 
+@declared
 def products():
     fam = Family("product_more", "einsum, tensordot, kron, cross, trace, tables made of vectors, inverse and powers of matrices")
     c = fam.case
