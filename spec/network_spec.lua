@@ -167,6 +167,12 @@ describe("dropout", function()
     end
   end)
 
+  it("keeps its integer when nothing is dropped, in place too", function()
+    local x = torch.tensor { 1, 2 }
+    assert.is_true(rawequal(x, F.dropout(x, 0.5, false, true)))
+    assert.equal(torch.int64, F.dropout(x, 0.5, false).dtype)
+  end)
+
   it("passes the gradient to what is kept", function()
     local x = torch.ones(6, 5, { requires_grad = true })
     local y = torch.feature_dropout(x, 0.5, true)

@@ -313,6 +313,7 @@ def layers():
             c("adaptive_max_pool%dd" % d, image, (None, 2, 1)[:d], form="n")
         for options in ({"norm_type": 1}, {"norm_type": inf}, {"norm_type": -inf}, {"norm_type": 3, "stride": 1}, {"norm_type": 2, "ceil_mode": True}):
             c("lp_pool%dd" % d, x((1, 2) + size, g=True, lo=1, hi=3), form="n", kernel_size=2, **options)
+        c("lp_pool%dd" % d, x((1, 2) + size, f64, g=True, lo=1, hi=3), 3.5, 2, form="n")
         c("lp_pool%dd" % d, image, 0, 2, form="n", err="norm_type must be a non-zero value, but got 0")
         pooled, at = getattr(torch.nn.functional, "max_pool%dd_with_indices" % d)(image.make().detach(), 2)
         values, where = x(tuple(pooled.shape), g=True), X(at.shape, at.reshape(-1).tolist(), i64)
@@ -320,6 +321,7 @@ def layers():
             c("max_unpool1d", values, where, 2, form="n")
         c("max_unpool%dd" % d, values, where, 2, form="n", output_size=list(size))
         c("max_pool%dd" % d, x((2,)), 2, form="f", own="%dD or %dD (batch mode) tensor" % (d + 1, d + 2))
+    c("avg_pool3d", x((1, 1, 2, 3, 1)), 2, form="n", padding=1, err="input image (T: 2 H: 3 W: 1) smaller than kernel size (kT: 2 kH: 2 kW: 2)")
     c("max_pool1d_with_indices", x((2, 6), distinct=True), 2, form="f")
     c("adaptive_max_pool1d", x((2, 6), distinct=True), 2, form="f")
 

@@ -172,15 +172,18 @@ static void back_pow(Grad *g) {
   Tensor *gy = g_out(g, 0), *b = g_in(g, 1);
   if (g_needs(g, 0) && b) {
     Tensor *a = g_in(g, 0);
-    Tensor *slope = op_mul(b, op_pow(a, op_sub(b, op_int(1))));
-    if (b->numel == 1 && b->is_scalar) {
-      double e = scalar_double(tensor_scalar(b));
+    if (b->numel == 1 &&
+        b->is_scalar) { /* the exponent keeps all its digits, which two numbers' difference would not */
+      Scalar n = tensor_scalar(b);
+      double e = scalar_double(n);
+      Tensor *less = n.category == CAT_FLOAT ? op_float(e - 1) : op_int((int64_t)((uint64_t)n.i - 1));
       g_set(g, 0,
             e == 0   ? op_zeros_like(gy)
             : e == 1 ? gy
             : e == 2 ? op_mul(gy, op_mul(a, op_int(2)))
-                     : op_mul(gy, slope));
+                     : op_mul(gy, op_mul(b, op_pow(a, less))));
     } else {
+      Tensor *slope = op_mul(b, op_pow(a, op_sub(b, op_int(1))));
       g_set(g, 0, op_mul(gy, op_where(op_eq(b, op_int(0)), op_float(0), slope)));
     }
   }

@@ -413,10 +413,21 @@ static bool compose_max(OpCall *c, int dims, bool indices) {
          compose_return(c, 0, out[0]) && (!indices || compose_return(c, 1, out[1]));
 }
 
+/* PyTorch wants this of averages over volumes alone: padding does not help. */
+static bool volume_fits(const Tensor *t, const int64_t *kernel) {
+  const int64_t *size = t->shape + t->ndim - 3;
+  return (size[0] >= kernel[0] && size[1] >= kernel[1] && size[2] >= kernel[2]) ||
+         fail(MT_EARG,
+              "input image (T: %lld H: %lld W: %lld) smaller than kernel size (kT: %lld kH: %lld kW: %lld): use a "
+              "smaller window, or pad the input itself with torch.nn.functional.pad",
+              (long long)size[0], (long long)size[1], (long long)size[2], (long long)kernel[0], (long long)kernel[1],
+              (long long)kernel[2]);
+}
+
 static bool compose_avg(OpCall *c, int dims) {
   int64_t kernel[3], stride[3], pad[3];
   return check_rank(c, dims) && each_dim(c, 1, dims, NULL, 1, kernel) && each_dim(c, 2, dims, kernel, 1, stride) &&
-         each_dim(c, 3, dims, NULL, 0, pad) &&
+         each_dim(c, 3, dims, NULL, 0, pad) && (dims < 3 || volume_fits(in(c, 0), kernel)) &&
          compose_return(c, 0,
                         op_run(&def_avg_pool,
                                (Arg[]){c->arg[0], ARG_INTS(kernel, dims), ARG_INTS(stride, dims), ARG_INTS(pad, dims),

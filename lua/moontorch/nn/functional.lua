@@ -61,25 +61,6 @@ F.softmax = needs_dim "softmax"
 --- log_softmax(input, dim): log of softmax, computed without overflow.
 F.log_softmax = needs_dim "log_softmax"
 
-local dropout_arguments = signature("dropout", {
-  { "input", "tensor" }, { "p", "number", 0.5 }, { "training", "boolean", true }, { "inplace", "boolean", false },
-})
-
---- In training, zeroes each element with probability p and multiplies the others by 1/(1-p).
-function F.dropout(...)
-  local input, p, training, inplace = dropout_arguments(...)
-  if not (p >= 0 and p <= 1) then
-    core.raise("dropout", "dropout probability has to be between 0 and 1, but got %s", text.repr(p))
-  end
-  if training and p > 0 and not core.is_grad_enabled() then
-    arguments.warn_once("dropout under no_grad", "dropout() drops values while gradients are off: call eval() before "
-      .. "evaluating, or model:predict(x)")
-  end
-  local output = core.dropout(input, p, training)
-  if inplace then return (input:copy_(output)) end
-  return output
-end
-
 local flatten_arguments = signature("flatten", {
   { "input", "tensor" }, { "start_dim", "integer", 1 }, { "end_dim", "integer", -1 },
 })

@@ -163,6 +163,10 @@ local function dropout(name, operator, training_by_default, prepare)
     if not (p >= 0 and p <= 1) then
       core.raise(name, "dropout probability has to be between 0 and 1, but got %s", text.repr(p))
     end
+    if training and p > 0 and not core.is_grad_enabled() then
+      arguments.warn_once("dropout under no_grad", "dropout() drops values while gradients are off: call eval() before "
+        .. "evaluating, or model:predict(x)")
+    end
     local alone = prepare and prepare(input)
     local x = alone and input:unsqueeze(1) or input
     if inplace then
@@ -174,6 +178,9 @@ local function dropout(name, operator, training_by_default, prepare)
   end
 end
 
+--- dropout(input, p, training, inplace): in training, zeroes each element with probability p and multiplies the others
+-- by 1/(1-p).
+F.dropout = dropout("dropout", "dropout", true)
 --- alpha_dropout(input, p, training, inplace): dropout to selu's limit; mean and variance are kept.
 F.alpha_dropout = dropout("alpha_dropout", "alpha_dropout", false)
 --- feature_alpha_dropout(input, p, training, inplace): alpha_dropout of whole channels.
