@@ -77,6 +77,15 @@ static bool find_device(OpCall *c, const Schema *s) {
 
 static const char *type_word(DType d) { return dtype_info[d].type_name; }
 
+/* In place no kind of number is lost. */
+static bool check_category(const Tensor *self, DType result) {
+  return dtype_info[result].category <= dtype_info[self->dtype].category ||
+         fail(MT_EARG,
+              "result type %s can't be cast to the desired output type %s: use the form without _, or convert the "
+              "tensor first with :to(torch.%s)",
+              type_word(result), type_word((DType)self->dtype), dtype_info[result].name);
+}
+
 /* What must hold before argument 0 may be written. */
 static bool check_inplace(OpCall *c) {
   Tensor *self = in(c, 0);
@@ -91,11 +100,7 @@ static bool check_inplace(OpCall *c) {
                 "output with shape %s doesn't match the broadcast shape %s: the tensor written in place keeps its "
                 "shape; use the form without _",
                 shape_text(self->ndim, self->shape), shape_text(m->ndim, m->shape));
-  if (!(c->def->flags & OP_OVERWRITES) && dtype_info[m->dtype].category > dtype_info[self->dtype].category)
-    return fail(MT_EARG,
-                "result type %s can't be cast to the desired output type %s: use the form without _, or convert the "
-                "tensor first with :to(torch.%s)",
-                type_word(m->dtype), type_word((DType)self->dtype), dtype_info[m->dtype].name);
+  if (!(c->def->flags & OP_OVERWRITES) && !check_category(self, m->dtype)) return false;
   if (grad_enabled() && tensor_wants_grad(self)) {
     if (tensor_is_leaf(self) && !self->base)
       return fail(MT_ERUNTIME,
@@ -223,7 +228,8 @@ static bool call_composed(OpCall *c) {
   bool good = c->def->compose(c) && !failed();
   if (good && c->inplace && c->out[0] != in(c, 0)) {
     Tensor *self = in(c, 0);
-    if (tensor_retain(op_run_inplace(&def_copy_, (Arg[]){ARG_T(self), ARG_T(c->out[0]), ARG_I(0)})) == NULL)
+    good = check_category(self, (DType)c->out[0]->dtype);
+    if (good && tensor_retain(op_run_inplace(&def_copy_, (Arg[]){ARG_T(self), ARG_T(c->out[0]), ARG_I(0)})) == NULL)
       good = false;
     if (good) tensor_release(c->out[0]);
     c->out[0] = good ? self : c->out[0];

@@ -177,6 +177,8 @@ OP(column_stack, .schema = "column_stack(Tensor[] tensors) -> Tensor",
 /* --- split --- */
 
 static bool split_dim(const OpCall *c, const char *name, int *dim) {
+  if (in(c, 0)->ndim == 0 && strcmp(name, "tensor_split") == 0)
+    return fail(MT_EARG, "tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims");
   if (in(c, 0)->ndim == 0) return fail(MT_EARG, "%s expects at least a 1-dimensional tensor", name);
   return dim_wrap(c->arg[2].i, in(c, 0)->ndim, dim);
 }
@@ -208,7 +210,7 @@ static bool compose_split_sizes(OpCall *c) {
   const Arg *sizes = &c->arg[1];
   int64_t start = 0;
   int dim;
-  if (!split_dim(c, "split_with_sizes", &dim)) return false;
+  if (!split_dim(c, "split", &dim)) return false;
   for (int k = 0; k < sizes->n; k++) {
     if (sizes->ints[k] < 0)
       return fail(MT_EARG,

@@ -172,9 +172,11 @@ static void back_pow(Grad *g) {
   Tensor *gy = g_out(g, 0), *b = g_in(g, 1);
   if (g_needs(g, 0) && b) {
     Tensor *a = g_in(g, 0);
-    Tensor *slope = op_mul(b, op_pow(a, op_sub(b, op_int(1))));
+    double e = b->is_scalar ? scalar_double(tensor_scalar(b)) : 0;
+    bool fraction =
+        b->is_scalar && dtype_is_float((DType)b->dtype); /* a number less 1 is a number: no dtype rounds it */
+    Tensor *slope = op_mul(b, op_pow(a, fraction ? op_float(e - 1) : op_sub(b, op_int(1))));
     if (b->numel == 1 && b->is_scalar) {
-      double e = scalar_double(tensor_scalar(b));
       g_set(g, 0,
             e == 0   ? op_zeros_like(gy)
             : e == 1 ? gy
@@ -224,19 +226,21 @@ OP(atan2, .schema = "atan2(Tensor input, Tensor other) -> Tensor", .alias = "arc
    .saves = "input: input other; other: input other", .flags = OP_POINTWISE, .infer = infer_binary_float,
    .kernel = {cpu_pointwise}, .formula = PW_atan2, .backward = back_atan2);
 
-#define COMPARE(id, also, what)                                                                                      \
-  OP(id, .schema = #id "(Tensor input, Operand other) -> Tensor", .alias = also, .doc = what, .errors = "f(3) f(4)", \
-     .samples = "f(3,4) f(3,4) | i(3) i(3) | f(3) 0 | b(3) b(3)", .flags = OP_BOTH | OP_INPLACE | OP_NO_GRADIENT,    \
+#define TO_BOOL(id, type, also, what, more)                                                                           \
+  OP(id, .schema = #id "(Tensor input, " type " other) -> Tensor", .alias = also, .doc = what, .errors = "f(3) f(4)", \
+     .samples = "f(3,4) f(3,4) | i(3) i(3) | b(3) b(3)" more, .flags = OP_BOTH | OP_INPLACE | OP_NO_GRADIENT,         \
      .infer = infer_compare, .kernel = {cpu_pointwise}, .formula = PW_##id)
+#define COMPARE(id, also, what) TO_BOOL(id, "Operand", also, what, " | f(3) 0")
+#define LOGIC(id, what) TO_BOOL(id, "Tensor", NULL, what, "")
 COMPARE(eq, NULL, "Element by element input == other, as bool.");
 COMPARE(ne, "not_equal", "Element by element input ~= other, as bool.");
 COMPARE(lt, "less", "Element by element input < other, as bool.");
 COMPARE(le, "less_equal", "Element by element input <= other, as bool.");
 COMPARE(gt, "greater", "Element by element input > other, as bool.");
 COMPARE(ge, "greater_equal", "Element by element input >= other, as bool.");
-COMPARE(logical_and, NULL, "Both are non-zero, as bool.");
-COMPARE(logical_or, NULL, "One of both is non-zero, as bool.");
-COMPARE(logical_xor, NULL, "Exactly one of both is non-zero, as bool.");
+LOGIC(logical_and, "Both are non-zero, as bool.");
+LOGIC(logical_or, "One of both is non-zero, as bool.");
+LOGIC(logical_xor, "Exactly one of both is non-zero, as bool.");
 
 static bool infer_bitwise(OpCall *c) {
   if (!infer_binary(c)) return false;
@@ -294,7 +298,8 @@ static void back_addcdiv(Grad *g) {
 static bool infer_addcdiv(OpCall *c) {
   return infer_ternary(c) &&
          (dtype_is_float(c->compute) ||
-          fail(MT_EARG, "Integer division with addcdiv is no longer supported: use float tensors (:float())"));
+          fail(MT_EARG, "Integer division with addcdiv is no longer supported, and in a future  release addcdiv will "
+                        "perform a true division of tensor1 and tensor2. Use float tensors (:float())"));
 }
 OP(addcmul, .schema = "addcmul(Tensor input, Tensor tensor1, Tensor tensor2, *, Number value=1) -> Tensor",
    .doc = "input + value * tensor1 * tensor2.", .samples = "f(3,4) f(3,4) f(4)", .errors = "f(3) f(4) f(3)",
@@ -308,14 +313,21 @@ OP(addcdiv, .schema = "addcdiv(Tensor input, Tensor tensor1, Tensor tensor2, *, 
 /* input + weight * (end - input) */
 static void back_lerp(Grad *g) {
   Tensor *gy = g_out(g, 0), *w = g_in(g, 2);
-  if (g_needs(g, 0)) g_set(g, 0, op_mul(gy, op_sub(op_int(1), w)));
+  if (g_needs(g, 0)) g_set(g, 0, op_sub(gy, op_mul(gy, w))); /* 1 - w of a number would be of the default dtype */
   if (g_needs(g, 1)) g_set(g, 1, op_mul(gy, w));
   if (g_needs(g, 2)) g_set(g, 2, op_mul(gy, op_sub(g_in(g, 1), g_in(g, 0))));
+}
+static bool infer_lerp(OpCall *c) {
+  for (int k = 0; k < 2; k++)
+    if (!tensor_is_float(in(c, k)))
+      return fail(MT_ENOTIMPL, "\"lerp_kernel\" not implemented for '%s': use :float()",
+                  dtype_info[in(c, k)->dtype].type_name);
+  return infer_ternary(c);
 }
 OP(lerp, .schema = "lerp(Tensor input, Tensor end, Operand weight) -> Tensor",
    .doc = "Linear interpolation from input to end.", .samples = "f(3,4) f(3,4) 0.3 | f(3) f(3) f(3)",
    .errors = "f(3) f(4) 0.5", .saves = "input: weight; end: weight; weight: input end", .flags = OP_POINTWISE,
-   .infer = infer_ternary, .kernel = {cpu_pointwise}, .formula = PW_lerp, .backward = back_lerp);
+   .infer = infer_lerp, .kernel = {cpu_pointwise}, .formula = PW_lerp, .backward = back_lerp);
 
 static Tensor *binary(OpDef *def, Tensor *a, Tensor *b) {
   return op_run(def, (Arg[]){ARG_T(a), ARG_T(b), ARG_N(scalar_int(1))});

@@ -154,10 +154,7 @@ static bool infer_bernoulli_by(OpCall *c) {
     return fail(MT_ENOTIMPL,
                 "\"bernoulli_tensor_cpu_p_\" not implemented for '%s': p holds probabilities, use p:float()",
                 dtype_info[p->dtype].type_name);
-  if (!shape_expand(p, self->ndim, self->shape, stride))
-    return fail(MT_EARG,
-                "The expanded size of the tensor must match the existing size.  Target sizes: %s.  Tensor sizes: %s",
-                shape_text(self->ndim, self->shape), shape_text(p->ndim, p->shape));
+  if (!shape_expand(p, self->ndim, self->shape, stride)) return shape_expand_fail(p, self->ndim, self->shape);
   return infer_same(c);
 }
 static bool bernoulli_by(OpCall *c) {
@@ -434,7 +431,7 @@ static bool compose_dropout(OpCall *c) {
   double p = NUMBER(c, 1);
   if (!(p >= 0 && p <= 1)) return fail(MT_EARG, "dropout probability has to be between 0 and 1, but got %g", p);
   if (p == 0 || !c->arg[2].i || x->numel == 0) return compose_return(c, 0, x);
-  if (!tensor_is_float(x))
+  if (!tensor_is_float(x) && p < 1)
     return fail(
         MT_EARG,
         "result type Float can't be cast to the desired output type %s: dropout scales what it keeps, use :float()",

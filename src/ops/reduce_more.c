@@ -24,8 +24,8 @@ static bool infer_moments(OpCall *c) {
   DType d = (DType)in(c, 0)->dtype;
   Moments m = moments_of(c->def, c->arg);
   if (!dtype_is_float(d))
-    return fail(MT_EARG, "std and var only support floating point and complex dtypes: got %s. Use :float():%s()",
-                dtype_info[d].name, c->def->info->name);
+    return fail(MT_EARG, "%s only support floating point and complex dtypes: got %s. Use :float():%s()",
+                c->outs > 1 ? c->def->info->name : "std and var", dtype_info[d].name, c->def->info->name);
   for (int k = 0; k < c->outs; k++)
     if (!infer_reduced(c, k, d, m.dim, m.keep)) return false;
   return true;
@@ -184,6 +184,8 @@ OP(logsumexp, .schema = "logsumexp(Tensor input, Dims dim, bool keepdim=False) -
 static bool infer_running(OpCall *c) {
   DType d = (DType)in(c, 0)->dtype;
   int dim;
+  if (c->inplace && d == MT_BOOL && in(c, 0)->ndim > 0)
+    return fail(MT_ENOTIMPL, "\"%s_out_cpu\" not implemented for 'Bool': use the form without _", c->def->info->name);
   d = arg_dtype(c, 2, dtype_is_float(d) || c->inplace ? d : MT_I64);
   return dim_wrap(c->arg[1].i, in(c, 0)->ndim, &dim) && out_shape(c, 0, d, in(c, 0)->ndim, in(c, 0)->shape);
 }

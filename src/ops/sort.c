@@ -114,6 +114,10 @@ static bool pick(OpCall *c, Pick which, int dim_at, int64_t k) {
   int dim;
   return dim_wrap(c->arg[dim_at].i, in(c, 0)->ndim, &dim) && cpu_pick(in(c, 0), dim, which, k, c->out[0], c->out[1]);
 }
+static bool refuse_bool(const OpCall *c) {
+  return in(c, 0)->dtype != MT_BOOL ||
+         fail(MT_ENOTIMPL, "\"%s_cpu\" not implemented for 'Bool'. Use :int() first", c->def->info->name);
+}
 static bool infer_kthvalue(OpCall *c) {
   const Tensor *t = in(c, 0);
   int64_t k = c->arg[1].i;
@@ -123,7 +127,7 @@ static bool infer_kthvalue(OpCall *c) {
   if (k < 1 || k > size)
     return fail(MT_EARG, "kthvalue(): selected number k out of range for dimension %d: k is %lld of %lld elements",
                 dim + 1, (long long)k, (long long)size);
-  return infer_picked(c, dim, c->arg[3].i, 0, 1);
+  return refuse_bool(c) && infer_picked(c, dim, c->arg[3].i, 0, 1);
 }
 static bool cpu_kthvalue(OpCall *c) { return pick(c, PICK_KTH, 2, c->arg[1].i); }
 static void back_kthvalue(Grad *g) { g_set(g, 0, picked_back(g, g_result(g, 1), g_arg(g, 2)->i, !g_arg(g, 3)->i)); }
@@ -134,9 +138,6 @@ OP(kthvalue,
    .saves = "input: result2", .flags = OP_BOTH, .infer = infer_kthvalue, .kernel = {cpu_kthvalue},
    .backward = back_kthvalue);
 
-static bool refuse_bool(const OpCall *c) {
-  return in(c, 0)->dtype != MT_BOOL || fail(MT_ENOTIMPL, "\"median_cpu\" not implemented for 'Bool'. Use :int() first");
-}
 static bool infer_median(OpCall *c) { return refuse_bool(c) && out_shape(c, 0, (DType)in(c, 0)->dtype, 0, NULL); }
 static bool infer_median_dim(OpCall *c) { return refuse_bool(c) && infer_picked(c, c->arg[1].i, c->arg[2].i, 0, 1); }
 static bool infer_mode(OpCall *c) { return infer_picked(c, c->arg[1].i, c->arg[2].i, 0, 1); }

@@ -117,8 +117,14 @@ OP(abs, .schema = "abs(Tensor input) -> Tensor", .alias = "absolute", .doc = "Ab
    .kernel = {cpu_pointwise}, .formula = PW_abs, .backward = back_abs);
 
 static void back_square(Grad *g) { g_set(g, 0, gy_times(g, op_scale(g_in(g, 0), 2))); }
+/* The power 2 of a bool is an integer. */
+static bool infer_square(OpCall *c) {
+  if (!infer_same(c)) return false;
+  if (c->compute == MT_BOOL) c->compute = c->meta[0].dtype = MT_I64;
+  return true;
+}
 OP(square, .schema = "square(Tensor input) -> Tensor", .doc = "input * input.", .samples = "f(3,4) | i(3)",
-   .saves = "input: input", .flags = OP_POINTWISE, .infer = refuse_bool, .kernel = {cpu_pointwise},
+   .saves = "input: input", .flags = OP_POINTWISE, .infer = infer_square, .kernel = {cpu_pointwise},
    .formula = PW_square, .backward = back_square);
 
 /* Steps: the gradient is zero everywhere. */
@@ -171,11 +177,13 @@ OP(bitwise_not, .schema = "bitwise_not(Tensor input) -> Tensor", .doc = "Every b
 static bool infer_clamp(OpCall *c) {
   const Arg *low = &c->arg[1], *high = &c->arg[2];
   if (!low->given && !high->given) return fail(MT_EARG, "At least one of 'min' or 'max' must not be None (nil)");
-  if (!refuse_bool(c)) return false;
-  bool fractional =
-      (low->given && low->number.category == CAT_FLOAT) || (high->given && high->number.category == CAT_FLOAT);
-  if (fractional && !dtype_is_float(c->compute)) c->compute = c->meta[0].dtype = default_dtype();
-  return true;
+  if (!infer_same(c)) return false;
+  int category = CAT_BOOL;
+  if (low->given) category = low->number.category;
+  if (high->given && (int)high->number.category > category) category = high->number.category;
+  if (category == CAT_FLOAT && !dtype_is_float(c->compute)) c->compute = c->meta[0].dtype = default_dtype();
+  if (category == CAT_INT && c->compute == MT_BOOL) c->compute = c->meta[0].dtype = MT_I64;
+  return c->compute != MT_BOOL || refuse_bool(c);
 }
 static void back_clamp(Grad *g) {
   const Arg *low = g_arg(g, 1), *high = g_arg(g, 2);
@@ -206,12 +214,12 @@ static bool compose_clamp(OpCall *c) {
 OP(clamp_tensor, .schema = "clamp(Tensor input, Tensor? min=None, Tensor? max=None) -> Tensor", .alias = "clip",
    .doc = "input limited to [min, max] element by element.", .samples = "f(3,4) f(4) | f(3) max=f(3)",
    .flags = OP_BOTH | OP_INPLACE, .compose = compose_clamp);
-static bool compose_clamp_min(OpCall *c) {
-  return compose_return(c, 0, op_run(&def_clamp, (Arg[]){ARG_T(to_read(c)), c->arg[1], ARG_NIL}));
+static bool clamped(OpCall *c, Arg low, Arg high) {
+  Arg arg[] = {c->arg[0], low, high};
+  return compose_return(c, 0, c->inplace ? op_run_inplace(&def_clamp, arg) : op_run(&def_clamp, arg));
 }
-static bool compose_clamp_max(OpCall *c) {
-  return compose_return(c, 0, op_run(&def_clamp, (Arg[]){ARG_T(to_read(c)), ARG_NIL, c->arg[1]}));
-}
+static bool compose_clamp_min(OpCall *c) { return clamped(c, c->arg[1], (Arg)ARG_NIL); }
+static bool compose_clamp_max(OpCall *c) { return clamped(c, (Arg)ARG_NIL, c->arg[1]); }
 OP(clamp_min, .schema = "clamp_min(Tensor input, Number min) -> Tensor", .doc = "input, but at least min.",
    .samples = "f(3,4) 0", .flags = OP_BOTH | OP_INPLACE, .compose = compose_clamp_min);
 OP(clamp_max, .schema = "clamp_max(Tensor input, Number max) -> Tensor", .doc = "input, but at most max.",

@@ -168,7 +168,8 @@ static void columns_powers_f64(Acc *acc, const void *from, int64_t step, int64_t
 static void row_powers_f64(Acc *acc, const void *x, int64_t n, double p) { columns_powers_f64(acc, x, 1, n, 1, p); }
 #endif
 
-/* Moments of a block: its mean, then squared deviations from the mean as the type rounds it; joined by Chan's formula. */
+/* Moments of a block: its mean, then squared deviations from the mean as the type rounds it; joined by Chan's formula.
+ * Sums are of distances from the first row, so that equal elements have a variance of exactly 0. */
 static inline void join_moments(Acc *acc, double count, double mean, double m2) {
   double all = acc[0].d + count, gap = mean - acc[1].d;
   acc[2].d += m2 + gap * gap * (acc[0].d * count / all);
@@ -188,8 +189,8 @@ static inline void join_moments(Acc *acc, double count, double mean, double m2) 
         int64_t count = rows - r0 < ROWS ? rows - r0 : ROWS;                                                     \
         const T *x = (const T *)from + r0 * step + c;                                                            \
         EACH(LANES, j, width, sum[j] = square[j] = 0;);                                                          \
-        for (int64_t r = 0; r < count; r++) EACH(LANES, j, width, sum[j] += x[r * step + j];);                   \
-        EACH(LANES, j, width, mean[j] = (double)sum[j] / (double)count; shift[j] = (T)mean[j];);                 \
+        for (int64_t r = 1; r < count; r++) EACH(LANES, j, width, sum[j] += x[r * step + j] - x[j];);            \
+        EACH(LANES, j, width, mean[j] = (double)x[j] + (double)sum[j] / (double)count; shift[j] = (T)mean[j];);  \
         for (int64_t r = 0; r < count; r++)                                                                      \
           EACH(LANES, j, width, T d = x[r * step + j] - shift[j]; square[j] += d * d;);                          \
         for (int64_t j = 0; j < width; j++)                                                                      \
