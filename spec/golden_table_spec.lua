@@ -20,8 +20,6 @@ local EXCEPTIONS = {
   { "*", "[%(,]0[,%)].*raises .*not implemented for", "dtypes before sizes: PyTorch lets in what is empty" },
   { "addbmm", "addbmm_ of f%(5%).*raises .*output with shape", "PyTorch changes the shape of what is written" },
   { "take_along_dim", "layout [tse]: is not refused, .*view size is not compatible", "any layout will do" },
-  { "take_along_dim", "x%(3,2;9%).*raises .*out of bounds", "PyTorch reads behind the end" },
-  { "unravel_index", "raises .*out of range", "PyTorch does not check" },
   -- Wordings.
   { "*", "max_pool.* of .*says .*must either be a single int, or a list of", "a tuple is a list in Lua" },
   { "*", "adaptive_max_pool.* of .*says .*output_size must be", "PyTorch calls it an internal error" },

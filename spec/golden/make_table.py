@@ -50,10 +50,10 @@ POSITION_LISTS = {"unravel_index", "where", "nonzero"}
 # The layout is what these look at; and this one's result is garbage in PyTorch where dims are expanded.
 ONE_LAYOUT = {"as_strided"}
 ONE_LESS = {"median": "cts"}
-# Values that are whatever memory held.
-UNWRITTEN = {"empty", "empty_like", "new_empty"}
 # Drawn by MKL in PyPI's builds of PyTorch; rng.lua has them from one that is built without it.
 OTHER_STREAM = {"bernoulli", "dropout", "exponential", "alpha_dropout", "feature_dropout"}
+# Given positions out of range, these read behind the end or wrap: no answer to compare with.
+UNCHECKED = {"take_along_dim", "unravel_index"}
 # Arguments that PyTorch does not have: the call is then one of moontorch's own.
 OWN_ARGUMENTS = {"broadcast"}
 
@@ -136,7 +136,7 @@ def shifted(v, how):
     return v
 
 
-TYPES = {"Dim": "position", "Dims": "position", "Position": "position", "Index": "index"}
+TYPES = {"D": "position", "P": "position", "I": "index"}
 
 
 def decode(v, tensors):
@@ -153,7 +153,7 @@ def argument(schema, key, v):
     p = schema.parameter(key)
     if v is None or p is None:
         return v
-    how = RULES.get((schema.name, p.name)) or TYPES.get(p.type)
+    how = RULES.get((schema.name, p.name)) or TYPES.get(p.kind)
     if p.type == "dtype" and isinstance(v, str):
         return getattr(torch, v)
     return shifted(v, how) if how else v
@@ -176,6 +176,7 @@ def laid_out(t, layout):
 # Calls ----------------------------------------------------------------------------------------------------------------
 
 MODULES = (torch, torch.nn.functional, torch.special, torch.linalg, torch.fft)
+PREFIXES = {"special_": torch.special, "linalg_": torch.linalg, "fft_": torch.fft}
 
 
 def function(schema):
@@ -183,6 +184,9 @@ def function(schema):
     Python and has them comes first: other parameters may stand between them there."""
     spelled = [schema.name + "_with_indices"] if "Index" in schema.returns else []
     found = [getattr(m, n) for n in spelled + [schema.name] for m in MODULES if callable(getattr(m, n, None))]
+    for prefix, module in PREFIXES.items():
+        if schema.name.startswith(prefix) and callable(getattr(module, schema.name[len(prefix):], None)):
+            found.append(getattr(module, schema.name[len(prefix):]))
     names = [p.name for p in schema.params]
     for f in found:
         try:
@@ -200,7 +204,7 @@ def spread(schema, args):
     if args and schema.params[0].varargs and schema.params[0].type == "Tensor[]" and schema.name != "meshgrid":
         return args[0] + args[1:]
     last = len(args) - 1
-    if last > 0 and schema.parameter(last).varargs and isinstance(args[last], int):
+    if last > 0 and schema.parameter(last) and schema.parameter(last).varargs and isinstance(args[last], int):
         args = args[:last] + [[args[last]]]
     if schema.name in ("dropout",):
         args = args + [ast.literal_eval(p.default) for p in schema.params[len(args):]]
@@ -251,12 +255,11 @@ def one_based(t):
 
 
 def results_of(schema, out):
-    if schema.returns == ["Tensor[]"]:
+    if schema.gives_list:
         out = list(out)
         return [[one_based(t) for t in out] if schema.name in POSITION_LISTS else out]
     results = list(out) if isinstance(out, (tuple, list)) else [out]
-    return [one_based(r) if k < len(schema.returns) and schema.returns[k] == "Index" else r
-            for k, r in enumerate(results)]
+    return [one_based(r) if k in schema.positions else r for k, r in enumerate(results)]
 
 
 def attempt(schema, call, spec, tensors, form, wanted):
@@ -369,7 +372,7 @@ def answer(writer, spec, schema, inputs):
     if spec["inplace"] or spec["inplace_only"]:
         forms.append("i")
     words, known = [], False
-    unwritten = schema.name in UNWRITTEN or spec["random"] and schema.name in OTHER_STREAM
+    unwritten = spec["unwritten"] or spec["random"] and schema.name in OTHER_STREAM
     for dtype, number in spec["runs"].items():
         plain = []
         while "%d.%d" % (number, len(plain) + 1) in inputs:
@@ -390,6 +393,8 @@ def answer(writer, spec, schema, inputs):
                 try:
                     o = run(schema, call, spec, tensors, form, gradients)
                 except Zero:
+                    continue
+                if spec["refused"] and schema.name in UNCHECKED and not o.error:
                     continue
                 code = LETTERS[dtype] + layout + form
                 compared = pure

@@ -2,7 +2,8 @@
 --
 --   lua spec/support/dump_cases.lua FOLDER
 --
--- FOLDER/schemas.txt    one schema a line; FOLDER/calls.json the calls, FOLDER/inputs.safetensors their tensors.
+-- FOLDER/schemas.txt    one schema a line, then # and the aliases
+-- FOLDER/calls.json the calls, FOLDER/inputs.safetensors their tensors.
 -- A call is an operator's sample: positional arguments, keywords, and for each dtype in which the sample can be built
 -- the name of its run. Tensor k of a run is called "run.k" in the file; arguments refer to it by k. Positions are
 -- written as Lua sees them.
@@ -65,12 +66,14 @@ local function add(op, sample, refused)
     fields[#fields + 1] = flag
     fields[#fields + 1] = tostring(op[flag] or false)
   end
+  fields[#fields + 1] = "unwritten"
+  fields[#fields + 1] = tostring(operators.unwritten[op.name] or false)
   calls[#calls + 1] = object(fields)
 end
 
 for _, op in ipairs(operators.all()) do
   if not op.hidden then
-    schemas[#schemas + 1] = op.schema .. "\n"
+    schemas[#schemas + 1] = op.schema .. (op.alias and "  # " .. op.alias or "") .. "\n"
     for _, sample in ipairs(op.cases) do
       add(op, sample, false)
     end

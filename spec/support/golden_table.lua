@@ -32,24 +32,19 @@ local WHOLE = { "int64", "int32", "int16", "int8", "uint8", "bool" }
 
 -- Building inputs ----------------------------------------------------------------------------------------------------
 
--- Letters of all tensors in a sample.
-local function letters(sample)
-  local found = {}
+--- Names of the dtypes in which a sample is different from one dtype to the next.
+function golden_table.dtypes(sample)
+  local floats, whole = false, false
   local function look(item)
-    if item.kind == "tensor" then found[item.letter] = true end
+    if item.kind == "tensor" and samples.is_float(item) then floats = true end
+    if item.kind == "tensor" and item.letter == "i" then whole = true end
     if item.kind == "list" then for _, part in ipairs(item.items) do look(part) end end
   end
   for k = 1, sample.n do look(sample[k]) end
   for _, item in pairs(sample.keywords) do look(item) end
-  return found
-end
-
---- Names of the dtypes in which a sample is different from one dtype to the next.
-function golden_table.dtypes(sample)
-  local found = letters(sample)
   local list = {}
-  if found.f or found.p or found.u then table.move(FLOATS, 1, #FLOATS, 1, list) end
-  if #list > 0 or found.i then table.move(WHOLE, 1, #WHOLE, #list + 1, list) end
+  if floats then table.move(FLOATS, 1, #FLOATS, 1, list) end
+  if floats or whole then table.move(WHOLE, 1, #WHOLE, #list + 1, list) end
   return #list > 0 and list or { "float32" }
 end
 
@@ -267,7 +262,8 @@ local function call(op, form, args)
   end
   local f
   if form == "f" then f = torch[op]
-  else f = list[1][form == "i" and op .. "_" or op] end
+  elseif form == "m" then f = list[1][op]
+  else f = list[1][op .. "_"] or torch[op .. "_"] end
   return table.pack(f(table.unpack(list, 1, n)))
 end
 
