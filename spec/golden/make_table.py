@@ -54,6 +54,8 @@ ONE_LESS = {"median": "cts"}
 OTHER_STREAM = {"bernoulli", "dropout", "exponential", "alpha_dropout", "feature_dropout"}
 # Given positions out of range, these read behind the end or wrap: no answer to compare with.
 UNCHECKED = {"take_along_dim", "unravel_index"}
+# What these give for infinities depends on the algorithm: products with padding, powers in a wider type.
+ORDINARY = ("conv", "norm")
 # Arguments that PyTorch does not have: the call is then one of moontorch's own.
 OWN_ARGUMENTS = {"broadcast"}
 
@@ -361,6 +363,13 @@ class Writer:
         return text
 
 
+def tensors_of(inputs, number):
+    tensors = []
+    while "%d.%d" % (number, len(tensors) + 1) in inputs:
+        tensors.append(inputs["%d.%d" % (number, len(tensors) + 1)])
+    return tensors
+
+
 def answer(writer, spec, schema, inputs):
     """All runs of one sample, spelled; None where PyTorch has no such operator."""
     if any(p and p.name in OWN_ARGUMENTS for p in
@@ -374,9 +383,7 @@ def answer(writer, spec, schema, inputs):
     words, known = [], False
     unwritten = spec["unwritten"] or spec["random"] and schema.name in OTHER_STREAM
     for dtype, number in spec["runs"].items():
-        plain = []
-        while "%d.%d" % (number, len(plain) + 1) in inputs:
-            plain.append(inputs["%d.%d" % (number, len(plain) + 1)])
+        plain = tensors_of(inputs, number)
         pure = None
         for form in forms:
             call = caller(schema, form)
@@ -406,6 +413,10 @@ def answer(writer, spec, schema, inputs):
                     words.append(code + writer.outcome(o, unwritten))
                 if layout == "c" and form != "i":
                     pure = o
+        if dtype in spec["special"] and not schema.name.startswith(ORDINARY):
+            gradients = dtype in ("float32", "float64") and forms[0] != "i"
+            o = run(schema, caller(schema, forms[0]), spec, tensors_of(inputs, spec["special"][dtype]), forms[0], gradients)
+            words.append(LETTERS[dtype] + "x" + forms[0] + writer.outcome(o, unwritten))
     return words if known else None
 
 

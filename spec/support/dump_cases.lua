@@ -40,13 +40,19 @@ end
 local tensors, calls, schemas, runs = {}, {}, {}, 0
 
 local function add(op, sample, refused)
-  local made = {}
+  local made, special = {}, {}
   local text
+  local function keep(list, dtype, args)
+    runs = runs + 1
+    list[#list + 1] = json.quote(dtype) .. ": " .. runs
+    for k, t in ipairs(golden_table.tensors(args)) do tensors[("%d.%d"):format(runs, k)] = t:contiguous() end
+  end
   for _, dtype in ipairs(golden_table.dtypes(sample)) do
     local args = golden_table.build(sample, op.name, dtype)
-    runs = runs + 1
-    made[#made + 1] = json.quote(dtype) .. ": " .. runs
-    for k, t in ipairs(golden_table.tensors(args)) do tensors[("%d.%d"):format(runs, k)] = t:contiguous() end
+    keep(made, dtype, args)
+    if not refused and dtype ~= "bool" and not op.random and #golden_table.tensors(args) > 0 then
+      keep(special, dtype, golden_table.special(args, sample, dtype))
+    end
     if not text then
       local count, items, keywords = { 0 }, {}, {}
       for k = 1, args.n do items[k] = encode(args[k], count) end
@@ -60,6 +66,7 @@ local function add(op, sample, refused)
   local fields = {
     "schema", json.quote(op.schema), "sample", json.quote(sample.text), "refused", tostring(refused),
     "checksum", json.quote(golden_table.checksum(sample, op.name)), "runs", "{" .. table.concat(made, ", ") .. "}",
+    "special", "{" .. table.concat(special, ", ") .. "}",
     table.unpack(text),
   }
   for _, flag in ipairs { "func", "method", "inplace", "inplace_only", "random", "no_gradient" } do

@@ -7,6 +7,7 @@
 -- A run is spelled dtype, layout, form and outcome without blanks:
 --   dtype      d float64  s float32  h float16  b bfloat16  q int64  i int32  t int16  c int8  u uint8  o bool
 --   layout     c contiguous  t first and last dim swapped in memory  s every second element  e expanded
+--              x contiguous, with special values among the numbers
 --   form       f torch.op(...)  m x:op(...)  i x:op_(...)
 --   outcome    !n      refused with message n; !0 refused because of the types of arguments
 --              =       as the same sample's run in this dtype that is contiguous and not in place, gradients included;
@@ -51,6 +52,29 @@ end
 --- The sample's arguments in a dtype: integers follow only where there are none but whole numbers.
 function golden_table.build(sample, name, dtype)
   return samples.build(sample, name, torch[dtype], not torch[dtype].is_floating_point)
+end
+
+local SPECIAL = { 1 / 0, 0 / 0, -0.0, -1 / 0, 0.0, 1e30, 1e-30, 0.5, -2.5, 1e5 }
+local EXTREMES = {
+  [torch.int64] = { math.mininteger, math.maxinteger }, [torch.int32] = { -1 << 31, (1 << 31) - 1 },
+  [torch.int16] = { -1 << 15, (1 << 15) - 1 }, [torch.int8] = { -128, 127 }, [torch.uint8] = { 255, 128 },
+}
+
+--- args with infinities, NaN, zeros, very large and small numbers, or with the ends of an integer's range and 0, at
+-- every second place of the tensors of that dtype; other ones in each tensor. Positions stay.
+function golden_table.special(args, sample, dtype)
+  dtype = torch[dtype]
+  local values = dtype.is_floating_point and SPECIAL or EXTREMES[dtype]
+  local turn, numbers = 0, {}
+  for k = 1, sample.n do numbers[args[k] or false] = sample[k].letter ~= "x" end
+  return samples.map(args, function(t)
+    if t.dtype ~= dtype or t:numel() == 0 or numbers[t] == false then return t end
+    turn = turn + 1
+    local list = t:contiguous():view(-1):tolist()
+    for k = turn % 2 + 1, #list, 2 do list[k] = values[(k // 2 + 3 * turn) % #values + 1] end
+    if not dtype.is_floating_point then return torch.tensor(list, { dtype = dtype }):reshape(t.shape) end
+    return torch.tensor(list, { dtype = torch.float64 }):reshape(t.shape):to(dtype)
+  end)
 end
 
 --- Names of the keywords in order.
@@ -375,7 +399,8 @@ function golden_table.replay(golden, op, case, reader, bad)
   for word in case[3]:gmatch("%S+") do
     local letter, layout, form, outcome = word:match("^(%a)(%a)(%a)(.+)$")
     local dtype = NAMES[letter]
-    local args = laid_out(golden_table.build(sample, op, dtype), layout)
+    local args = golden_table.build(sample, op, dtype)
+    args = layout == "x" and golden_table.special(args, sample, dtype) or laid_out(args, layout)
     local leaves = {}
     for _, t in ipairs(golden_table.tensors(args)) do
       if t.dtype.is_floating_point then leaves[#leaves + 1] = t end

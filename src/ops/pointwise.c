@@ -197,15 +197,15 @@ OP(pow, .schema = "pow(Operand input, Operand exponent) -> Tensor",
    .saves = "input: input exponent; exponent: input exponent result", .flags = OP_POINTWISE, .infer = infer_pow,
    .kernel = {cpu_pow}, .formula = PW_pow, .backward = back_pow);
 
-/* At ties each side gets half. */
-static void back_extremum(Grad *g, Tensor *(*wins)(Tensor *, Tensor *)) {
+/* At ties each side gets half; where one is NaN, neither loses and both get all. */
+static void back_extremum(Grad *g, Tensor *(*loses)(Tensor *, Tensor *)) {
   Tensor *gy = g_out(g, 0), *a = g_in(g, 0), *b = g_in(g, 1), *half = op_scale(gy, 0.5), *tie = op_eq(a, b),
          *zero = op_float(0);
-  if (g_needs(g, 0)) g_set(g, 0, op_where(tie, half, op_where(wins(a, b), gy, zero)));
-  if (g_needs(g, 1)) g_set(g, 1, op_where(tie, half, op_where(wins(b, a), gy, zero)));
+  if (g_needs(g, 0)) g_set(g, 0, op_where(tie, half, op_where(loses(a, b), zero, gy)));
+  if (g_needs(g, 1)) g_set(g, 1, op_where(tie, half, op_where(loses(b, a), zero, gy)));
 }
-static void back_maximum(Grad *g) { back_extremum(g, op_gt); }
-static void back_minimum(Grad *g) { back_extremum(g, op_lt); }
+static void back_maximum(Grad *g) { back_extremum(g, op_lt); }
+static void back_minimum(Grad *g) { back_extremum(g, op_gt); }
 OP(maximum, .schema = "maximum(Tensor input, Tensor other) -> Tensor", .doc = "The larger of both; NaN wins.",
    .samples = "f(3,4) f(3,4) | f(3,4) f(4) | i(3) i(3)", .errors = "f(3) f(4)",
    .saves = "input: input other; other: input other", .flags = OP_BOTH | OP_INTO, .infer = infer_binary,

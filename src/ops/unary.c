@@ -185,12 +185,13 @@ static bool infer_clamp(OpCall *c) {
   if (category == CAT_INT && c->compute == MT_BOOL) c->compute = c->meta[0].dtype = MT_I64;
   return c->compute != MT_BOOL || refuse_bool(c);
 }
+/* The limits themselves have no gradient. */
 static void back_clamp(Grad *g) {
   const Arg *low = g_arg(g, 1), *high = g_arg(g, 2);
   Tensor *x = g_in(g, 0), *inside = NULL;
-  if (low->given) inside = op_ge(x, op_number(low->number));
+  if (low->given) inside = op_gt(x, op_number(low->number));
   if (high->given) {
-    Tensor *below = op_le(x, op_number(high->number));
+    Tensor *below = op_lt(x, op_number(high->number));
     inside = inside ? op_and(inside, below) : below;
   }
   g_set(g, 0, op_where(inside, g_out(g, 0), op_float(0)));

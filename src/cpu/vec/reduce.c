@@ -6,6 +6,7 @@
 #include "cpu/reduce.h"
 #include "cpu/vec/each.h"
 #include "cpu/vmath.h"
+#include <float.h>
 #include <stddef.h>
 
 #if defined(__AVX512F__)
@@ -168,6 +169,8 @@ static void columns_powers_f64(Acc *acc, const void *from, int64_t step, int64_t
 static void row_powers_f64(Acc *acc, const void *x, int64_t n, double p) { columns_powers_f64(acc, x, 1, n, 1, p); }
 #endif
 
+#define LARGEST_f32 FLT_MAX
+#define LARGEST_f64 DBL_MAX
 /* Moments of a block: its mean, then squared deviations from the mean as the type rounds it; joined by Chan's formula.
  * Sums are of distances from the first row, so that equal elements have a variance of exactly 0. */
 static inline void join_moments(Acc *acc, double count, double mean, double m2) {
@@ -176,6 +179,18 @@ static inline void join_moments(Acc *acc, double count, double mean, double m2) 
   acc[1].d += gap * (count / all);
   acc[0].d = all;
 }
+
+/* The same of one column in double, where squares of the type overflow or there is no number. */
+#define WIDE_MOMENTS(S, T)                                                                                     \
+  static void wide_moments_##S(Acc *acc, const T *x, int64_t step, int64_t count) {                            \
+    double sum = 0, square = 0;                                                                                \
+    for (int64_t r = 0; r < count; r++) sum += (double)x[r * step];                                            \
+    double mean = sum / (double)count;                                                                         \
+    for (int64_t r = 0; r < count; r++) square += ((double)x[r * step] - mean) * ((double)x[r * step] - mean); \
+    join_moments(acc, (double)count, mean, square);                                                            \
+  }
+WIDE_MOMENTS(f32, float)
+WIDE_MOMENTS(f64, double)
 
 #define MOMENTS_FOLD(S, T)                                                                                       \
   static void columns_moments_##S(Acc *acc, const void *from, int64_t step, int64_t rows, int64_t n, double p) { \
@@ -194,7 +209,10 @@ static inline void join_moments(Acc *acc, double count, double mean, double m2) 
         for (int64_t r = 0; r < count; r++)                                                                      \
           EACH(LANES, j, width, T d = x[r * step + j] - shift[j]; square[j] += d * d;);                          \
         for (int64_t j = 0; j < width; j++)                                                                      \
-          join_moments(acc + (c + j) * MOMENTS, (double)count, mean[j], (double)square[j]);                      \
+          if (square[j] <= LARGEST_##S)                                                                          \
+            join_moments(acc + (c + j) * MOMENTS, (double)count, mean[j], (double)square[j]);                    \
+          else                                                                                                   \
+            wide_moments_##S(acc + (c + j) * MOMENTS, x + j, step, count);                                       \
       }                                                                                                          \
     }                                                                                                            \
   }
