@@ -11,6 +11,7 @@ import ast
 import inspect
 import json
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -41,22 +42,29 @@ def label(v):
 
 RULES = {
     ("tensor_split", "indices"): "position",       # the first element of each later piece
+    ("hsplit", "indices"): "position", ("vsplit", "indices"): "position", ("dsplit", "indices"): "position",
+    ("slice_scatter", "end"): "last",              # the last position, not the one behind it
     ("nll_loss", "ignore_index"): "label",         # a label
     ("cross_entropy", "ignore_index"): "label",    # a label
     ("cross_entropy", "target"): "index",          # labels, or probabilities if it holds floats
     ("index_put", "indices"): "index",             # a list, in which masks stay
 }
+# Results that are there if asked for: the second one holds positions only if this is true.
+ASKED = {"unique": "return_inverse", "unique_consecutive": "return_inverse"}
+# Their defaults are given: PyTorch has none, or other ones in the function of that name.
+DEFAULTS = {"dropout", "ctc_loss"}
 # Lists of tensors that hold positions.
 POSITION_LISTS = {"unravel_index", "where", "nonzero"}
-# The layout is what these look at; and this one's result is garbage in PyTorch where dims are expanded.
-ONE_LAYOUT = {"as_strided"}
-ONE_LESS = {"median": "cts"}
+# The layout is what these look at.
+ONE_LAYOUT = {"as_strided", "as_strided_scatter"}
+# Where dims are expanded, medians are garbage in PyTorch, and quantiles choose among equals.
+ONE_LESS = {name: "cts" for name in ("median", "nanmedian", "quantile", "nanquantile")}
 # Drawn by MKL in PyPI's builds of PyTorch; rng.lua has them from one that is built without it.
 OTHER_STREAM = {"bernoulli", "dropout", "exponential", "alpha_dropout", "feature_dropout"}
 # Given positions out of range, these read behind the end or wrap: no answer to compare with.
 UNCHECKED = {"take_along_dim", "unravel_index"}
-# What these give for infinities depends on the algorithm: products with padding, powers in a wider type.
-ORDINARY = ("conv", "norm")
+# What these give for infinities depends on the algorithm: products with padding, powers in a wider type, pivots.
+ORDINARY = re.compile("conv|norm$|^renorm|dist|^cosine|^cov|det$|^matrix_power|^linalg|^inverse|^cholesky|^lu|^qr|^svd")
 # Arguments that PyTorch does not have: the call is then one of moontorch's own.
 OWN_ARGUMENTS = {"broadcast"}
 
@@ -133,6 +141,8 @@ def shifted(v, how):
     if isinstance(v, list):
         return [shifted(x, how) for x in v]
     if isinstance(v, int) and not isinstance(v, bool):
+        if how == "last" and v != 0:
+            return v if v > 0 else v + 1 or None
         if v == 0 and how != "label":
             raise Zero()
         return v - 1 if v > 0 else v
@@ -209,14 +219,23 @@ def spread(schema, args):
     last = len(args) - 1
     if last > 0 and schema.parameter(last) and schema.parameter(last).varargs and isinstance(args[last], int):
         args = args[:last] + [[args[last]]]
-    if schema.name in ("dropout",):
-        args = args + [ast.literal_eval(p.default) for p in schema.params[len(args):]]
+    if schema.name == "tensordot" and len(args) == 4:
+        args = args[:2] + [tuple(d if isinstance(d, list) else [d] for d in args[2:])]
     return args
+
+
+def completed(schema, args, kw):
+    if schema.name not in DEFAULTS:
+        return kw
+    return {**{p.name: ast.literal_eval(p.default) for p in schema.params[len(args):] if p.default}, **kw}
 
 
 def caller(schema, form):
     if form == "f":
         f, by_name = function(schema)
+        if schema.name in DEFAULTS:
+            f = getattr(torch, schema.name)
+            return lambda args, kw: f(*args, **completed(schema, args, kw))
         if by_name:
             names = [p.name for p in schema.params]
             if schema.params[0].varargs:
@@ -226,7 +245,7 @@ def caller(schema, form):
     name = schema.name + ("_" if form == "i" else "")
     if form == "i" and not hasattr(torch.Tensor, name):
         f = getattr(torch, name, None) or getattr(torch.nn.functional, name, None)
-        return f and (lambda args, kw: f(*spread(schema, args), **kw))
+        return f and (lambda args, kw: f(*spread(schema, args), **completed(schema, args, kw)))
     if not hasattr(torch.Tensor, name):
         return None
     def method(args, kw):
@@ -257,12 +276,12 @@ def one_based(t):
     return torch.where(t >= 0, t + 1, t)
 
 
-def results_of(schema, out):
+def results_of(schema, out, asked):
     if schema.gives_list:
         out = list(out)
         return [[one_based(t) for t in out] if schema.name in POSITION_LISTS else out]
     results = list(out) if isinstance(out, (tuple, list)) else [out]
-    return [one_based(r) if k in schema.positions else r for k, r in enumerate(results)]
+    return [one_based(r) if k in schema.positions and asked else r for k, r in enumerate(results)]
 
 
 def attempt(schema, call, spec, tensors, form, wanted):
@@ -271,7 +290,11 @@ def attempt(schema, call, spec, tensors, form, wanted):
     args = [argument(schema, k, decode(v, tensors)) for k, v in enumerate(spec["args"])]
     kw = {k: argument(schema, k, decode(v, tensors)) for k, v in spec["keywords"].items()}
     torch.manual_seed(11)
-    results = results_of(schema, call(args, kw))
+    asked = True
+    if schema.name in ASKED:
+        at = next(k for k, p in enumerate(schema.params) if p.name == ASKED[schema.name])
+        asked = kw.get(ASKED[schema.name], at < len(args) and args[at])
+    results = results_of(schema, call(args, kw), asked)
     outs = [r for r in flat(results) if isinstance(r, torch.Tensor) and r.requires_grad]
     if outs:
         torch.autograd.backward(outs, [gradient_of(r) for r in outs])
@@ -417,7 +440,7 @@ def answer(writer, spec, schema, inputs, survives):
                     words.append(code + writer.outcome(o, unwritten))
                 if layout == "c" and form != "i":
                     pure = o
-        if dtype in spec["special"] and not schema.name.startswith(ORDINARY) and known and \
+        if dtype in spec["special"] and not ORDINARY.search(schema.name) and known and \
                 survives("%s %s with special values" % (schema.name, spec["sample"])):
             gradients = dtype in ("float32", "float64") and forms[0] != "i"
             o = run(schema, caller(schema, forms[0]), spec, tensors_of(inputs, spec["special"][dtype]), forms[0], gradients)

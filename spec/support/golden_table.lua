@@ -287,7 +287,7 @@ local function call(op, form, args)
   local f
   if form == "f" then f = torch[op]
   elseif form == "m" then f = list[1][op]
-  else f = list[1][op .. "_"] or torch[op .. "_"] end
+  else f = torch[op .. "_"] or list[1][op .. "_"] end
   return table.pack(f(table.unpack(list, 1, n)))
 end
 
