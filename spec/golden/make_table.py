@@ -18,7 +18,6 @@ import subprocess
 import sys
 import warnings
 
-import numpy
 import torch
 
 import schemas
@@ -36,10 +35,6 @@ DTYPE_OF = {code: getattr(torch, name) for name, code in CODES.items()}
 NEAR = {torch.float64: (1e-12, 1e-14), torch.float32: (1e-6, 1e-7)}
 
 # What the types in a schema do not tell. (operator, argument): how its values are shifted.
-def label(v):
-    return v - 1 if v >= 0 else v
-
-
 RULES = {
     ("tensor_split", "indices"): "position",       # the first element of each later piece
     ("hsplit", "indices"): "position", ("vsplit", "indices"): "position", ("dsplit", "indices"): "position",
