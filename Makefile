@@ -204,6 +204,18 @@ cuda:
 	@echo "cuda: $(if $(CUDA_SOURCES),$(words $(CUDA_SOURCES)) sources in src/cuda,this version has no CUDA \
 	sources; the CPU library is complete without them)"
 
+# PyTorch's answers to all samples of the op table; PYTHON has the PyTorch that is asked.
+golden-table:
+	@$(MAKE) $(J) --no-print-directory module
+	@mkdir -p $(BUILD)/table
+	$(RUN) spec/support/dump_cases.lua $(BUILD)/table
+	$(or $(PYTHON),python3) spec/golden/make_table.py $(BUILD)/table
+
+# Names of PyTorch that exist, and how they are proved. COVERAGE_LISTS names files of spec/coverage that must be complete.
+coverage:
+	@$(MAKE) $(J) --no-print-directory module
+	@$(RUN) spec/support/coverage.lua $(or $(COVERAGE_LISTS),torch tensor autograd)
+
 docs:
 	@$(MAKE) $(J) --no-print-directory module
 	$(RUN) spec/support/docs.lua $(BUILD)
@@ -220,5 +232,5 @@ install: $(MODULE)
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all rock module archive ctests static-test deps demo test check asan oom fuzz gcstress bench cuda docs format install clean FORCE
+.PHONY: all rock module archive ctests static-test deps demo test check asan oom fuzz gcstress bench golden-table coverage cuda docs format install clean FORCE
 .DELETE_ON_ERROR:

@@ -17,8 +17,10 @@ local jumps = { floor_divide = true, div = true, remainder = true, fmod = true }
 
 -- What their gradient is of is not log_probs alone but the input of the log_softmax before, as in PyTorch.
 local beyond = { ctc = true, ctc_loss = true }
--- Integers are subtracted in their own width before they become floats.
-local wraps = { trapezoid = true, trapz = true, cumulative_trapezoid = true, pairwise_distance = true }
+-- Integers are subtracted in their own width, where unsigned numbers wrap around, before they become wider.
+local wraps = {
+  trapezoid = true, trapz = true, cumulative_trapezoid = true, pairwise_distance = true, l1_loss = true,
+}
 -- Computed in float64 whatever comes in.
 local in_double = { float_power = true }
 

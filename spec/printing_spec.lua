@@ -3,7 +3,7 @@
 local printing = require "moontorch.printing"
 local cases = dofile((debug.getinfo(1, "S").source:match("^@(.*)/[^/]*$") or ".") .. "/golden/printing.lua")
 
-local IS_FLOAT = { float32 = true, float64 = true }
+local IS_FLOAT = { float32 = true, float64 = true, float16 = true, bfloat16 = true }
 
 -- Flat values of a case, as the dtype holds them.
 local function case_values(case)
@@ -20,7 +20,7 @@ local function case_values(case)
     end
     if case.dtype == "bool" then v = v == true or (v ~= false and v ~= 0)
     elseif case.dtype == "float32" then v = string.unpack("f", string.pack("f", v))
-    elseif case.dtype == "float64" then v = v + 0.0
+    elseif IS_FLOAT[case.dtype] then v = v * 1.0
     else v = math.tointeger(v) end
     values[i] = v
   end

@@ -1,8 +1,8 @@
 """How golden cases are made: inputs, calls in PyTorch, the translation to moontorch's dialect, and the text of a Lua table.
 
-Everything that counts from 0 in Python is shifted in this file and nowhere else: by SIGNATURE (dims, positions and index
-tensors that go in), POSITIONS_OUT (index tensors that come out) and key_to_lua (indexing). spec/support/golden.lua
-documents the form of the cases that come out.
+Everything that counts from 0 in Python is shifted in this file and nowhere else: by the types in the op table's schemas
+(dims, positions and index tensors that go in, index tensors that come out), where there is none by SIGNATURE and
+POSITIONS_OUT, and by key_to_lua (indexing). spec/support/golden.lua documents the form of the cases that come out.
 """
 import os
 import random
@@ -11,30 +11,23 @@ import re
 import numpy
 import torch
 
+import schemas
+
 inf, nan = float("inf"), float("nan")
 f32, f64, i64, i32, u8, b8 = torch.float32, torch.float64, torch.int64, torch.int32, torch.uint8, torch.bool
 DTYPES = (f32, f64, i64, i32, u8, b8)
 FLOATS = (f32, f64)
 FILLER = {f32: 99.0, f64: 99.0, i64: 99, i32: 99, u8: 99, b8: True}
 
-# Parameters that hold positions, in order: "dim:D" a dim or a list of them, "index:I" a tensor, "start:P" a number,
-# "indices:L" positions if a list, "end:E" a position past the last.
+# What is not in the op table, or meant otherwise there. Parameters that hold positions, in order: "dim:D" a dim or a list
+# of them, "index:I" a tensor, "start:P" a number, "indices:L" positions if a list, "end:E" a position past the last.
 SIGNATURE = {name: [p.split(":") for p in text.split()] for name, text in {
-    "transpose": "input dim0:D dim1:D", "permute": "input dims:D", "unsqueeze": "input dim:D", "squeeze": "input dim:D",
-    "flatten": "input start_dim:D end_dim:D", "cat": "tensors dim:D", "stack": "tensors dim:D",
-    "split": "input split_size_or_sections dim:D", "chunk": "input chunks dim:D", "narrow": "input dim:D start:P length",
-    "select": "input dim:D index:P", "unbind": "input dim:D", "size": "input dim:D", "stride": "input dim:D",
-    "sum": "input dim:D keepdim", "mean": "input dim:D keepdim", "prod": "input dim:D keepdim",
-    "max": "input dim:D keepdim", "min": "input dim:D keepdim", "argmax": "input dim:D keepdim",
-    "argmin": "input dim:D keepdim", "var": "input dim:D unbiased keepdim", "std": "input dim:D unbiased keepdim",
-    "norm": "input p dim:D keepdim", "softmax": "input dim:D dtype", "log_softmax": "input dim:D dtype",
-    "gather": "input dim:D index:I", "scatter": "input dim:D index:I src", "index_select": "input dim:D index:I",
-    "sort": "input dim:D descending", "topk": "input k dim:D largest sorted",
+    "size": "input dim:D", "stride": "input dim:D",
 }.items()}
 # Results that are positions: 0-based numbers of results, or "all" for the tensors of a list.
-POSITIONS_OUT = {"argmax": {0}, "argmin": {0}, "max": {1}, "min": {1}, "sort": {1}, "topk": {1}, "randperm": {0}, "where": "all"}
+POSITIONS_OUT = {"where": "all", "unravel_index": "all"}
 # Results that are a Lua array, and results that are an array of numbers.
-LIST_OPS = {"split", "chunk", "unbind"}
+LIST_OPS = set()
 TABLE_OPS = {"tolist", "size", "stride"}
 
 
@@ -162,15 +155,37 @@ def signature_of(op, form):
     return "n " + op if form == "n" and "n " + op in SIGNATURE else op
 
 
+def kind_of(op, key, count, names):
+    """How argument `key`, a number or a name, of a call is shifted; None: not at all."""
+    if op in SIGNATURE:
+        params = SIGNATURE[op]
+        if isinstance(key, int):
+            found = params[min(key, len(params) - 1)] if key < len(params) or params[-1][0] == "dims" else [""]
+        else:
+            found = next((p for p in params if p[0] == key), [""])
+        return found[1] if len(found) == 2 else None
+    kinds = [p.kind for p in (s.parameter(key) for s in schemas.matching(op, count, names)) if p and p.kind]
+    return kinds[0] if kinds else None
+
+
 def shift_arguments(op, args, kw):
-    params = SIGNATURE.get(op, [])
-    kinds = {p[0]: p[1] for p in params if len(p) == 2}
-    out = list(args)
-    for i, v in enumerate(args):
-        p = params[min(i, len(params) - 1)] if params and (i < len(params) or params[-1][0] == "dims") else [""]
-        if len(p) == 2 and v is not None:
-            out[i] = shift(v, p[1])
-    return out, {k: shift(v, kinds[k]) if k in kinds and v is not None else v for k, v in kw.items()}
+    def shifted(key, v):
+        kind = kind_of(op, key, len(args), kw) if v is not None else None
+        return shift(v, kind) if kind and (kind == "I") == isinstance(v, X) else v
+    return [shifted(i, v) for i, v in enumerate(args)], {k: shifted(k, v) for k, v in kw.items()}
+
+
+def positions_out(op, form, out, args, kw):
+    """Which results are positions, and whether they are an array."""
+    if form in ("o", "x", "w", "s"):
+        return set(), False
+    found = schemas.matching(op, len(args), kw)
+    a_list = isinstance(out, (tuple, list)) and (op in LIST_OPS or any(s.gives_list for s in found))
+    if form == "n":
+        return POSITIONS_OUT.get("n " + op, set()), a_list
+    if op in POSITIONS_OUT:
+        return (POSITIONS_OUT[op] if a_list or POSITIONS_OUT[op] != "all" else set()), a_list
+    return set().union(*(s.positions for s in found)) if found else set(), a_list
 
 
 def key_part_to_lua(k):
@@ -330,10 +345,8 @@ class Family:
             return ["err = " + string_to_lua(err)]
         assert err is None, "%s %s %s was not refused" % (op, args, kw)
 
-        positions = POSITIONS_OUT.get("n " + op if form == "n" else op, set()) if form not in ("o", "x", "w", "s") else set()
-        if op == "where" and len(args) > 1:
-            positions = set()
-        if op in LIST_OPS or (op == "where" and positions):
+        positions, a_list = positions_out(op, form, out, args, kw)
+        if a_list:
             results = [list(out)]
         elif op in TABLE_OPS:
             results = [out]

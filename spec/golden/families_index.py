@@ -1,15 +1,5 @@
 """Golden cases of indexing by tensors beyond gather and scatter (scatter), and of the operators that rearrange (arrange)."""
-from cases import DTYPES, LIST_OPS, POSITIONS_OUT, SIGNATURE, Family, X, b8, f64, i64
-
-SIGNATURE.update({name: [p.split(":") for p in text.split()] for name, text in {
-    "scatter_add": "input dim:D index:I src", "index_add": "input dim:D index:I source", "index_copy": "input dim:D index:I source",
-    "index_fill": "input dim:D index:I value", "take": "input index:I", "put": "input index:I source accumulate",
-    "take_along_dim": "input indices:I dim:D", "unravel_index": "indices:I shape", "tensor_split": "input indices_or_sections dim:D",
-    "repeat_interleave": "input repeats dim:D", "flip": "input dims:D", "roll": "input shifts dims:D",
-    "diagonal": "input offset dim1:D dim2:D", "movedim": "input source:D destination:D", "unflatten": "input dim:D sizes",
-}.items()})
-POSITIONS_OUT.update({"nonzero": {0}, "argwhere": {0}, "unravel_index": "all"})
-LIST_OPS.update({"unravel_index", "tensor_split", "broadcast_tensors", "meshgrid"})
+from cases import DTYPES, Family, X, b8, f64, i64
 
 
 def scatters():

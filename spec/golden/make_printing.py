@@ -1,5 +1,6 @@
 """Writes printing.lua: texts of tensors as PyTorch prints them. Run with torch 2.15 from any folder."""
 import os
+import random
 import torch
 
 inf, nan = float("inf"), float("nan")
@@ -40,7 +41,7 @@ def case(shape, values=None, dtype=f32, gen=None, options=None, grad=None, fn=No
     for s in shape:
         n *= s
     flat = pattern(n, gen) if gen else values
-    if dtype not in (f32, f64):
+    if not dtype.is_floating_point:
         flat = [bool(v) if dtype == b else int(v) for v in flat]
     t = torch.tensor(flat, dtype=dtype).reshape(shape)
     if grad:
@@ -220,6 +221,32 @@ case((3,), [1.123456789, 2., 3.5], options={"profile": "short"})
 case((1100,), gen=(7, 11, 5, 1), options={"profile": "full"})
 case((1100,), gen=(7, 11, 5, 1), options={"threshold": inf})
 case((1100,), gen=(7, 11, 5, 4), options={"profile": "short", "edgeitems": 4, "precision": 1})
+
+# Anything at random: dtypes, shapes, magnitudes, options.
+draw = random.Random("printing")
+
+
+def element(dtype, style):
+    if dtype == b:
+        return draw.random() < 0.5
+    if not dtype.is_floating_point:
+        limits = torch.iinfo(dtype)
+        return draw.randint(limits.min, limits.max) if style > 3 else draw.randint(max(-9, limits.min), 9)
+    v = (lambda: draw.randint(-20, 20), lambda: draw.gauss(0, 1), lambda: draw.gauss(0, 1) * 10 ** draw.randint(-6, 6),
+         lambda: draw.choice([inf, -inf, nan, 0., -0., 1., draw.gauss(0, 100)]),
+         lambda: draw.choice([0., 1e-5, 1., 1e5, 999.5, 1e8, 2.5e-4, 99999.]),
+         lambda: draw.gauss(0, 1) * 10 ** draw.randint(-38, 37))[style]()
+    return torch.tensor(v, dtype=torch.float64).to(dtype).item()
+
+
+for _ in range(150):
+    dtype = draw.choice([f32, f32, f64, torch.float16, torch.bfloat16, i64, i32, torch.int16, torch.int8, u8, b])
+    shape = [draw.choice([0, 1, 2, 3, 4, 7]) for _ in range(draw.choice([0, 1, 1, 2, 2, 3]))]
+    style = draw.randrange(6)
+    options = {name: draw.choice(values) for name, values in (
+        ("precision", [0, 1, 2, 6, 12]), ("threshold", [0, 5, 20]), ("edgeitems", [0, 1, 2, 4]),
+        ("linewidth", [5, 20, 40, 120]), ("sci_mode", [True, False])) if draw.random() < 0.3}
+    case(shape, [element(dtype, style) for _ in range(torch.Size(shape).numel())], dtype, options=options or None)
 
 path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "printing.lua")
 with open(path, "w") as f:

@@ -787,7 +787,7 @@ return {
     { [[local r = torch.where(x, x, x)]], "where()", "where expected condition to be a boolean tensor, but got a" },
     { [[local r = torch.where(x:gt(0), "a", x)]],
       "where()", "received an invalid combination of arguments - got (Tensor," },
-    { [[local r = x:copy_(torch.ones(4))]], "copy_()", "The expanded size of the tensor must match the existing" },
+    { [[local r = x:copy_(torch.ones(4))]], "copy_()", "The size of tensor a (3) must match the size of tensor b (4)" },
     { [[local r = x:fill_("a")]], "fill_()", "received an invalid combination of arguments - got (Tensor," },
     { [[local r = x:fill_(torch.ones(2))]], "fill_()", "fill_ only supports 0-dimension value tensor but got tensor" },
     { [[local r = x:requires_grad_("x")]],

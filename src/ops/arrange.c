@@ -89,8 +89,15 @@ OP(repeat_interleave,
 
 /* Positions 1, 2, ... each as often as repeats says. */
 static Tensor *repeated_positions(Tensor *repeats, const Arg *size) {
-  if (repeats->ndim != 1 || (repeats->dtype != MT_I64 && repeats->dtype != MT_I32)) {
-    fail(MT_EARG, "repeats must be a vector of int64 or int32, got %s", tensor_text(repeats));
+  if (repeats && repeats->dtype == MT_U8) repeats = op_cast(repeats, MT_I64);
+  if (!repeats) return NULL;
+  if (repeats->dtype != MT_I64 && repeats->dtype != MT_I32) {
+    fail(MT_ENOTIMPL, "\"repeat_interleave_cpu\" not implemented for '%s': repeats are int64, int32 or uint8",
+         dtype_info[repeats->dtype].type_name);
+    return NULL;
+  }
+  if (repeats->ndim != 1) {
+    fail(MT_EARG, "repeat_interleave only accept 1D vector as repeat, but got %s", tensor_text(repeats));
     return NULL;
   }
   int64_t total = 0, step = repeats->stride[0] * dtype_size((DType)repeats->dtype);
@@ -135,7 +142,7 @@ OP(repeat_each,
    .doc = "Position i of dim repeats[i] times in a row.", .samples = "f(3,2) x(3;3) d1 | f(3) x(3;2)",
    .errors = "f(3) x(2;2) | f(3) f(3)", .flags = OP_BOTH, .compose = compose_repeat_each);
 static bool compose_repeat_positions(OpCall *c) {
-  return compose_return(c, 0, repeated_positions(in(c, 0), &c->arg[1]));
+  return compose_return(c, 0, op_cast(repeated_positions(in(c, 0), &c->arg[1]), (DType)in(c, 0)->dtype));
 }
 OP(repeat_positions, .schema = "repeat_interleave(Tensor repeats, *, int? output_size=None) -> Index",
    .doc = "Position i, counted from 1, repeats[i] times in a row.", .samples = "x(4;3)", .errors = "f(3)",

@@ -87,7 +87,8 @@ static bool check_shapes(const Tensor *x, const Tensor *w, const Tensor *bias, W
   return true;
 }
 
-static bool check_dtypes(const Tensor *x, const Tensor *w, const Tensor *bias) {
+/* Of the integers, PyTorch has int64 alone where a kernel has gaps or is transposed. */
+static bool check_dtypes(const Tensor *x, const Tensor *w, const Tensor *bias, bool plain) {
   if (x->dtype != w->dtype)
     return fail(MT_EARG,
                 "expected scalar type %s but found %s: input is %s, weight %s; convert one of them, for example with "
@@ -99,8 +100,9 @@ static bool check_dtypes(const Tensor *x, const Tensor *w, const Tensor *bias) {
         MT_EARG,
         "Input type (%s) and bias type (%s) should be the same: convert one of them, for example with :to(torch.%s)",
         dtype_info[x->dtype].alias, dtype_info[bias->dtype].alias, dtype_info[x->dtype].name);
-  return x->dtype != MT_BOOL ||
-         fail(MT_ENOTIMPL, "\"slow_conv2d_cpu\" not implemented for 'Bool': use :float() or :long() first");
+  return (x->dtype != MT_BOOL && (plain || tensor_is_float(x) || x->dtype == MT_I64)) ||
+         fail(MT_ENOTIMPL, "\"slow_conv_cpu\" not implemented for '%s': use :float() or :long() first",
+              dtype_info[x->dtype].type_name);
 }
 
 static const char *sizes_text(int dims, const int64_t *size) {
@@ -168,8 +170,10 @@ static Window window_of(const OpCall *c, int stride) {
 static bool check_lists(const OpCall *c, int first, int last, int dims) {
   for (int k = first; k <= last; k++)
     if (c->def->info->param[k].type == TYPE_INTS && c->arg[k].n != dims)
-      return fail(MT_EARG, "%s needs %d numbers, one for each dim, but has %d", c->def->info->param[k].name, dims,
-                  c->arg[k].n);
+      return fail(MT_EARG,
+                  "expected %s to be a single integer value or a list of %d values to match the convolution "
+                  "dimensions, but got %d values",
+                  c->def->info->param[k].name, dims, c->arg[k].n);
   return true;
 }
 
@@ -177,7 +181,9 @@ static bool infer_convolution(OpCall *c) {
   Tensor *x = in(c, INPUT), *w = in(c, WEIGHT), *bias = c->arg[BIAS].given ? in(c, BIAS) : NULL;
   int dims = w->ndim - 2;
   int64_t shape[5];
-  if (dims < 1 || dims > 3 || x->ndim != w->ndim)
+  if (dims < 1)
+    return fail(MT_EARG, "weight should have at least three dimensions, but is %s", shape_text(w->ndim, w->shape));
+  if (dims > 3 || x->ndim != w->ndim)
     return fail(
         MT_EARG,
         "Expected %d-dimensional input for %d-dimensional weight %s, but got %d-dimensional input of size %s instead",
@@ -186,10 +192,12 @@ static bool infer_convolution(OpCall *c) {
   Window at = window_of(c, STRIDE);
   const int64_t *more = c->arg[OUTPUT_PADDING].ints;
   bool transposed = c->arg[TRANSPOSED].i;
-  if (!check_numbers(dims, at, more) || !check_shapes(x, w, bias, at, transposed) || !check_dtypes(x, w, bias))
+  bool plain = !transposed;
+  for (int d = 0; d < dims; d++) plain = plain && at.dilation[d] == 1;
+  if (!check_numbers(dims, at, more) || !check_shapes(x, w, bias, at, transposed) || !check_dtypes(x, w, bias, plain))
     return false;
   for (int d = 0; d < dims; d++)
-    if (x->shape[2 + d] == 0)
+    if (x->shape[2 + d] == 0 && transposed)
       return fail(MT_EARG, "Only zero batch or zero channel inputs are supported, but got input shape: %s",
                   shape_text(x->ndim, x->shape));
   shape[0] = x->shape[0];
@@ -220,7 +228,7 @@ static bool infer_part(OpCall *c, int ndim, const int64_t *x, const int64_t *w, 
     return fail(MT_EARG, "input, weight and size must have 3 to 5 dims, but have %d, %d, %d", in(c, 0)->ndim,
                 in(c, 1)->ndim, ndim);
   if (!shape_check(ndim, c->arg[2].ints) || !check_lists(c, 3, 5, dims) || !check_numbers(dims, at, at.pad) ||
-      !check_dtypes(in(c, 0), in(c, 1), NULL))
+      !check_dtypes(in(c, 0), in(c, 1), NULL, true))
     return false;
   if (x[0] != y[0] || w[0] % at.groups || w[1] * at.groups != x[1] || w[0] != y[1])
     return fail(MT_EARG, "no convolution has input %s, weight %s and result %s", shape_text(ndim, x),
@@ -341,6 +349,8 @@ static bool check_ranks(const OpCall *c, int dims) {
   if (x->ndim != dims + 1 && x->ndim != dims + 2)
     return fail(MT_EARG, "Expected %dD (unbatched) or %dD (batched) input to %s, but got input of size: %s", dims + 1,
                 dims + 2, name, shape_text(x->ndim, x->shape));
+  if (w->ndim < 3)
+    return fail(MT_EARG, "weight should have at least three dimensions, but is %s", shape_text(w->ndim, w->shape));
   return w->ndim == dims + 2 || fail(MT_EARG, "Expected %dD weight for %s, but got weight of size: %s", dims + 2, name,
                                      shape_text(w->ndim, w->shape));
 }

@@ -23,6 +23,15 @@ static bool infer_like(OpCall *c) {
   return out_shape(c, 0, arg_dtype(c, 1, (DType)in(c, 0)->dtype), in(c, 0)->ndim, in(c, 0)->shape);
 }
 
+static bool infer_zeros(OpCall *c) {
+  for (int k = 0; k < c->arg[0].n; k++)
+    if (c->arg[0].ints[k] < 0)
+      return fail(
+          MT_EARG,
+          "zeros: Dimension size must be non-negative. Trying to create tensor with negative dimension %lld: %s",
+          (long long)c->arg[0].ints[k], shape_text(c->arg[0].n, c->arg[0].ints));
+  return infer_sized(c);
+}
 static bool zeros(OpCall *c) {
   memset(tensor_data(c->out[0]), 0, (size_t)tensor_bytes(c->out[0]));
   return true;
@@ -34,7 +43,7 @@ static bool empty(OpCall *c) {
 }
 
 OP(zeros, .schema = "zeros(Size... size, " OPTIONS ") -> Tensor", .doc = "A tensor filled with 0.",
-   .samples = "{2,3} | {} | {0,3}", .errors = "{-1}", .flags = OP_FUNCTION | OP_NO_GRADIENT, .infer = infer_sized,
+   .samples = "{2,3} | {} | {0,3}", .errors = "{-1}", .flags = OP_FUNCTION | OP_NO_GRADIENT, .infer = infer_zeros,
    .kernel = {zeros});
 OP(ones, .schema = "ones(Size... size, " OPTIONS ") -> Tensor", .doc = "A tensor filled with 1.",
    .samples = "{2,3} | {}", .errors = "{-1}", .flags = OP_FUNCTION | OP_NO_GRADIENT, .infer = infer_sized,
@@ -223,13 +232,20 @@ static bool infer_cast(OpCall *c) { return out_shape(c, 0, c->arg[1].dtype, in(c
 OP(cast, .schema = "cast(Tensor input, dtype dtype) -> Tensor", .doc = "A copy in another dtype.",
    .samples = "f(2,3) 'float64'", .flags = OP_HIDDEN, .infer = infer_cast, .kernel = {cpu_copy}, .backward = back_pass);
 
+/* PyTorch broadcasts both and says what does not fit; a source that would make the tensor larger is refused too. */
+static bool fail_copy(const Tensor *to, const Tensor *from) {
+  int64_t shape[MT_MAX_DIMS];
+  int ndim = 0;
+  return shape_broadcast(&ndim, shape, to->ndim, to->shape) && shape_broadcast(&ndim, shape, from->ndim, from->shape) &&
+         fail(MT_EARG, "output with shape %s doesn't match the broadcast shape %s: cannot copy %s into it",
+              shape_text(to->ndim, to->shape), shape_text(ndim, shape), shape_text(from->ndim, from->shape));
+}
+
 /* copy_: result 0 is argument 0, so the source is cast to its dtype here */
 static bool infer_copy_into(OpCall *c) {
   Tensor *to = in(c, 0), *from = in(c, 1);
   int64_t stride[MT_MAX_DIMS];
-  if (!shape_expand(from, to->ndim, to->shape, stride))
-    return fail(MT_EARG, "The expanded size of the tensor must match the existing size: cannot copy %s into shape %s",
-                shape_text(from->ndim, from->shape), shape_text(to->ndim, to->shape));
+  if (!shape_expand(from, to->ndim, to->shape, stride)) return fail_copy(to, from);
   return out_shape(c, 0, (DType)to->dtype, to->ndim, to->shape);
 }
 static bool cpu_copy_into(OpCall *c) { return tensor_copy_into(c->out[0], in(c, 1)); }
@@ -247,16 +263,17 @@ static void back_nothing(Grad *g) { (void)g; }
 OP(fill_, .schema = "fill(Tensor input, Number value) -> Tensor", .doc = "Every element set to value.",
    .samples = "f(2,3) 1.5 | i(3) 2", .flags = OP_BOTH | OP_INPLACE | OP_INTO | OP_OVERWRITES, .infer = infer_same,
    .kernel = {cpu_fill_self}, .backward = back_nothing);
-static bool compose_fill_tensor(OpCall *c) {
+static bool infer_fill_tensor(OpCall *c) {
   Tensor *value = in(c, 1);
   if (value->ndim != 0)
     return fail(MT_EARG, "fill_ only supports 0-dimension value tensor but got tensor with %d dimensions.",
                 value->ndim);
-  return compose_return(c, 0, op_cast(op_expand(value, in(c, 0)->ndim, in(c, 0)->shape), (DType)in(c, 0)->dtype));
+  return infer_same(c);
 }
 OP(fill_tensor, .schema = "fill(Tensor input, Tensor value) -> Tensor",
    .doc = "Every element set to a 0-dim tensor's value.", .samples = "f(2,3) f()", .errors = "f(2) f(2)",
-   .flags = OP_BOTH | OP_INPLACE, .compose = compose_fill_tensor);
+   .flags = OP_BOTH | OP_INPLACE | OP_INTO | OP_OVERWRITES, .infer = infer_fill_tensor, .kernel = {cpu_copy_into},
+   .backward = back_copy_into);
 OP(zero_, .schema = "zero(Tensor input) -> Tensor", .doc = "Every element set to 0.", .samples = "f(2,3) | i(3)",
    .flags = OP_METHOD | OP_INPLACE | OP_INPLACE_ONLY | OP_INTO | OP_OVERWRITES, .infer = infer_same,
    .kernel = {cpu_zero_self}, .backward = back_nothing);

@@ -170,6 +170,12 @@ bool vector_source_check(const OpCall *c) {
   Tensor *t = in(c, 0), *index = in(c, 2), *source = in(c, 3);
   int dim;
   if (!check_vector(c) || !dim_wrap(c->arg[1].i, t->ndim, &dim)) return false;
+  bool copies = strcmp(name, "index_copy") == 0;
+  if (t->dtype != source->dtype && copies)
+    return fail(MT_EARG,
+                "index_copy_(): self and source expected to have the same dtype, but got (self) %s and (source) %s: "
+                "convert one with :to()",
+                dtype_info[t->dtype].type_name, dtype_info[source->dtype].type_name);
   if (t->dtype != source->dtype)
     return fail(MT_EARG, "%s_(): self (%s) and source (%s) must have the same scalar type: convert one with :to()",
                 name, dtype_info[t->dtype].type_name, dtype_info[source->dtype].type_name);
@@ -178,6 +184,11 @@ bool vector_source_check(const OpCall *c) {
                 name, (long long)index->numel, (long long)size_at(source, dim), dim + 1);
   bool same = rank_of(t) == rank_of(source);
   for (int d = 0; same && d < rank_of(t); d++) same = d == dim || size_at(t, d) == size_at(source, d);
+  if (!same && copies)
+    return fail(MT_EARG,
+                "index_copy_(): Source/destination tensor must have same slice shapes. self is %s, source %s, and only "
+                "their sizes at dimension %d may differ",
+                shape_text(t->ndim, t->shape), shape_text(source->ndim, source->shape), dim + 1);
   return same ||
          fail(
              MT_EARG,
@@ -281,6 +292,8 @@ static bool compose_one_hot(OpCall *c) {
   Tensor *t = in(c, 0);
   int64_t classes = c->arg[1].i, shape[MT_MAX_DIMS + 1];
   if (!check_index_dtype(c, 0)) return false;
+  if (classes == 0 && t->numel > 0)
+    return fail(MT_EINDEX, "Class values must be smaller than num_classes. num_classes is 0: it should be positive");
   if (classes == 0 || classes < -1)
     return fail(MT_EARG, "num_classes should be positive, or -1 to take the largest label, got %lld",
                 (long long)classes);

@@ -224,7 +224,7 @@ static bool compose_split_sizes(OpCall *c) {
   const Arg *sizes = &c->arg[1];
   int64_t start = 0;
   int dim;
-  if (!split_dim(c, "split_with_sizes", &dim)) return false;
+  if (!split_dim(c, "split", &dim)) return false;
   for (int k = 0; k < sizes->n; k++) {
     if (sizes->ints[k] < 0)
       return fail(MT_EARG,

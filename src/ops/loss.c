@@ -69,9 +69,25 @@ static bool check_pair(const OpCall *c, int broadcast) {
   return fail(MT_EARG, LIKELY "%s%s", size_text(t), size_text(x), remedy, allow);
 }
 
-/* Result 0 of a loss of two tensors: promoted, broadcast, then reduced to one element unless reduction is 'none'. */
+/* |input - target| of integers has no mean; its sum is an int64. */
+static bool infer_whole(OpCall *c, int reduction) {
+  LossReduction r = reduction_of(&c->arg[reduction]);
+  if (c->compute == MT_BOOL)
+    return fail(MT_EARG, "Subtraction, the `-` operator, with two bool tensors is not supported. Use :float() first");
+  if (r == LOSS_MEAN)
+    return fail(MT_EARG,
+                "mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. "
+                "Got: %s: use :float(), or reduction = 'sum'",
+                dtype_info[c->compute].type_name);
+  if (r == LOSS_SUM) c->meta[0].ndim = 0, c->meta[0].dtype = MT_I64;
+  return true;
+}
+
+/* Result 0 of a loss of two tensors: promoted, broadcast, then reduced to one element unless reduction is 'none'.
+ * kernel NULL: of absolute differences, which integers have too. */
 static bool infer_pair(OpCall *c, const char *kernel, int reduction, int broadcast) {
   if (!check_reduction(&c->arg[reduction]) || !check_pair(c, broadcast) || !infer_binary(c)) return false;
+  if (!dtype_is_float(c->compute) && kernel == NULL) return infer_whole(c, reduction);
   if (!dtype_is_float(c->compute))
     return fail(MT_ENOTIMPL, "\"%s\" not implemented for '%s': input and target are %s and %s, use :float()", kernel,
                 dtype_info[c->compute].type_name, dtype_info[in(c, 0)->dtype].name, dtype_info[in(c, 1)->dtype].name);
@@ -124,8 +140,17 @@ OP(mse_loss, .schema = "mse_loss(Tensor input, Tensor target, str reduction='mea
    .samples = PAIR_SAMPLES " | f(3) i(3)", .errors = PAIR_ERRORS " | i(3) i(3)", .saves = BOTH_SAVED,
    .flags = OP_FUNCTION, .infer = infer_mse, .kernel = {cpu_mse}, .backward = back_mse);
 
-static bool infer_l1(OpCall *c) { return infer_pair(c, "l1_cpu", 2, 3); }
-static bool cpu_l1(OpCall *c) { return run_pair(c, PAIR_ABSOLUTE, NULL, NULL, 0, 2); }
+static bool infer_l1(OpCall *c) { return infer_pair(c, NULL, 2, 3); }
+static bool absolute(OpCall *c) {
+  extern OpDef def_abs;
+  if (dtype_is_float(c->compute)) return run_pair(c, PAIR_ABSOLUTE, NULL, NULL, 0, 2);
+  int mark = pool_open();
+  Tensor *value = op_run(&def_abs, (Arg[]){ARG_T(op_sub(in(c, 0), in(c, 1)))});
+  bool good = value && (value = reduce(value, &c->arg[2])) && op_copy_values(c->out[0], value);
+  pool_shut(mark);
+  return good;
+}
+static bool cpu_l1(OpCall *c) { return absolute(c); }
 static void back_l1(Grad *g) { set_difference(g, op_sign(difference(g)), each_gy(g, 2, 1)); }
 OP(l1_loss, .schema = "l1_loss(Tensor input, Tensor target, str reduction='mean', bool broadcast=False) -> Tensor",
    .doc = "|input - target|: mean, sum or none.", .samples = PAIR_SAMPLES " | f(3) i(3)", .errors = PAIR_ERRORS,
@@ -140,10 +165,10 @@ static double grad_limit(const Grad *g, int k) { return scalar_double(g_arg(g, k
 /* beta = 0 is l1 */
 static bool infer_smooth_l1(OpCall *c) {
   if (!(LIMIT(c, 3) >= 0)) return fail(MT_EARG, "smooth_l1_loss does not support negative values for beta.");
-  return infer_pair(c, "smooth_l1_cpu", 2, 4);
+  return infer_pair(c, LIMIT(c, 3) > 0 ? "smooth_l1_cpu" : NULL, 2, 4);
 }
 static bool cpu_smooth_l1(OpCall *c) {
-  return run_pair(c, LIMIT(c, 3) > 0 ? PAIR_SMOOTH : PAIR_ABSOLUTE, NULL, NULL, LIMIT(c, 3), 2);
+  return LIMIT(c, 3) > 0 ? run_pair(c, PAIR_SMOOTH, NULL, NULL, LIMIT(c, 3), 2) : absolute(c);
 }
 static void back_smooth_l1(Grad *g) {
   double beta = grad_limit(g, 3);
@@ -179,6 +204,17 @@ static const char *type_text(const Tensor *t) { return text("torch.%sTensor", dt
 static bool expands(Tensor *t, const OpCall *c, const char *name) {
   int64_t stride[MT_MAX_DIMS];
   if (!t || shape_expand(t, in(c, 0)->ndim, in(c, 0)->shape, stride)) return true;
+  if (strcmp(c->def->info->name, "binary_cross_entropy") == 0)
+    return fail(MT_EARG,
+                "Attempting to broadcast a dimension of length %lld at -1! Mismatching argument at index 1 had "
+                "torch.Size(%s); but expected shape should be broadcastable to %s: %s must broadcast to input",
+                (long long)(t->ndim ? t->shape[t->ndim - 1] : 1), shape_text(t->ndim, t->shape),
+                shape_text(in(c, 0)->ndim, in(c, 0)->shape), name);
+  int64_t shape[MT_MAX_DIMS];
+  int ndim = 0;
+  if (!shape_broadcast(&ndim, shape, in(c, 0)->ndim, in(c, 0)->shape) ||
+      !shape_broadcast(&ndim, shape, t->ndim, t->shape))
+    return false;
   return fail(MT_EARG,
               "The size of tensor a (%s) must match the size of tensor b (%s): %s must broadcast to the input's shape",
               shape_text(t->ndim, t->shape), shape_text(in(c, 0)->ndim, in(c, 0)->shape), name);
@@ -188,9 +224,11 @@ static bool expands(Tensor *t, const OpCall *c, const char *name) {
 static bool infer_bce(OpCall *c, int reduction, bool same) {
   Tensor *x = in(c, 0), *t = in(c, 1);
   if (!tensor_is_float(x))
-    return fail(MT_EARG,
-                "Expected object of type torch.FloatTensor but found type %s for argument 'input': use input:float()",
-                type_text(x));
+    return fail(
+        MT_ENOTIMPL,
+        "\"binary_cross_entropy\" not implemented for '%s': expected type torch.FloatTensor but found type %s for "
+        "argument 'input', use input:float()",
+        dtype_info[x->dtype].type_name, type_text(x));
   if (!tensor_is_float(t) || (same && t->dtype != x->dtype))
     return fail(MT_EARG,
                 "Expected object of type %s but found type %s for argument 'target' (shape %s): use target:%s()",

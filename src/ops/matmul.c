@@ -60,11 +60,15 @@ static bool sizes_meet(int64_t rows, int64_t cols, const Tensor *b) {
       cols == n ? "; the second one transposed (:t()) would fit" : "");
 }
 
-static bool vector_meets(const Tensor *m, const Tensor *v) {
-  int64_t k = m->shape[m->ndim - 1], rows = k ? m->numel / k : 0;
-  return k == v->shape[0] ||
-         fail(MT_EARG, "size mismatch, got input (%lld), mat (%lldx%lld), vec (%lld): the vector needs %lld elements",
-              (long long)rows, (long long)rows, (long long)k, (long long)v->shape[0], (long long)k);
+/* self: the size that is added to, or -1. */
+static bool vector_meets(const Tensor *m, const Tensor *v, int64_t self) {
+  int64_t k = m->shape[m->ndim - 1], rows = k ? m->numel / k : m->shape[0];
+  if (k != v->shape[0])
+    return fail(MT_EARG, "size mismatch, got input (%lld), mat (%lldx%lld), vec (%lld): the vector needs %lld elements",
+                (long long)rows, (long long)rows, (long long)k, (long long)v->shape[0], (long long)k);
+  return self < 0 || self == 1 || self == rows ||
+         fail(MT_EARG, "size mismatch, got input (%lld), mat (%lldx%lld), vec (%lld): input needs %lld elements",
+              (long long)self, (long long)rows, (long long)k, (long long)v->shape[0], (long long)rows);
 }
 
 static bool vectors_meet(const Tensor *a, const Tensor *b) {
@@ -105,25 +109,17 @@ static bool stacks_meet(const OpCall *c, int first, const char *a_name, const ch
   return refuse_bool(a, "bmm");
 }
 
-/* Result 0 has this shape, and argument 0 expands to it. */
+/* Result 0 has this shape, and argument 0 expands to it; in place it has it already. */
 static bool out_plus(OpCall *c, int ndim, const int64_t *shape) {
   Tensor *self = in(c, 0);
   int64_t stride[MT_MAX_DIMS];
   if (!out_shape(c, 0, (DType)in(c, 1)->dtype, ndim, shape)) return false;
-  if (shape_expand(self, ndim, shape, stride)) return true;
-  if (self->ndim > ndim)
-    return fail(MT_EARG,
-                "expand: the number of sizes provided (%d) must be greater or equal to the number of dimensions in the "
-                "tensor (%d): input is %s, the product %s",
-                ndim, self->ndim, shape_text(self->ndim, self->shape), shape_text(ndim, shape));
-  int d = self->ndim - 1;
-  while (self->shape[d] == shape[d + ndim - self->ndim] || self->shape[d] == 1) d--;
-  return fail(
-      MT_EARG,
-      "The expanded size of the tensor (%lld) must match the existing size (%lld) at non-singleton dimension %d.  "
-      "Target sizes: %s.  Tensor sizes: %s",
-      (long long)shape[d + ndim - self->ndim], (long long)self->shape[d], d + ndim - self->ndim + 1,
-      shape_text(ndim, shape), shape_text(self->ndim, self->shape));
+  if (!shape_expand(self, ndim, shape, stride)) return shape_expand_fail(self, ndim, shape);
+  bool same = self->ndim == ndim && memcmp(self->shape, shape, sizeof *shape * (size_t)ndim) == 0;
+  return !c->inplace || same ||
+         fail(MT_EARG,
+              "Bad in-place call: input tensor size %s and output tensor size %s should match: use the form without _",
+              shape_text(self->ndim, self->shape), shape_text(ndim, shape));
 }
 
 /* ---- matmul ---- */
@@ -135,7 +131,7 @@ static bool matmul_fits(OpCall *c, const Tensor *a, const Tensor *b) {
                 a->ndim, b->ndim);
   if (a->ndim == 1 && b->ndim == 1) return vectors_meet(a, b);
   if (!same_dtype(c, 0)) return false;
-  if (b->ndim == 1) return vector_meets(a, b);
+  if (b->ndim == 1) return vector_meets(a, b, -1);
   int64_t k = a->shape[a->ndim - 1], rows = k > 0 ? a->numel / k : 0;
   if (b->ndim == 2 || a->ndim <= 2) return sizes_meet(rows, k, b);
   int64_t first = 1;
@@ -283,7 +279,7 @@ OP(addmm, .schema = "addmm(Tensor input, Tensor mat1, Tensor mat2, " SCALED,
 static bool infer_addmv(OpCall *c) {
   Tensor *m = in(c, 1), *v = in(c, 2);
   return vector_ranks(in(c, 0)->ndim > 1 ? in(c, 0)->ndim : 1, m->ndim, v->ndim) && vector_dtypes(in(c, 0), m, v) &&
-         vector_meets(m, v) && out_plus(c, 1, m->shape);
+         vector_meets(m, v, in(c, 0)->ndim == 1 ? in(c, 0)->shape[0] : -1) && out_plus(c, 1, m->shape);
 }
 OP(addmv, .schema = "addmv(Tensor input, Tensor mat, Tensor vec, " SCALED, .doc = "beta * input + alpha * (mat x vec).",
    .samples = "f(3) f(3,4) f(4) | f(1) f(3,4) f(4) beta=2 alpha=0.5",
@@ -351,10 +347,17 @@ static bool compose_addr(OpCall *c) {
                   "For integral input tensors, argument %s must not be a floating point number: got %g with %s",
                   k == 3 ? "beta" : "alpha", c->arg[k].number.d, dtype_info[d].name);
   int64_t shape[] = {in(c, 1)->numel, in(c, 2)->numel}, stride[MT_MAX_DIMS];
-  if (!shape_expand(in(c, 0), 2, shape, stride))
-    return fail(MT_EARG,
-                "The expanded size of the tensor must match the existing size.  Target sizes: %s.  Tensor sizes: %s",
-                shape_text(2, shape), shape_text(in(c, 0)->ndim, in(c, 0)->shape));
+  if (c->inplace && in(c, 0)->ndim != 2)
+    return fail(MT_EARG, "2D tensor expected, got %dD tensor for input: addr_ writes a matrix", in(c, 0)->ndim);
+  if (c->inplace && (in(c, 0)->shape[0] != shape[0] || in(c, 0)->shape[1] != shape[1]))
+    return fail(MT_EARG, "size mismatch, input: %s, v1: %s, v2: %s", shape_text(2, in(c, 0)->shape),
+                shape_text(1, in(c, 1)->shape), shape_text(1, in(c, 2)->shape));
+  if (!shape_expand(in(c, 0), 2, shape, stride)) return shape_expand_fail(in(c, 0), 2, shape);
+  bool whole = !tensor_is_float(in(c, 0)) && !tensor_is_float(in(c, 1)) && !tensor_is_float(in(c, 2));
+  for (int k = 3; whole && k < 5; k++)
+    if (c->arg[k].number.category == CAT_FLOAT)
+      return fail(MT_EARG, "For integral input tensors, argument %s must not be a floating point number.",
+                  c->def->info->param[k].name);
   Tensor *product = times(outer(in(c, 1), in(c, 2)), alpha);
   return compose_return(c, 0, scalar_double(beta) == 0 ? product : op_add(times(in(c, 0), beta), product));
 }
@@ -417,13 +420,7 @@ static bool infer_linear(OpCall *c) {
         "self and mat2 must have the same dtype, but got %s and %s: the bias is the first of them; convert one, for "
         "example with :to(torch.%s)",
         type_name(bias), type_name(w), dtype_info[x->dtype].name);
-  return shape_expand(bias, n, shape, stride) ||
-         fail(MT_EARG,
-              "The expanded size of the tensor (%lld) must match the existing size (%lld) at non-singleton dimension "
-              "%d.  "
-              "Target sizes: %s.  Tensor sizes: %s: the bias needs one element for each of weight's rows",
-              (long long)(n > 0 ? shape[n - 1] : 1), (long long)(bias->ndim ? bias->shape[bias->ndim - 1] : 1), n,
-              shape_text(n, shape), shape_text(bias->ndim, bias->shape));
+  return shape_expand(bias, n, shape, stride) || shape_expand_fail(bias, n, shape);
 }
 
 /* y = x W^T + b: dx = gy W, dW = gy^T x over all leading dims, db = gy summed by g_set */

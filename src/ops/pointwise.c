@@ -232,19 +232,21 @@ static void back_compare(Grad *g) {
   for (int k = 0; k < 2; k++)
     if (g_needs(g, k)) g_set(g, k, op_zeros_like(g_out(g, 0)));
 }
-#define COMPARE(id, also, what)                                                                                      \
-  OP(id, .schema = #id "(Tensor input, Operand other) -> Tensor", .alias = also, .doc = what, .errors = "f(3) f(4)", \
-     .samples = "f(3,4) f(3,4) | i(3) i(3) | f(3) 0 | b(3) b(3)", .flags = OP_BOTH | OP_INPLACE,                     \
-     .infer = infer_compare, .kernel = {cpu_pointwise}, .formula = PW_##id, .backward = back_compare)
+#define TO_BOOL(id, type, also, what, more)                                                                           \
+  OP(id, .schema = #id "(Tensor input, " type " other) -> Tensor", .alias = also, .doc = what, .errors = "f(3) f(4)", \
+     .samples = "f(3,4) f(3,4) | i(3) i(3) | b(3) b(3)" more, .flags = OP_BOTH | OP_INPLACE, .infer = infer_compare,  \
+     .kernel = {cpu_pointwise}, .formula = PW_##id, .backward = back_compare)
+#define COMPARE(id, also, what) TO_BOOL(id, "Operand", also, what, " | f(3) 0")
+#define LOGIC(id, what) TO_BOOL(id, "Tensor", NULL, what, "")
 COMPARE(eq, NULL, "Element by element input == other, as bool.");
 COMPARE(ne, "not_equal", "Element by element input ~= other, as bool.");
 COMPARE(lt, "less", "Element by element input < other, as bool.");
 COMPARE(le, "less_equal", "Element by element input <= other, as bool.");
 COMPARE(gt, "greater", "Element by element input > other, as bool.");
 COMPARE(ge, "greater_equal", "Element by element input >= other, as bool.");
-COMPARE(logical_and, NULL, "Both are non-zero, as bool.");
-COMPARE(logical_or, NULL, "One of both is non-zero, as bool.");
-COMPARE(logical_xor, NULL, "Exactly one of both is non-zero, as bool.");
+LOGIC(logical_and, "Both are non-zero, as bool.");
+LOGIC(logical_or, "One of both is non-zero, as bool.");
+LOGIC(logical_xor, "Exactly one of both is non-zero, as bool.");
 
 static bool infer_bitwise(OpCall *c) {
   if (!infer_binary(c)) return false;
@@ -303,7 +305,8 @@ static bool infer_addcdiv(OpCall *c) {
   bool whole = !dtype_is_float((DType)in(c, 1)->dtype) && !dtype_is_float((DType)in(c, 2)->dtype);
   return infer_ternary(c) &&
          (!whole ||
-          fail(MT_EARG, "Integer division with addcdiv is no longer supported: use float tensors (:float())"));
+          fail(MT_EARG, "Integer division with addcdiv is no longer supported, and in a future  release addcdiv will "
+                        "perform a true division of tensor1 and tensor2. Use float tensors (:float())"));
 }
 OP(addcmul, .schema = "addcmul(Tensor input, Tensor tensor1, Tensor tensor2, *, Number value=1) -> Tensor",
    .doc = "input + value * tensor1 * tensor2.", .samples = "f(3,4) f(3,4) f(4)", .errors = "f(3) f(4) f(3)",
@@ -322,13 +325,13 @@ static bool infer_lerp(OpCall *c) {
       return fail(MT_EARG, "expected dtype %s for `%s` but got dtype %s: convert one of them, for example with :to()",
                   dtype_info[in(c, 0)->dtype].name, name[k], dtype_info[in(c, k)->dtype].name);
   if (!tensor_is_float(in(c, 0)))
-    return fail(MT_ENOTIMPL, "\"lerp_kernel_scalar\" not implemented for '%s': use :float()",
-                dtype_info[in(c, 0)->dtype].type_name);
+    return fail(MT_ENOTIMPL, "\"lerp_kernel_%s\" not implemented for '%s': use :float()",
+                in(c, 2)->is_scalar ? "scalar" : "tensor", dtype_info[in(c, 0)->dtype].type_name);
   return infer_ternary(c);
 }
 static void back_lerp(Grad *g) {
   Tensor *gy = g_out(g, 0), *w = g_in(g, 2);
-  if (g_needs(g, 0)) g_set(g, 0, op_mul(gy, op_sub(op_int(1), w)));
+  if (g_needs(g, 0)) g_set(g, 0, op_sub(gy, op_mul(gy, w))); /* 1 - w of a number would be of the default dtype */
   if (g_needs(g, 1)) g_set(g, 1, op_mul(gy, w));
   if (g_needs(g, 2)) g_set(g, 2, op_mul(gy, op_sub(g_in(g, 1), g_in(g, 0))));
 }

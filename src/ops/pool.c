@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/size.h"
 #include "ops/ops.h"
+#include <string.h>
 
 /* ---- windows ---- */
 
@@ -20,6 +21,7 @@ static int64_t reach_of(Window w, int d) { return dilation_of(w, d) * (w.kernel[
 static bool check_window(int dims, Window w) {
   for (int d = 0; d < dims; d++) {
     int64_t dilation = dilation_of(w, d);
+    if (w.stride[d] == 0) return fail(MT_EARG, "stride should not be zero: stride is %s", shape_text(dims, w.stride));
     if (w.kernel[d] <= 0)
       return fail(MT_EARG, "kernel size should be greater than zero, but got kernel_size %s",
                   shape_text(dims, w.kernel));
@@ -169,7 +171,7 @@ static bool check_planes(const Tensor *t, int64_t dims, int ndim, const int64_t 
 static bool infer_put(OpCall *c) {
   const Arg *size = &c->arg[2];
   return check_positions(in(c, 0), in(c, 1)) && shape_check(size->n, size->ints) &&
-         refuse(in(c, 0), in(c, 0)->dtype != MT_BOOL, "max_unpool") &&
+         refuse(in(c, 0), tensor_is_float(in(c, 0)), "max_unpool") &&
          check_planes(in(c, 0), c->arg[3].i, size->n, size->ints) &&
          out_shape(c, 0, (DType)in(c, 0)->dtype, size->n, size->ints);
 }
@@ -180,7 +182,12 @@ static bool infer_take(OpCall *c) {
          out_shape(c, 0, (DType)in(c, 0)->dtype, index->ndim, index->shape);
 }
 static bool run_put(OpCall *c) {
-  return cpu_plane_put(in(c, 0), in(c, 1), planes_of(in(c, 0), c->arg[3].i), c->arg[4].i, c->out[0]);
+  if (cpu_plane_put(in(c, 0), in(c, 1), planes_of(in(c, 0), c->arg[3].i), c->arg[4].i, c->out[0])) return true;
+  int dims = (int)c->arg[3].i;
+  if (fail_code() == MT_EINDEX)
+    fail_prefix("Found an invalid max index (output volumes are of size %s): ",
+                shape_text(dims, c->arg[2].ints + c->arg[2].n - dims));
+  return false;
 }
 static bool run_take(OpCall *c) {
   return cpu_plane_take(in(c, 0), in(c, 1), planes_of(in(c, 0), c->arg[2].i), c->out[0]);
@@ -274,6 +281,7 @@ static bool infer_mean(OpCall *c) {
   const Tensor *t = in(c, 0);
   int dims = c->arg[1].n;
   int64_t sizes[3];
+  if (dims == 3 && (t->dtype == MT_F16 || t->dtype == MT_BF16)) return refuse(t, false, "avg_pool3d_out_frame");
   if (c->arg[6].given && c->arg[6].i == 0) return fail(MT_EARG, "divisor must be not zero: divisor_override is 0");
   return check_dims(dims, t->ndim) && check_lists(c, 1, dims) &&
          refuse(t, tensor_is_float(t) || t->dtype == MT_I64, "avg_pool") && check_filled(t, dims) &&
@@ -385,6 +393,12 @@ static const char *const number_word[] = {"", "one", "two", "three"};
 static bool each_dim(const OpCall *c, int k, int dims, const int64_t *otherwise, int64_t standard, int64_t *out) {
   const Arg *a = &c->arg[k];
   bool given = a->given && !(a->n == 0 && otherwise); /* {} as nil */
+  if (given && a->n != 1 && strcmp(c->def->info->name, "max_pool1d") == 0)
+    return fail(MT_EARG, "max_pool1d() %s must be an int, list of ints or tuple of ints of size 1 but got size %d",
+                c->def->info->param[k].name, a->n);
+  if (given && dims == 1 && a->n != 1)
+    return fail(MT_EARG, "%s() argument '%s' should contain one int (got %d)", c->def->info->name,
+                c->def->info->param[k].name, a->n);
   if (given && a->n != dims && a->n != 1)
     return fail(MT_EARG, "%s: %s must either be %sa single int, or a list of %s ints", c->def->info->name,
                 c->def->info->param[k].name, otherwise ? "omitted, " : "", number_word[dims]);
@@ -393,12 +407,42 @@ static bool each_dim(const OpCall *c, int k, int dims, const int64_t *otherwise,
   return true;
 }
 
+/* PyTorch's sentences: of all its pooling over lines, of averages over planes, of the rest. */
 static bool check_rank(const OpCall *c, int dims) {
   const Tensor *t = in(c, 0);
-  return t->ndim == dims + 1 || t->ndim == dims + 2 ||
-         fail(MT_EARG,
-              "%s: Expected %dD or %dD (batch mode) tensor with optional 0 dim batch size for input, but got:%s",
-              c->def->info->name, dims + 1, dims + 2, shape_text(t->ndim, t->shape));
+  const char *name = c->def->info->name;
+  if (t->ndim == dims + 1 || t->ndim == dims + 2) return true;
+  if (strcmp(name, "max_pool1d") == 0)
+    return fail(MT_EARG,
+                "%s: Expected 2D or 3D (batch mode) tensor with optional 0 dim batch size for input, but got:%s", name,
+                shape_text(t->ndim, t->shape));
+  if (dims == 1)
+    return fail(MT_EARG,
+                "%s: Expected 2 to 3 dimensions, but got %d-dimensional tensor for argument #1 'self': it is %s", name,
+                t->ndim, shape_text(t->ndim, t->shape));
+  return fail(MT_EARG, "%s: non-empty %dD or %dD (batch mode) tensor expected for input, but got: %s", name, dims + 1,
+              dims + 2, shape_text(t->ndim, t->shape));
+}
+
+/* What PyTorch's max_pool1d says in words of its own, and refuses; the positions are another function there. */
+static bool lines_fit(const Tensor *t, Window w) {
+  int64_t size = t->shape[t->ndim - 1];
+  if (w.kernel[0] <= 0)
+    return fail(MT_EARG, "max_pool1d() kernel_size must be greater than zero, but got %lld", (long long)w.kernel[0]);
+  if (w.stride[0] <= 0)
+    return fail(MT_EARG, "max_pool1d() stride must be greater than zero, but got %lld", (long long)w.stride[0]);
+  if (w.pad[0] < 0)
+    return fail(MT_EARG, "max_pool1d() padding must be non-negative, but got %lld", (long long)w.pad[0]);
+  if (w.pad[0] > w.kernel[0] / 2)
+    return fail(MT_EARG,
+                "max_pool1d() padding should be at most half of kernel size, but got padding=%lld and kernel_size=%lld",
+                (long long)w.pad[0], (long long)w.kernel[0]);
+  if (w.dilation[0] <= 0)
+    return fail(MT_EARG, "max_pool1d() dilation must be greater than zero, but got %lld", (long long)w.dilation[0]);
+  if (size > 0 && (w.kernel[0] - 1) > (size + 2 * w.pad[0] - 1) / w.dilation[0] && !w.ceil)
+    return fail(MT_EARG, "max_pool1d() Invalid computed output size: 0: a window of %lld in lines of %lld",
+                (long long)w.kernel[0], (long long)size);
+  return refuse(t, tensor_is_float(t), "max_pool1d_impl");
 }
 
 static bool compose_max(OpCall *c, int dims, bool indices) {
@@ -406,6 +450,7 @@ static bool compose_max(OpCall *c, int dims, bool indices) {
   Tensor *out[2];
   return check_rank(c, dims) && each_dim(c, 1, dims, NULL, 1, kernel) && each_dim(c, 2, dims, kernel, 1, stride) &&
          each_dim(c, 3, dims, NULL, 0, pad) && each_dim(c, 4, dims, NULL, 1, dilation) &&
+         (dims > 1 || indices || lines_fit(in(c, 0), (Window){kernel, stride, pad, dilation, c->arg[5].i, false, 0})) &&
          op_run_many(&def_max_pool_with_indices,
                      (Arg[]){c->arg[0], ARG_INTS(kernel, dims), ARG_INTS(stride, dims), ARG_INTS(pad, dims),
                              ARG_INTS(dilation, dims), c->arg[5]},
@@ -438,9 +483,12 @@ static bool adaptive_sizes(const OpCall *c, int dims, int64_t *size) {
   const char *name = c->def->info->name;
   const Arg *a = &c->arg[1];
   const Tensor *t = in(c, 0);
+  if (dims == 1 && !check_rank(c, dims)) return false;
   if (t->ndim != dims + 1 && t->ndim != dims + 2)
     return fail(MT_EARG, "%s(): Expected %dD or %dD tensor, but got: %s", name, dims + 1, dims + 2,
                 shape_text(t->ndim, t->shape));
+  if (a->n != 1 && dims == 1)
+    return fail(MT_EARG, "%s() argument 'output_size' should contain one int (got %d)", name, a->n);
   if (a->n != dims && a->n != 1)
     return fail(MT_EARG, "%s: output_size must be %d numbers, or one for all dims", name, dims);
   for (int d = 0; d < dims; d++) {

@@ -154,10 +154,7 @@ static bool infer_bernoulli_by(OpCall *c) {
     return fail(MT_ENOTIMPL,
                 "\"bernoulli_tensor_cpu_p_\" not implemented for '%s': p holds probabilities, use p:float()",
                 dtype_info[p->dtype].type_name);
-  if (!shape_expand(p, self->ndim, self->shape, stride))
-    return fail(MT_EARG,
-                "The expanded size of the tensor must match the existing size.  Target sizes: %s.  Tensor sizes: %s",
-                shape_text(self->ndim, self->shape), shape_text(p->ndim, p->shape));
+  if (!shape_expand(p, self->ndim, self->shape, stride)) return shape_expand_fail(p, self->ndim, self->shape);
   return infer_same(c);
 }
 static bool bernoulli_by(OpCall *c) {

@@ -184,6 +184,8 @@ OP(logsumexp, .schema = "logsumexp(Tensor input, Dims dim, bool keepdim=False) -
 static bool infer_running(OpCall *c) {
   DType d = (DType)in(c, 0)->dtype;
   int dim;
+  if (c->inplace && d == MT_BOOL && in(c, 0)->ndim > 0)
+    return fail(MT_ENOTIMPL, "\"%s_out_cpu\" not implemented for 'Bool': use the form without _", c->def->info->name);
   d = arg_dtype(c, 2, dtype_is_float(d) || c->inplace ? d : MT_I64);
   return dim_wrap(c->arg[1].i, in(c, 0)->ndim, &dim) && out_shape(c, 0, d, in(c, 0)->ndim, in(c, 0)->shape);
 }

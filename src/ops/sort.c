@@ -114,6 +114,10 @@ static bool pick(OpCall *c, Pick which, int dim_at, int64_t k) {
   int dim;
   return dim_wrap(c->arg[dim_at].i, in(c, 0)->ndim, &dim) && cpu_pick(in(c, 0), dim, which, k, c->out[0], c->out[1]);
 }
+static bool refuse_bool(const OpCall *c) {
+  const char *kernel = c->outs > 1 ? "median_out" : "median_cpu";
+  return in(c, 0)->dtype != MT_BOOL || fail(MT_ENOTIMPL, "\"%s\" not implemented for 'Bool'. Use :int() first", kernel);
+}
 static bool infer_kthvalue(OpCall *c) {
   const Tensor *t = in(c, 0);
   int64_t k = c->arg[1].i;
@@ -135,10 +139,6 @@ OP(kthvalue,
    .saves = "input: result2", .flags = OP_BOTH, .infer = infer_kthvalue, .kernel = {cpu_kthvalue},
    .backward = back_kthvalue);
 
-static bool refuse_bool(const OpCall *c) {
-  const char *kernel = c->outs > 1 ? "median_out" : "median_cpu";
-  return in(c, 0)->dtype != MT_BOOL || fail(MT_ENOTIMPL, "\"%s\" not implemented for 'Bool'. Use :int() first", kernel);
-}
 static bool infer_median(OpCall *c) { return refuse_bool(c) && out_shape(c, 0, (DType)in(c, 0)->dtype, 0, NULL); }
 static bool infer_median_dim(OpCall *c) { return refuse_bool(c) && infer_picked(c, c->arg[1].i, c->arg[2].i, 0, 1); }
 static bool infer_mode(OpCall *c) { return infer_picked(c, c->arg[1].i, c->arg[2].i, 0, 1); }

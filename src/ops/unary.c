@@ -199,12 +199,12 @@ static bool compose_clamp(OpCall *c) {
 OP(clamp_tensor, .schema = "clamp(Tensor input, Tensor? min=None, Tensor? max=None) -> Tensor", .alias = "clip",
    .doc = "input limited to [min, max] element by element.", .samples = "f(3,4) f(4) | f(3) max=f(3)",
    .flags = OP_BOTH | OP_INPLACE, .compose = compose_clamp);
-static bool compose_clamp_min(OpCall *c) {
-  return compose_return(c, 0, op_run(&def_clamp, (Arg[]){ARG_T(to_read(c)), c->arg[1], ARG_NIL}));
+static bool clamped(OpCall *c, Arg low, Arg high) {
+  Arg arg[] = {c->arg[0], low, high};
+  return compose_return(c, 0, c->inplace ? op_run_inplace(&def_clamp, arg) : op_run(&def_clamp, arg));
 }
-static bool compose_clamp_max(OpCall *c) {
-  return compose_return(c, 0, op_run(&def_clamp, (Arg[]){ARG_T(to_read(c)), ARG_NIL, c->arg[1]}));
-}
+static bool compose_clamp_min(OpCall *c) { return clamped(c, c->arg[1], (Arg)ARG_NIL); }
+static bool compose_clamp_max(OpCall *c) { return clamped(c, (Arg)ARG_NIL, c->arg[1]); }
 OP(clamp_min, .schema = "clamp_min(Tensor input, Number min) -> Tensor", .doc = "input, but at least min.",
    .samples = "f(3,4) 0", .flags = OP_BOTH | OP_INPLACE, .compose = compose_clamp_min);
 OP(clamp_max, .schema = "clamp_max(Tensor input, Number max) -> Tensor", .doc = "input, but at most max.",

@@ -55,6 +55,21 @@ bool shape_expand(const Tensor *t, int ndim, const int64_t *shape, int64_t *stri
   return fits;
 }
 
+bool shape_expand_fail(const Tensor *t, int ndim, const int64_t *shape) {
+  int lead = ndim - t->ndim, d = ndim - 1;
+  if (lead < 0)
+    return fail(MT_EARG,
+                "expand: the number of sizes provided (%d) must be greater or equal to the number of dimensions in the "
+                "tensor (%d): shapes are %s and %s",
+                ndim, t->ndim, shape_text(ndim, shape), shape_text(t->ndim, t->shape));
+  while (d > lead && (t->shape[d - lead] == shape[d] || t->shape[d - lead] == 1)) d--;
+  return fail(MT_EARG,
+              "The expanded size of the tensor (%lld) must match the existing size (%lld) at non-singleton dimension "
+              "%d.  Target sizes: %s.  Tensor sizes: %s",
+              (long long)shape[d], (long long)t->shape[d - lead], d + 1, shape_text(ndim, shape),
+              shape_text(t->ndim, t->shape));
+}
+
 bool shape_infer(int64_t numel, int ndim, const int64_t *requested, int64_t *out) {
   int unknown = -1;
   int64_t known = 1, span = 1; /* span: without the zeros, since strides are made of the other sizes */

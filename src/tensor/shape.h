@@ -10,6 +10,8 @@ void shape_strides(int ndim, const int64_t *shape, int64_t *stride);
 bool shape_broadcast(int *out_ndim, int64_t *out, int ndim, const int64_t *shape);
 /* Strides of t seen as `shape` (broadcast dims get 0); false when it does not expand to it. */
 bool shape_expand(const Tensor *t, int ndim, const int64_t *shape, int64_t *stride);
+/* Records PyTorch's message for a t that does not expand to shape. Returns false. */
+bool shape_expand_fail(const Tensor *t, int ndim, const int64_t *shape) __attribute__((cold));
 /* Fills the -1 of a requested shape; false with PyTorch's text when the counts cannot match. */
 bool shape_infer(int64_t numel, int ndim, const int64_t *requested, int64_t *out);
 /* Strides of t viewed as shape without moving data; false (no failure recorded) when data would have to move. */

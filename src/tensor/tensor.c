@@ -52,10 +52,12 @@ Tensor *tensor_view(Storage *storage, DType dtype, int64_t offset, int ndim, con
     if (numel > 0 && (!size_mul(shape[d] - 1, stride[d], &reach) || !size_add(last, reach, &last))) return NULL;
   }
   if (offset < 0 || (numel > 0 && last >= room)) {
+    int64_t wanted = INT64_MAX; /* where it overflows */
+    if (last < INT64_MAX / dtype_size(dtype)) wanted = (last + 1) * dtype_size(dtype);
     fail(MT_EARG,
-         "setStorage: sizes %s, strides %s, storage offset %lld, and itemsize %d are out of bounds for storage of size "
-         "%lld bytes",
-         shape_text(ndim, shape), shape_text(ndim, stride), (long long)offset, dtype_size(dtype),
+         "setStorage: sizes %s, strides %s, storage offset %lld, and itemsize %d requiring a storage size of %lld are "
+         "out of bounds for storage of size %lld",
+         shape_text(ndim, shape), shape_text(ndim, stride), (long long)offset, dtype_size(dtype), (long long)wanted,
          (long long)storage->bytes);
     return NULL;
   }

@@ -169,7 +169,10 @@ static void columns_powers_f64(Acc *acc, const void *from, int64_t step, int64_t
 static void row_powers_f64(Acc *acc, const void *x, int64_t n, double p) { columns_powers_f64(acc, x, 1, n, 1, p); }
 #endif
 
-/* Moments of a block: its mean, then squared deviations from the mean as the type rounds it; joined by Chan's formula. */
+#define LARGEST_f32 FLT_MAX
+#define LARGEST_f64 DBL_MAX
+/* Moments of a block: its mean, then squared deviations from the mean as the type rounds it; joined by Chan's formula.
+ * Sums are of distances from the first row, so that equal elements have a variance of exactly 0. */
 static inline void join_moments(Acc *acc, double count, double mean, double m2) {
   double all = acc[0].d + count, gap = mean - acc[1].d;
   acc[2].d += m2 + gap * gap * (acc[0].d * count / all);
@@ -177,16 +180,17 @@ static inline void join_moments(Acc *acc, double count, double mean, double m2) 
   acc[0].d = all;
 }
 
-/* The same in double, of one column: for the block whose squares overflow a float. */
-static void wide_moments(const float *x, int64_t step, int64_t count, double *mean, double *m2) {
-  double sum = 0, square = 0;
-  for (int64_t r = 0; r < count; r++) sum += x[r * step];
-  *mean = sum / (double)count;
-  for (int64_t r = 0; r < count; r++) square += (x[r * step] - *mean) * (x[r * step] - *mean);
-  *m2 = square;
-}
-#define WIDEN_f32(...) wide_moments(__VA_ARGS__)
-#define WIDEN_f64(...)
+/* The same of one column in double, where squares of the type overflow or there is no number. */
+#define WIDE_MOMENTS(S, T)                                                                                     \
+  static void wide_moments_##S(Acc *acc, const T *x, int64_t step, int64_t count) {                            \
+    double sum = 0, square = 0;                                                                                \
+    for (int64_t r = 0; r < count; r++) sum += (double)x[r * step];                                            \
+    double mean = sum / (double)count;                                                                         \
+    for (int64_t r = 0; r < count; r++) square += ((double)x[r * step] - mean) * ((double)x[r * step] - mean); \
+    join_moments(acc, (double)count, mean, square);                                                            \
+  }
+WIDE_MOMENTS(f32, float)
+WIDE_MOMENTS(f64, double)
 
 #define MOMENTS_FOLD(S, T)                                                                                       \
   static void columns_moments_##S(Acc *acc, const void *from, int64_t step, int64_t rows, int64_t n, double p) { \
@@ -200,15 +204,15 @@ static void wide_moments(const float *x, int64_t step, int64_t count, double *me
         int64_t count = rows - r0 < ROWS ? rows - r0 : ROWS;                                                     \
         const T *x = (const T *)from + r0 * step + c;                                                            \
         EACH(LANES, j, width, sum[j] = square[j] = 0;);                                                          \
-        for (int64_t r = 0; r < count; r++) EACH(LANES, j, width, sum[j] += x[r * step + j];);                   \
-        EACH(LANES, j, width, mean[j] = (double)sum[j] / (double)count; shift[j] = (T)mean[j];);                 \
+        for (int64_t r = 1; r < count; r++) EACH(LANES, j, width, sum[j] += x[r * step + j] - x[j];);            \
+        EACH(LANES, j, width, mean[j] = (double)x[j] + (double)sum[j] / (double)count; shift[j] = (T)mean[j];);  \
         for (int64_t r = 0; r < count; r++)                                                                      \
           EACH(LANES, j, width, T d = x[r * step + j] - shift[j]; square[j] += d * d;);                          \
-        for (int64_t j = 0; j < width; j++) {                                                                    \
-          double m2 = (double)square[j];                                                                         \
-          if (!(m2 <= DBL_MAX)) { WIDEN_##S(x + j, step, count, &mean[j], &m2); }                                \
-          join_moments(acc + (c + j) * MOMENTS, (double)count, mean[j], m2);                                     \
-        }                                                                                                        \
+        for (int64_t j = 0; j < width; j++)                                                                      \
+          if (square[j] <= LARGEST_##S)                                                                          \
+            join_moments(acc + (c + j) * MOMENTS, (double)count, mean[j], (double)square[j]);                    \
+          else                                                                                                   \
+            wide_moments_##S(acc + (c + j) * MOMENTS, x + j, step, count);                                       \
       }                                                                                                          \
     }                                                                                                            \
   }

@@ -1,0 +1,65 @@
+--- Every sample of the op table against PyTorch's answer: replays spec/golden/table.lua.
+local torch = require "moontorch"
+local golden_table = require "spec.support.golden_table"
+
+local here = debug.getinfo(1, "S").source:match("^@(.*)/[^/]*$") or "."
+
+-- Differences on purpose: operator or *, pattern of the run and of what is wrong with it, reason. The patterns tell a
+-- refusal ("raises"), a result ("is not refused") and a wording ("says") apart.
+local EXCEPTIONS = {
+  -- Losses do not broadcast silently, and look at shapes before dtypes.
+  { "*", "_loss of f%(3,1%) f%(3%), .*raises .*Using a target size", "shapes that would broadcast are refused" },
+  { "kl_div", "u%(4%).*raises .*Using a target size", "shapes that would broadcast are refused" },
+  { "*", "says .*Using a target size", "the shapes first, and the same words for all that differ" },
+  { "*", "softmax of f%(3,4%), .*missing argument 'dim'", "softmax needs its dim" },
+  { "*", "^torch.binary_cross_entropy.*says .*Expected object of type .* for argument 'target'",
+    "a target of integers is refused in the words of BCELoss" },
+  { "nll_loss", "says .*expected scalar type Long but found %w+ for argument 'target'",
+    "in the words of cross_entropy" },
+  -- Where PyTorch checks less, or by accident.
+  { "*", "[%(,]0[,%)].*raises .*not implemented for", "dtypes before sizes: PyTorch lets in what is empty" },
+  { "var_mean", "layout x: result 2 has %-?inf at element %d+, expected %-?nan", "it is the mean of infinities" },
+  { "std_mean", "layout x: result 2 has %-?inf at element %d+, expected %-?nan", "it is the mean of infinities" },
+  { "addbmm", "addbmm_ of f%(5%).*raises .*output with shape", "PyTorch changes the shape of what is written" },
+  { "*", "layout [tse]: is not refused, .*view size is not compatible", "any layout will do" },
+  -- Wordings.
+  { "*", "max_pool.* of .*says .*must either be a single int, or a list of", "a tuple is a list in Lua" },
+  { "*", "adaptive_max_pool.* of .*says .*output_size must be", "PyTorch calls it an internal error" },
+  { "avg_pool2d", "f%(4,6%).*says .*tensor expected for input", "PyTorch blames a dim; this is max_pool2d's text" },
+  { "avg_pool3d", "says .*Output size is too small", "PyTorch's words for all other pooling" },
+  { "unflatten", "says .*a 0%-dim tensor has no dim", "PyTorch: unflatten got an unexpected error" },
+}
+
+local function excused(op, text)
+  for _, e in ipairs(EXCEPTIONS) do
+    if (e[1] == op or e[1] == "*") and text:find(e[2]) then
+      e.used = true
+      return true
+    end
+  end
+end
+
+describe("PyTorch's answers:", function()
+  local golden = dofile(here .. "/golden/table.lua")
+  local reader = golden_table.reader(torch.utils.safetensors.load_file(here .. "/golden/table.safetensors"))
+  for _, entry in ipairs(golden) do
+    it(entry[1], function()
+      local op, failures = entry[1]:match("^[%w_]+"), {}
+      for k = 2, #entry do
+        golden_table.replay(golden, op, entry[k], reader, function(text)
+          if not excused(op, text) then failures[#failures + 1] = text end
+        end)
+      end
+      if #failures > 0 then
+        local shown = math.min(#failures, 12)
+        error(("%d runs differ:\n%s"):format(#failures, table.concat(failures, "\n", 1, shown)), 0)
+      end
+    end)
+  end
+
+  it("need every exception made here", function()
+    for _, e in ipairs(EXCEPTIONS) do
+      if not e.used then error(("no longer needed: %s, %s"):format(e[1], e[2]), 0) end
+    end
+  end)
+end)
