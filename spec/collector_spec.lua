@@ -41,7 +41,8 @@ for _, mode in ipairs { "incremental", "generational" } do
       local count = os.getenv("GCSTRESS") and 3000 or 300000
       local live = tables(count)
       local heap = collectgarbage("count") / 1024
-      -- Beside a small heap an excess of 16 MB and an eighth is let be; then come the result that passes it and the next.
+      -- Beside a small heap an excess of 16 MB and an eighth is let be; then come the result that passes it and the
+      -- next.
       assert.is_true(peak_of(function() drop(x, 300) end) < math.max(heap, 18) + 3)
       assert.equal(count, #live)
     end)

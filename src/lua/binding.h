@@ -48,6 +48,8 @@ int raise_failure(lua_State *L, const char *function);
 /* Raises text, positioned at the first frame outside of moontorch's own Lua files. */
 int raise_text(lua_State *L, const char *function, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void push_position(lua_State *L); /* "script.lua:12: " or "" */
+/* The innermost frame outside of moontorch's own files: short_src and currentline. Needs two free slots; raises nothing. */
+bool find_position(lua_State *L, lua_Debug *d);
 /* A hook failed: keeps the error value on top of the stack (popped) until raise_failure, and records MT_EHOST. */
 void keep_error(lua_State *L);
 int core_raise(lua_State *L); /* core.raise(function, format, ...) */
@@ -106,8 +108,14 @@ void push_size(lua_State *L, int n, const int64_t *v);                  /* torch
 void methods_open(lua_State *L, int core, int methods, int properties); /* tensor_methods.c */
 void construct_open(lua_State *L, int core, int methods); /* construct.c: torch.tensor, frombuffer, tolist, ... */
 void autograd_open(lua_State *L, int core, int methods, int properties); /* autograd.c */
-void generators_open(lua_State *L, int core);                            /* generator.c */
-void system_open(lua_State *L, int core); /* system.c: threads, memory, files, terminal */
-int tensor_index_key(lua_State *L);       /* tensor_index.c: (tensor, key) */
-int tensor_newindex_key(lua_State *L);    /* (tensor, key, value) */
+void graph_open(lua_State *L, int core); /* graph.c: nodes, anomaly mode, hooks on saving */
+/* The state whose script calls the core, for callbacks and positions: set around what may need it; returns the one before. */
+lua_State *watch_enter(lua_State *L);
+lua_State *main_thread(lua_State *L); /* lives as long as the state */
+/* Where a callback that belongs to the state of `main` runs: the calling thread if it is of that state, else `main`. */
+lua_State *callback_state(lua_State *main);
+void generators_open(lua_State *L, int core); /* generator.c */
+void system_open(lua_State *L, int core);     /* system.c: threads, memory, files, terminal */
+int tensor_index_key(lua_State *L);           /* tensor_index.c: (tensor, key) */
+int tensor_newindex_key(lua_State *L);        /* (tensor, key, value) */
 #endif
