@@ -17,6 +17,7 @@ bool g_needs_at(const Grad *g, int arg, int k) { return g->node->edge[edge_of(g-
 
 /* The first freed node that backward reaches made the tensor that a second pass came through. */
 static void fail_second(const Node *n) {
+  if (failed()) return;
   const char *made_at = watch_place(n);
   fail(MT_ERUNTIME,
        "Trying to backward through the graph a second time (or directly access saved tensors after they have "
@@ -32,6 +33,7 @@ static Tensor *saved(const Grad *g, Tensor *t, uint32_t version) {
   if (!t && g->node->dropped) fail_second(g->node);
   if (!t) return NULL;
   if (t->storage->version == version) return t;
+  if (failed()) return NULL;
   const char *written = watch_written_at(t), *saved_at = watch_place(g->node);
   fail(MT_ERUNTIME,
        "one of the variables needed for gradient computation has been modified by an inplace operation: "

@@ -91,6 +91,7 @@ bool read_integer(lua_State *L, int idx, int64_t *out); /* integers and floats o
 bool read_scalar(lua_State *L, int idx, Scalar *out);   /* numbers and booleans */
 bool read_dtype(lua_State *L, int idx, DType *out);     /* dtype objects and names */
 bool read_device(lua_State *L, int idx, Device *out);
+bool default_device(Device *d); /* set_default_device: fills *d and says true if one was set */
 /* Raises unless the keys of the table at idx are among `known`, which ends with NULL. */
 void check_keys(lua_State *L, int idx, const char *name, const char *const *known);
 /* Table of integers at idx into at most `room` numbers; -1 when it is not one (no failure recorded). */
