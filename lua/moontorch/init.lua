@@ -33,6 +33,7 @@ torch.version = "0.1.0"
 
 require "moontorch.sugar"
 
+torch._lazy_functions = LAZY_FUNCTIONS
 torch.default_generator = core._default_generator()
 
 setmetatable(torch, {
