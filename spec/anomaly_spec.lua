@@ -292,6 +292,9 @@ describe("saved_tensors_hooks", function()
     local ok, e = pcall(hooks, function() error(mark) end, identity, function() return x * x end)
     assert.is_false(ok)
     assert.is_true(rawequal(mark, e))
+    local y = x * 1
+    near.refuses(function() hooks(function() error("no room") end, identity, function() y:sigmoid_() end) end,
+      "no room")
     assert.is_true((x * x).requires_grad) -- and none are left behind
     near.refuses(function() hooks(nil, identity) end, "argument 'pack_hook' (position 1) must be a function", here())
     near.refuses(function() hooks(identity, 5) end, "argument 'unpack_hook' (position 2) must be a function")
