@@ -464,9 +464,10 @@ static int run_function_protected(lua_State *L) {
   lua_pushvalue(L, 1);
   box->node = node_retain(n);
   for (int k = 0; k < n->outs; k++) push_borrowed(L, gy[k]);
-  lua_call(L, n->outs + 2, LUA_MULTRET);
-  box->node = NULL; /* a box that waits for the collector shall not keep the graph */
+  int status = lua_pcall(L, n->outs + 2, LUA_MULTRET, 0);
+  box->node = NULL; /* the box may lie in the context, which the graph holds: it must not hold the graph */
   node_release(n);
+  if (status != LUA_OK) return lua_error(L);
   int given = lua_gettop(L) - 1, spare = given;
   if (given == 1 && lua_type(L, 2) == LUA_TTABLE && n->edges != 1)
     luaL_error(L, "backward must return its gradients as several results");
