@@ -34,7 +34,7 @@ Node *node_new(NodeKind kind, int outs) {
   n->meta = n->meta_inline;
   n->arg = n->arg_inline;
   memset(n->edge_inline, 0, sizeof n->edge_inline);
-  if (graph_watched() && kind != NODE_LEAF && !watch_node(n)) return node_release(n), NULL;
+  if (graph_watched() && kind != NODE_LEAF && !watch_node(n)) return slab_free(SLAB_NODE, n, sizeof *n), NULL;
   return n;
 }
 

@@ -297,9 +297,14 @@ bool record_commit(OpCall *c, Node *n) {
   for (int k = 0; k < op->outs; k++)
     if (op->result[k]) op->result_version[k] = op->result[k]->storage->version;
   if (c->inplace && op->result[0] && graph_watched() && packing_enabled()) {
-    if (!watch_pack(op, -1, op->result[0], NULL)) return node_release(n), false;
-    tensor_release(op->result[0]);
-    op->result[0] = NULL;
+    if (watch_pack(op, -1, op->result[0], NULL)) {
+      tensor_release(op->result[0]);
+      op->result[0] = NULL;
+    } else if (fail_code() == MT_ENOMEM) {
+      fail_clear(); /* the tensor is written already: it stays saved as it is, a second attempt would write it twice */
+    } else {
+      return node_release(n), false;
+    }
   }
   if (n->kind == NODE_SLICE) {
     Tensor *base = in(c, 0)->base;
