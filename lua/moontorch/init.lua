@@ -19,11 +19,23 @@ local LAZY_FUNCTIONS = {
   set_printoptions = "moontorch.printing",
   get_printoptions = "moontorch.printing",
   broadcast_shapes = "moontorch.shapes",
+  save = "moontorch.utils.serialization",
+  load = "moontorch.utils.serialization",
 }
+for _, name in ipairs {
+  "finfo", "iinfo", "can_cast", "typename", "dtype", "use_deterministic_algorithms",
+  "are_deterministic_algorithms_enabled", "is_deterministic_algorithms_warn_only_enabled",
+  "set_float32_matmul_precision", "get_float32_matmul_precision", "set_anomaly_enabled",
+} do
+  LAZY_FUNCTIONS[name] = "moontorch.settings"
+end
 
 torch.version = "0.1.0"
 
 require "moontorch.sugar"
+
+torch._lazy_functions = LAZY_FUNCTIONS
+torch.default_generator = core._default_generator()
 
 setmetatable(torch, {
   __index = function(_, name)

@@ -167,6 +167,26 @@ return {
     Cube.apply(x):sum():backward()
     return number(x.grad)
   end },
+  { "hooks on saved tensors", function()
+    local x = torch.tensor({ 1.0, 2.0 }, { requires_grad = true })
+    local y = torch.autograd.graph.saved_tensors_hooks(function(t) return { t:clone() } end,
+      function(kept) return kept[1] end, function()
+        local h = x * x
+        h:sigmoid_()
+        return (h * x):sum()
+      end)
+    y:backward()
+    return number(x.grad)
+  end },
+  { "anomaly mode", function()
+    local x = torch.tensor({ 1.0, 2.0 }, { requires_grad = true })
+    torch.autograd.set_detect_anomaly(true, function()
+      local h = x * 2
+      h[1]:mul_(3)
+      h:exp():sum():backward()
+    end)
+    return number(x.grad)
+  end },
   { "a deep graph", function()
     local x = torch.ones(2, { requires_grad = true })
     local y = x

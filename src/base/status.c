@@ -41,6 +41,15 @@ void fail_prefix(const char *format, ...) {
   snprintf(message + n, sizeof message - n, "%s", tail);
 }
 
+void fail_suffix(const char *format, ...) {
+  if (pending == MT_OK) return;
+  size_t n = strlen(message);
+  va_list args;
+  va_start(args, format);
+  vsnprintf(message + n, sizeof message - n, format, args);
+  va_end(args);
+}
+
 bool failed(void) { return pending != MT_OK; }
 MtCode fail_code(void) { return pending; }
 const char *fail_message(void) { return pending == MT_OK ? "" : message; }

@@ -25,6 +25,8 @@ bool fail(MtCode code, const char *format, ...) __attribute__((format(printf, 2,
 void *fail_memory(size_t bytes) __attribute__((cold));
 /* Puts text in front of the pending message (a function's or module's name). */
 void fail_prefix(const char *format, ...) __attribute__((format(printf, 1, 2), cold));
+/* Puts text behind it (where in a script it comes from). */
+void fail_suffix(const char *format, ...) __attribute__((format(printf, 1, 2), cold));
 bool failed(void);
 MtCode fail_code(void);
 const char *fail_message(void); /* "" when nothing is pending; valid until the thread's next fail() */

@@ -4,6 +4,7 @@
  * consumers; leaves have order 0 and come last. No recursion: depth is bounded by the heap alone. */
 #include "base/alloc.h"
 #include "graph/record.h"
+#include "graph/watch.h"
 #include "tensor/shape.h"
 #include "cpu/copy_tensor.h"
 #include <stdlib.h>
@@ -234,6 +235,18 @@ static bool run_node(Node *n, Tensor **gy, Tensor **gx) {
   return n->host.run(n->host.context, n, gy, gx);
 }
 
+/* run_node, and in anomaly mode the script line behind a failure. */
+static bool run_watched(Node *n, Tensor **gy, Tensor **gx) {
+  const Node *outer = watch_running(n);
+  bool good = run_node(n, gy, gx) && watch_check(n, gx);
+  watch_running(outer);
+  watch_close(n->kind == NODE_SLICE ? n->slice->inner : n);
+  if (!good && anomaly_enabled() && *watch_place(n) && fail_code() != MT_EHOST &&
+      !strstr(fail_message(), watch_place(n)))
+    fail_suffix("\nError detected in %s: the forward call that caused it was made at %s", node_name(n), watch_place(n));
+  return good;
+}
+
 /* Hands the wanted inputs what arrived at their edges. */
 static void capture(Pass *p, Visit *v) {
   for (int i = 0; i < p->call->inputs; i++) {
@@ -253,7 +266,7 @@ static bool process(Pass *p, int index) {
   Tensor *few[8] = {NULL}, **gx = few;
   if (n->edges > 8 && !(gx = mem_zero(sizeof *gx * (size_t)n->edges))) return false;
   int mark = pool_open();
-  bool good = run_node(n, v->gy, gx);
+  bool good = graph_watched() || n->watch ? run_watched(n, v->gy, gx) : run_node(n, v->gy, gx);
   pool_shut(mark);
   v = NULL; /* a backward written by the host may have started passes of its own, never on this Pass */
   for (int i = 0; i < n->edges; i++) {
@@ -356,12 +369,21 @@ static bool start(Pass *p) {
   return limit(p);
 }
 
+/* The caller's gradient in the root's dtype. Owned. */
+static Tensor *as_root(Tensor *grad, DType d) {
+  if (grad->dtype == d) return tensor_retain(grad);
+  int mark = pool_open();
+  Tensor *t = tensor_retain(op_run(&def_cast, (Arg[]){ARG_T(grad), ARG_DTYPE(d)}));
+  pool_shut(mark);
+  return t;
+}
+
 static bool send_roots(Pass *p) {
   const BackwardCall *c = p->call;
   for (int i = 0; i < c->roots; i++) {
     Edge e;
     if (!tensor_edge(c->root[i], &e)) return false;
-    Tensor *g = c->grad && c->grad[i] ? tensor_retain(c->grad[i]) : ones_for(c->root[i]);
+    Tensor *g = c->grad && c->grad[i] ? as_root(c->grad[i], (DType)c->root[i]->dtype) : ones_for(c->root[i]);
     if (!g || !deliver(p, e, g)) return false;
   }
   return true;

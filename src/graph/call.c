@@ -196,7 +196,11 @@ static bool call_inplace(OpCall *c) {
   if (done) {
     tensor_written(self);
     tensor_retain(self);
-    if (node) done = record_commit(c, node);
+    if (node && !record_commit(c, node)) {
+      tensor_release(self);
+      c->out[0] = NULL;
+      done = false;
+    }
   } else {
     c->out[0] = NULL;
     node_release(node);

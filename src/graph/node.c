@@ -2,6 +2,7 @@
 #include "graph/node.h"
 #include "base/alloc.h"
 #include "graph/record.h"
+#include "graph/watch.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -33,6 +34,7 @@ Node *node_new(NodeKind kind, int outs) {
   n->meta = n->meta_inline;
   n->arg = n->arg_inline;
   memset(n->edge_inline, 0, sizeof n->edge_inline);
+  if (graph_watched() && kind != NODE_LEAF && !watch_node(n)) return slab_free(SLAB_NODE, n, sizeof *n), NULL;
   return n;
 }
 
@@ -53,6 +55,7 @@ static void hooks_free(Hook *h) {
 /* Gives back what only backward needs. */
 void node_drop(Node *n) {
   n->dropped = true;
+  if (n->watch) watch_drop(n);
   if (n->kind == NODE_OP) {
     const Schema *s = n->def->info;
     for (int k = 0; k < n->args; k++) {
@@ -79,6 +82,7 @@ static void node_free(Node *n) {
     mem_free(n->slice);
   }
   if (n->kind == NODE_HOST && n->host.release) n->host.release(n->host.context);
+  if (n->watch) watch_free(n);
   hooks_free(n->hooks);
   mem_free(n->heap);
   slab_free(SLAB_NODE, n, sizeof *n);

@@ -65,7 +65,8 @@ typedef struct Node {
   Tensor *result[MAX_OUTS]; /* saved results, as aliases without an edge of their own */
   uint32_t result_version[MAX_OUTS];
   Hook *hooks;
-  void *heap; /* lists and what did not fit inline; one block */
+  struct Watch *watch; /* NULL unless anomaly mode or saved_tensors_hooks was on, see watch.h; owned */
+  void *heap;          /* lists and what did not fit inline; one block */
   union {
     Tensor *leaf; /* NODE_LEAF: weak; cleared when the tensor dies */
     HostBackward host;

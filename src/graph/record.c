@@ -1,6 +1,7 @@
 /* Recording: turning a call into a node. Everything that can fail is done in record_reserve, before any tensor learns of
  * the node. */
 #include "graph/record.h"
+#include "graph/watch.h"
 #include "base/alloc.h"
 #include "cpu/copy_tensor.h"
 #include <pthread.h>
@@ -137,6 +138,12 @@ static Tensor *save(Tensor *t, const Edge *e) {
   return a;
 }
 
+/* save, or the host's hooks: `to` stays NULL then. Lua numbers are not worth a hook. */
+static bool keep(Node *n, int at, Tensor *t, const Edge *e, Tensor **to) {
+  if (graph_watched() && packing_enabled() && !t->is_scalar) return watch_pack(n, at, t, e);
+  return (*to = save(t, e)) != NULL;
+}
+
 /* A copy of a mode's name ('mean', 'floor') that lives as long as the process. Only names that an op accepted get here,
  * so there are few. */
 static const char *keep_word(const char *word) {
@@ -193,13 +200,13 @@ static bool fill(Node *n, OpCall *c) {
       if (c->inplace && k == 0) { /* about to be overwritten */
         Tensor *copy = tensor_new((DType)t->dtype, t->ndim, t->shape, tensor_device(t));
         if (!copy || !tensor_copy_into(copy, t)) return tensor_release(copy), false;
-        to->tensor = save(copy, &n->edge[edge_at[k]]);
+        bool kept = keep(n, k, copy, &n->edge[edge_at[k]], &to->tensor);
         tensor_release(copy);
-      } else {
-        to->tensor = save(t, &n->edge[edge_at[k]]);
+        if (!kept) return false;
+      } else if (!keep(n, k, t, &n->edge[edge_at[k]], &to->tensor)) {
+        return false;
       }
-      if (!to->tensor) return false;
-      to->version = to->tensor->storage->version;
+      if (to->tensor) to->version = to->tensor->storage->version;
     } else if (to->given && (type == TYPE_DIMS || type == TYPE_SIZE || type == TYPE_INTS)) {
       if (to->n > 0) memcpy(ints, to->ints, sizeof(int64_t) * (size_t)to->n);
       to->ints = ints;
@@ -215,7 +222,11 @@ static bool fill(Node *n, OpCall *c) {
     }
   }
   for (int k = 0; k < n->outs; k++)
-    if ((need_out >> k & 1) && !(n->result[k] = save(c->inplace ? in(c, 0) : c->out[k], NULL))) return false;
+    if (need_out >> k & 1) {
+      bool good = c->inplace ? (n->result[k] = save(in(c, 0), NULL)) != NULL /* packed once it is written */
+                             : keep(n, -1 - k, c->out[k], NULL, &n->result[k]);
+      if (!good) return false;
+    }
   return true;
 }
 
@@ -294,6 +305,16 @@ bool record_commit(OpCall *c, Node *n) {
   Node *op = n->kind == NODE_SLICE ? n->slice->inner : n;
   for (int k = 0; k < op->outs; k++)
     if (op->result[k]) op->result_version[k] = op->result[k]->storage->version;
+  if (c->inplace && op->result[0] && graph_watched() && packing_enabled()) {
+    if (watch_pack(op, -1, op->result[0], NULL)) {
+      tensor_release(op->result[0]);
+      op->result[0] = NULL;
+    } else if (fail_code() == MT_ENOMEM) {
+      fail_clear(); /* the tensor is written already: it stays saved as it is, a second attempt would write it twice */
+    } else {
+      return node_release(n), false;
+    }
+  }
   if (n->kind == NODE_SLICE) {
     Tensor *base = in(c, 0)->base;
     attach(base, n, 0);

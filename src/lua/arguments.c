@@ -391,6 +391,10 @@ static bool fill_missing(const Schema *s, Parsed *p) {
     else
       return missing(s, k, p);
   }
+  Device standard;
+  if (s->tensors == 0 && default_device(&standard)) /* creation functions: the others follow their tensors */
+    for (int k = 0; k < s->params; k++)
+      if (s->param[k].type == TYPE_DEVICE && !p->arg[k].given) p->arg[k] = (Arg){.given = true, .device = standard};
   return true;
 }
 

@@ -6,8 +6,6 @@
 #include "ops/ops.h"
 #include <string.h>
 
-static _Thread_local lua_State *running; /* the state in which callbacks run: set around backward_run */
-
 /* --- properties --- */
 
 #define SELF(name) Tensor *t = check_tensor(L, 1, name)
@@ -20,6 +18,10 @@ static int get_is_leaf(lua_State *L) {
   SELF("is_leaf");
   tensor_wants_grad(t);
   return lua_pushboolean(L, tensor_is_leaf(t)), 1;
+}
+static int m_is_view(lua_State *L) {
+  SELF("_is_view");
+  return lua_pushboolean(L, t->base != NULL), 1;
 }
 static int get_retains_grad(lua_State *L) {
   SELF("retains_grad");
@@ -129,13 +131,6 @@ typedef struct Callback {
   int64_t id;
 } Callback;
 
-static lua_State *main_thread(lua_State *L) {
-  lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
-  lua_State *m = lua_tothread(L, -1);
-  lua_pop(L, 1);
-  return m;
-}
-
 static void callback_free(void *context) {
   Callback *c = context;
   luaL_unref(c->main, LUA_REGISTRYINDEX, c->ref);
@@ -164,7 +159,7 @@ static int run_hook_protected(lua_State *L) {
 
 static Tensor *run_hook(void *context, Tensor *grad) {
   Callback *c = context;
-  lua_State *L = running ? running : c->main;
+  lua_State *L = callback_state(c->main);
   Tensor *result = NULL;
   if (!lua_checkstack(L, 8)) return fail(MT_ERUNTIME, "the Lua stack is full"), NULL;
   lua_pushcfunction(L, run_hook_protected);
@@ -265,10 +260,9 @@ void check_keys(lua_State *L, int idx, const char *name, const char *const *know
 }
 
 static bool run_backward(lua_State *L, BackwardCall *call) {
-  lua_State *outer = running;
-  running = L;
+  lua_State *outer = watch_enter(L);
   bool good = backward_run(call);
-  running = outer;
+  watch_enter(outer);
   return good;
 }
 
@@ -279,14 +273,16 @@ static int f_backward(lua_State *L) {
   int last = lua_gettop(L), keywords = last > 1 && is_keywords(L, last) ? last-- : 0, n, m;
   BackwardCall call = {0};
   call.root = read_tensors(L, 1, name, "tensors", false, &call.roots);
+  if (call.roots == 0) return 0;
   int gradient = last >= 2 && !lua_isnil(L, 2) && !is_none(L, 2) ? 2 : 0;
   if (gradient && !is_tensor(L, 2) && !(lua_istable(L, 2) && is_tensor(L, 1) == false))
     return raise_text(L, name, "gradients can be either Tensors, numbers or None, but got %s", luaL_typename(L, 2));
-  if (last > 4)
+  if (last > 5)
     return raise_text(L, name,
-                      "takes tensors, gradient, retain_graph and create_graph by position, inputs by name, but %d "
-                      "arguments were given",
+                      "takes tensors, gradient, retain_graph, create_graph and inputs by position, but %d arguments "
+                      "were given",
                       last);
+  int inputs = last == 5 && !lua_isnil(L, 5) && !is_none(L, 5) ? 5 : 0;
   bool keep = last >= 3 && lua_toboolean(L, 3);
   call.create_graph = last >= 4 && lua_toboolean(L, 4);
   bool keep_given = last >= 3 && !lua_isnil(L, 3);
@@ -300,13 +296,14 @@ static int f_backward(lua_State *L) {
     keep_given = keep_given || !lua_isnil(L, -1);
     keep = flag_field(L, keywords, "retain_graph", keep);
     lua_getfield(L, keywords, "inputs");
-    if (!lua_isnil(L, -1)) {
-      call.input = read_tensors(L, lua_gettop(L), name, "inputs", false, &call.inputs);
-      if (call.inputs == 0) return raise_text(L, name, "`inputs` argument to `backward` cannot be empty.");
-      call.found = lua_newuserdatauv(L, sizeof *call.found * (size_t)call.inputs, 0);
-      memset(call.found, 0, sizeof *call.found * (size_t)call.inputs);
-      call.accumulate = true;
-    }
+    if (!lua_isnil(L, -1) && !is_none(L, -1)) inputs = lua_gettop(L);
+  }
+  if (inputs) {
+    call.input = read_tensors(L, inputs, name, "inputs", false, &call.inputs);
+    if (call.inputs == 0) return raise_text(L, name, "`inputs` argument to `backward()` cannot be empty.");
+    call.found = lua_newuserdatauv(L, sizeof *call.found * (size_t)call.inputs, 0);
+    memset(call.found, 0, sizeof *call.found * (size_t)call.inputs);
+    call.accumulate = true;
   }
   if (gradient) {
     call.grad = read_tensors(L, gradient, name, "gradient", true, &n);
@@ -340,22 +337,24 @@ static int box_gradients(lua_State *L) {
   return n;
 }
 
-/* grad(outputs, inputs [, grad_outputs] [, retain_graph] [, create_graph] [, allow_unused]) -> one result per input */
+/* grad(outputs, inputs, grad_outputs, retain_graph, create_graph, only_inputs, allow_unused, is_grads_batched,
+ * materialize_grads) -> one result per input. autograd.lua sees to is_grads_batched. */
 static int f_grad(lua_State *L) {
-  static const char *const known[] = {"grad_outputs", "retain_graph",      "create_graph",
-                                      "allow_unused", "materialize_grads", "inputs",
-                                      "outputs",      "only_inputs",       NULL};
+  static const char *const known[] = {
+      "grad_outputs", "retain_graph", "create_graph", "allow_unused",     "materialize_grads",
+      "inputs",       "outputs",      "only_inputs",  "is_grads_batched", NULL};
   const char *name = "grad";
   int last = lua_gettop(L), keywords = last > 2 && is_keywords(L, last) ? last-- : 0, n;
   if (last < 2) return raise_text(L, name, "takes outputs and inputs");
   BackwardCall call = {0};
   call.root = read_tensors(L, 1, name, "outputs", false, &call.roots);
   call.input = read_tensors(L, 2, name, "inputs", false, &call.inputs);
-  if (call.inputs == 0) return raise_text(L, name, "grad requires non-empty inputs.");
+  if (call.inputs == 0) return raise_text(L, name, "`inputs` argument to `grad()` cannot be empty.");
   int gradient = last >= 3 && !lua_isnil(L, 3) && !is_none(L, 3) ? 3 : 0;
   bool keep = last >= 4 && lua_toboolean(L, 4), keep_given = last >= 4 && !lua_isnil(L, 4);
   call.create_graph = last >= 5 && lua_toboolean(L, 5);
-  bool unused = last >= 7 && lua_toboolean(L, 7), zeros = false;
+  bool unused = last >= 7 && lua_toboolean(L, 7), unused_given = last >= 7 && !lua_isnil(L, 7);
+  bool zeros = last >= 9 && lua_toboolean(L, 9);
   if (keywords) {
     check_keys(L, keywords, name, known);
     lua_getfield(L, keywords, "grad_outputs");
@@ -364,9 +363,16 @@ static int f_grad(lua_State *L) {
     lua_getfield(L, keywords, "retain_graph");
     keep_given = keep_given || !lua_isnil(L, -1);
     keep = flag_field(L, keywords, "retain_graph", keep);
-    zeros = flag_field(L, keywords, "materialize_grads", false);
-    unused = flag_field(L, keywords, "allow_unused", unused) || zeros;
+    zeros = flag_field(L, keywords, "materialize_grads", zeros);
+    unused = flag_field(L, keywords, "allow_unused", unused);
+    lua_getfield(L, keywords, "allow_unused");
+    unused_given = unused_given || !lua_isnil(L, -1);
   }
+  if (zeros && unused_given && !unused)
+    return raise_text(L, name,
+                      "Expected allow_unused to be True or not passed when materialize_grads=True, but got: "
+                      "allow_unused=False.");
+  unused = unused || zeros;
   if (gradient) {
     call.grad = read_tensors(L, gradient, name, "grad_outputs", true, &n);
     if (n != call.roots) return raise_text(L, name, "got %d outputs and %d grad_outputs", call.roots, n);
@@ -384,8 +390,8 @@ static int f_grad(lua_State *L) {
       good = call.found[i] != NULL;
     } else if (!unused) {
       good = fail(MT_ERUNTIME,
-                  "One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True "
-                  "if this is the desired behavior: input %d, %s",
+                  "The differentiated Tensor at index %d appears to not have been used in the graph. Set "
+                  "allow_unused=True if this is the desired behavior: it is %s",
                   i + 1, tensor_text(call.input[i]));
     }
   }
@@ -426,138 +432,154 @@ static int f_with_modes(lua_State *L) {
   return leave_modes(L, lua_pcallk(L, 0, LUA_MULTRET, 0, old, leave_modes), old);
 }
 
-/* --- nodes --- */
-
-static Node *check_node(lua_State *L) {
-  Box *b = box_at(L, 1, &NODE_MARK);
-  if (!b || !b->node) raise_text(L, "grad_fn", "argument 1 must be a graph node");
-  return b->node;
-}
-
-static int node_get_name(lua_State *L) { return lua_pushstring(L, node_name(check_node(L))), 1; }
-
-static int node_tostring(lua_State *L) {
-  Node *n = check_node(L);
-  lua_pushfstring(L, "<%s object at %p>", node_name(n), (void *)n);
-  return 1;
-}
-
-static int node_eq(lua_State *L) {
-  Box *a = box_at(L, 1, &NODE_MARK), *b = box_at(L, 2, &NODE_MARK);
-  return lua_pushboolean(L, a && b && a->node == b->node), 1;
-}
-
-static int node_index(lua_State *L) {
-  Node *n = check_node(L);
-  const char *key = luaL_checkstring(L, 2);
-  if (strcmp(key, "name") == 0) {
-    lua_pushcfunction(L, node_get_name);
-  } else if (strcmp(key, "next_functions") == 0) {
-    lua_createtable(L, n->edges, 0);
-    for (int i = 0; i < n->edges; i++) {
-      lua_createtable(L, 2, 0);
-      if (n->edge[i].node) {
-        Box *b = push_box(L, &NODE_MARK);
-        b->node = node_retain(n->edge[i].node);
-        lua_rawseti(L, -2, 1);
-      }
-      lua_pushinteger(L, n->edge[i].slot + 1);
-      lua_rawseti(L, -2, 2);
-      lua_rawseti(L, -2, i + 1);
-    }
-  } else if (strcmp(key, "variable") == 0 && n->kind == NODE_LEAF) {
-    push_borrowed(L, n->leaf);
-  } else {
-    return raise_text(L, "grad_fn", "a graph node has no attribute '%s': it has name, next_functions, variable", key);
-  }
-  return 1;
-}
-
 /* --- functions with a backward in Lua --- */
 
-/* core.function_node(name, inputs, outputs, backward): outputs become results of a node over inputs whose gradient is
- * backward(gradients...) -> gradients for the inputs. drop() is called when saved tensors may go. */
+/* Can a tensor of the meta's shape be expanded to t's? Then t's sum over the broadcast dims is its gradient. */
+static bool reduces_to(const Tensor *t, const EdgeMeta *m) {
+  if (m->ndim > t->ndim) return false;
+  for (int d = 0; d < m->ndim; d++)
+    if (m->shape[d] != 1 && m->shape[d] != t->shape[t->ndim - m->ndim + d]) return false;
+  return true;
+}
+
+/* Gradient i as the input's edge wants it: summed over broadcast dims, in its dtype. Owned. */
+static Tensor *fit_gradient(Tensor *t, const EdgeMeta *m) {
+  bool same = t->ndim == m->ndim && (m->ndim == 0 || memcmp(t->shape, m->shape, sizeof(int64_t) * m->ndim) == 0);
+  int mark = pool_open();
+  Tensor *fit = same ? t : op_sum_to(t, m->ndim, m->shape);
+  if (fit) fit = op_cast(fit, (DType)m->dtype);
+  tensor_retain(fit);
+  pool_shut(mark);
+  return fit;
+}
+
+/* (backward, saved, gy, gx, node): backward(saved, node, gradients of the results...) -> gradients of the inputs */
 static int run_function_protected(lua_State *L) {
-  Tensor **gy = lua_touserdata(L, 2), **gx = lua_touserdata(L, 3);
-  Node *n = lua_touserdata(L, 4);
+  Tensor **gy = lua_touserdata(L, 3), **gx = lua_touserdata(L, 4);
+  Node *n = lua_touserdata(L, 5);
   luaL_checkstack(L, n->outs + n->edges + 8, "too many gradients");
-  lua_settop(L, 1);
+  lua_settop(L, 2);
+  Box *box = push_box(L, &NODE_MARK);
+  lua_insert(L, 1); /* 1: the box, then the results */
+  lua_pushvalue(L, 1);
+  box->node = node_retain(n);
   for (int k = 0; k < n->outs; k++) push_borrowed(L, gy[k]);
-  lua_call(L, n->outs, LUA_MULTRET);
-  int given = lua_gettop(L);
-  if (given == 1 && lua_type(L, 1) == LUA_TTABLE && n->edges != 1)
+  int status = lua_pcall(L, n->outs + 2, LUA_MULTRET, 0);
+  box->node = NULL; /* the box may lie in the context, which the graph holds: it must not hold the graph */
+  node_release(n);
+  if (status != LUA_OK) return lua_error(L);
+  int given = lua_gettop(L) - 1, spare = given;
+  if (given == 1 && lua_type(L, 2) == LUA_TTABLE && n->edges != 1)
     luaL_error(L, "backward must return its gradients as several results");
-  for (int i = n->edges; i < given; i++)
-    if (!lua_isnil(L, i + 1))
-      return raise_text(L, n->host.name, "returned an incorrect number of gradients (expected %d, got %d)", n->edges,
-                        given);
+  while (spare > n->edges && (lua_isnil(L, spare + 1) || is_none(L, spare + 1))) spare--;
+  if (spare != n->edges)
+    return raise_text(
+        L, n->host.name,
+        "function %s returned an incorrect number of gradients (expected %d, got %d): return one for each "
+        "argument of forward, nil for those without",
+        n->host.name, n->edges, given);
   for (int i = 0; i < n->edges; i++) {
-    Tensor *t = i < given ? to_tensor(L, i + 1) : NULL;
-    if (!t && i < given && !lua_isnil(L, i + 1) && !is_none(L, i + 1))
-      return raise_text(L, n->host.name, "gradient %d must be a Tensor or nil, not %s", i + 1, luaL_typename(L, i + 1));
+    Tensor *t = to_tensor(L, i + 2);
+    if (!t && !lua_isnil(L, i + 2) && !is_none(L, i + 2))
+      return raise_text(L, n->host.name, "expected Variable or None (got %s): gradient %d must be a Tensor or nil",
+                        type_found(L, i + 2), i + 1);
     const EdgeMeta *m = &n->meta[i];
-    bool same = t && t->ndim == m->ndim && (m->ndim == 0 || memcmp(t->shape, m->shape, sizeof(int64_t) * m->ndim) == 0);
-    if (t && n->edge[i].node && !same)
-      return raise_text(L, n->host.name,
-                        "returned an invalid gradient at index %d - got %s but expected shape compatible with %s",
-                        i + 1, shape_text(t->ndim, t->shape), shape_text(m->ndim, m->shape));
-    if (t && n->edge[i].node) gx[i] = tensor_retain(t);
+    if (!t || !n->edge[i].node) continue;
+    if (!reduces_to(t, m))
+      return raise_text(
+          L, n->host.name,
+          "function %s returned an invalid gradient at index %d - got %s but expected shape compatible with %s",
+          n->host.name, i + 1, shape_text(t->ndim, t->shape), shape_text(m->ndim, m->shape));
+    if (!(gx[i] = fit_gradient(t, m))) return raise_failure(L, n->host.name);
   }
   return 0;
 }
 
 typedef struct HostFunction {
-  Callback *backward;
+  Callback *backward, *saved; /* saved: NULL when backward has given it back */
   char name[64];
 } HostFunction;
 
 static bool host_run(void *context, Node *node, Tensor **gy, Tensor **gx) {
   HostFunction *f = context;
-  lua_State *L = running ? running : f->backward->main;
+  lua_State *L = callback_state(f->backward->main);
   if (!lua_checkstack(L, 8)) return fail(MT_ERUNTIME, "the Lua stack is full");
   lua_pushcfunction(L, run_function_protected);
   lua_rawgeti(L, LUA_REGISTRYINDEX, f->backward->ref);
+  if (f->saved)
+    lua_rawgeti(L, LUA_REGISTRYINDEX, f->saved->ref);
+  else
+    lua_pushnil(L);
   lua_pushlightuserdata(L, gy);
   lua_pushlightuserdata(L, gx);
   lua_pushlightuserdata(L, node);
-  if (lua_pcall(L, 4, 0, 0) == LUA_OK) return true;
+  if (lua_pcall(L, 5, 0, 0) == LUA_OK) return true;
   keep_error(L);
   return false;
 }
 
+static void host_drop(void *context) {
+  HostFunction *f = context;
+  if (f->saved) callback_free(f->saved);
+  f->saved = NULL;
+}
+
 static void host_release(void *context) {
   HostFunction *f = context;
-  callback_free(f->backward);
+  host_drop(context);
+  if (f->backward) callback_free(f->backward);
   mem_free(f);
 }
 
+/* core.function_node(name, inputs, outputs, backward, saved): outputs become results of a node over inputs whose gradient
+ * is backward(saved, node, gradients...) -> one gradient for each input. `saved` is let go with the graph's other saved
+ * tensors; backward gets nil then. An output that is an input was written in place. */
 static int f_function_node(lua_State *L) {
   const char *name = luaL_checkstring(L, 1);
   int inputs, outputs;
-  lua_settop(L, 4);
+  lua_settop(L, 5);
   Tensor **in = read_tensors(L, 2, name, "inputs", true, &inputs);
   Tensor **out = read_tensors(L, 3, name, "outputs", true, &outputs);
   if (outputs > 255) return raise_text(L, name, "a Function has at most 255 results");
-  lua_pushvalue(L, 4);
-  Callback *c = callback_new(L);
+  Box *box = push_box(L, &NODE_MARK); /* owns the node while something may raise */
   HostFunction *f = mem_zero(sizeof *f);
-  if (!f) {
-    callback_free(c);
-    return raise_failure(L, name);
-  }
-  f->backward = c;
+  if (!f) return raise_failure(L, name);
   strncpy(f->name, name, sizeof f->name - 1);
-  HostBackward host = {.run = host_run, .release = host_release, .context = f, .name = f->name};
+  HostBackward host = {.run = host_run, .drop = host_drop, .release = host_release, .context = f, .name = f->name};
   Node *n = record_host(host, inputs, in, outputs);
   if (!n) {
-    host_release(f);
+    mem_free(f);
     return raise_failure(L, name);
   }
+  box->node = n;
+  lua_pushvalue(L, 4);
+  f->backward = callback_new(L);
+  lua_pushvalue(L, 5);
+  f->saved = callback_new(L);
   bool good = true;
-  for (int k = 0; good && k < outputs; k++)
-    if (out[k] && tensor_is_float(out[k])) good = record_host_output(n, k, out[k]);
+  for (int k = 0; good && k < outputs; k++) {
+    if (!out[k] || !tensor_is_float(out[k])) continue;
+    good = record_host_output(n, k, out[k]);
+    for (int i = 0; good && i < inputs; i++)
+      if (in[i] == out[k]) out[k]->autograd->generation++; /* its views have a new history too */
+  }
+  box->node = NULL;
   node_release(n);
   return good ? 0 : raise_failure(L, name);
+}
+
+/* core._result_of(node, k, t): t as the k-th result of node, for a backward that uses what forward returned. */
+static int f_result_of(lua_State *L) {
+  Box *b = box_at(L, 1, &NODE_MARK);
+  Tensor *t = check_tensor(L, 3, "saved_tensors");
+  if (!b || !b->node) return raise_text(L, "saved_tensors", "argument 1 must be a graph node");
+  Box *box = push_box(L, &TENSOR_MARK);
+  Tensor *alias = tensor_detach(t);
+  if (!alias) return raise_failure(L, "saved_tensors");
+  box->tensor = alias;
+  if (grad_enabled() && tensor_is_float(alias) && !record_host_output(b->node, (int)lua_tointeger(L, 2) - 1, alias))
+    return raise_failure(L, "saved_tensors");
+  return 1;
 }
 
 /* core.wants_grad(list): does a gradient flow to any of these (and is recording on)? */
@@ -574,6 +596,7 @@ static const luaL_Reg methods_list[] = {{"backward", f_backward},
                                         {"detach_", m_detach_self},
                                         {"requires_grad_", m_requires_grad_self},
                                         {"retain_grad", m_retain_grad},
+                                        {"_is_view", m_is_view},
                                         {"register_hook", m_register_hook},
                                         {"register_post_accumulate_grad_hook", m_post_hook},
                                         {NULL, NULL}};
@@ -586,20 +609,12 @@ static const luaL_Reg properties_list[] = {{"requires_grad", get_requires_grad},
                                            {NULL, NULL}};
 static const luaL_Reg setters_list[] = {
     {"requires_grad", set_requires_grad}, {"grad", set_grad}, {"data", set_data}, {NULL, NULL}};
-static const luaL_Reg functions[] = {{"backward", f_backward},
-                                     {"grad", f_grad},
-                                     {"grad_mode", f_grad_mode},
-                                     {"is_grad_enabled", f_is_grad_enabled},
-                                     {"inference", f_inference},
-                                     {"is_inference_mode_enabled", f_is_inference},
-                                     {"with_modes", f_with_modes},
-                                     {"function_node", f_function_node},
-                                     {"wants_grad", f_wants_grad},
-                                     {"detach", m_detach},
-                                     {NULL, NULL}};
-static const luaL_Reg node_meta[] = {
-    {"__index", node_index}, {"__tostring", node_tostring}, {"__eq", node_eq}, {NULL, NULL}};
-
+static const luaL_Reg functions[] = {{"backward", f_backward},     {"grad", f_grad},
+                                     {"grad_mode", f_grad_mode},   {"is_grad_enabled", f_is_grad_enabled},
+                                     {"inference", f_inference},   {"is_inference_mode_enabled", f_is_inference},
+                                     {"with_modes", f_with_modes}, {"function_node", f_function_node},
+                                     {"_result_of", f_result_of},  {"wants_grad", f_wants_grad},
+                                     {"detach", m_detach},         {NULL, NULL}};
 static void set_all(lua_State *L, int table, const luaL_Reg *list) {
   lua_pushvalue(L, table);
   luaL_setfuncs(L, list, 0);
@@ -613,7 +628,4 @@ void autograd_open(lua_State *L, int core, int methods, int properties) {
   lua_createtable(L, 0, 4);
   luaL_setfuncs(L, setters_list, 0);
   lua_setfield(L, core, "_setters");
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &NODE_MARK);
-  luaL_setfuncs(L, node_meta, 0);
-  lua_pop(L, 1);
 }

@@ -48,6 +48,8 @@ int raise_failure(lua_State *L, const char *function);
 /* Raises text, positioned at the first frame outside of moontorch's own Lua files. */
 int raise_text(lua_State *L, const char *function, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void push_position(lua_State *L); /* "script.lua:12: " or "" */
+/* The innermost frame outside of moontorch's own files: short_src and currentline. Needs two free slots; raises nothing. */
+bool find_position(lua_State *L, lua_Debug *d);
 /* A hook failed: keeps the error value on top of the stack (popped) until raise_failure, and records MT_EHOST. */
 void keep_error(lua_State *L);
 int core_raise(lua_State *L); /* core.raise(function, format, ...) */
@@ -89,6 +91,7 @@ bool read_integer(lua_State *L, int idx, int64_t *out); /* integers and floats o
 bool read_scalar(lua_State *L, int idx, Scalar *out);   /* numbers and booleans */
 bool read_dtype(lua_State *L, int idx, DType *out);     /* dtype objects and names */
 bool read_device(lua_State *L, int idx, Device *out);
+bool default_device(Device *d); /* set_default_device: fills *d and says true if one was set */
 /* Raises unless the keys of the table at idx are among `known`, which ends with NULL. */
 void check_keys(lua_State *L, int idx, const char *name, const char *const *known);
 /* Table of integers at idx into at most `room` numbers; -1 when it is not one (no failure recorded). */
@@ -107,8 +110,14 @@ void methods_open(lua_State *L, int core, int methods, int properties); /* tenso
 void construct_open(lua_State *L, int core, int methods); /* construct.c: torch.tensor, frombuffer, tolist, ... */
 void autograd_open(lua_State *L, int core, int methods, int properties); /* autograd.c */
 void storage_open(lua_State *L, int core, int methods);                  /* storage.c: resize_, set_ */
-void generators_open(lua_State *L, int core);                            /* generator.c */
-void system_open(lua_State *L, int core); /* system.c: threads, memory, files, terminal */
-int tensor_index_key(lua_State *L);       /* tensor_index.c: (tensor, key) */
-int tensor_newindex_key(lua_State *L);    /* (tensor, key, value) */
+void graph_open(lua_State *L, int core); /* graph.c: nodes, anomaly mode, hooks on saving */
+/* The state whose script calls the core, for callbacks and positions: set around what may need it; returns the one before. */
+lua_State *watch_enter(lua_State *L);
+lua_State *main_thread(lua_State *L); /* lives as long as the state */
+/* Where a callback that belongs to the state of `main` runs: the calling thread if it is of that state, else `main`. */
+lua_State *callback_state(lua_State *main);
+void generators_open(lua_State *L, int core); /* generator.c */
+void system_open(lua_State *L, int core);     /* system.c: threads, memory, files, terminal */
+int tensor_index_key(lua_State *L);           /* tensor_index.c: (tensor, key) */
+int tensor_newindex_key(lua_State *L);        /* (tensor, key, value) */
 #endif

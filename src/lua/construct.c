@@ -161,11 +161,15 @@ static void read_options(lua_State *L, const char *name, int idx, DType *dtype, 
   }
 }
 
-/* standard: the dtype unless the caller names one; MT_NO_DTYPE takes that of the data. */
-static int make_tensor(lua_State *L, const char *name, DType standard, bool share) {
-  DType dtype = MT_NO_DTYPE;
+/* (data [, options]); like: whose dtype and device it takes unless told otherwise, NULL for none. */
+static int make_tensor(lua_State *L, const char *name, bool share, Tensor *like) {
+  DType dtype = like ? (DType)like->dtype : MT_NO_DTYPE;
   Device device = {MT_CPU, 0};
   bool requires_grad = false;
+  if (like)
+    device = tensor_device(like);
+  else
+    default_device(&device);
   int last = lua_gettop(L);
   if (last == 0) return raise_text(L, name, "missing 1 required positional arguments: \"data\"");
   if (last > 1 && is_keywords(L, last)) read_options(L, name, last--, &dtype, &device, &requires_grad);
@@ -179,20 +183,19 @@ static int make_tensor(lua_State *L, const char *name, DType standard, bool shar
     return raise_text(L, name, "data must be a number, a boolean, a table of them or a Tensor, not %s",
                       luaL_typename(L, 1));
   if (source && share && (dtype == MT_NO_DTYPE || dtype == source->dtype)) return lua_settop(L, 1), 1;
-  if (dtype == MT_NO_DTYPE) dtype = source && standard == MT_NO_DTYPE ? (DType)source->dtype : standard;
+  if (dtype == MT_NO_DTYPE && source) dtype = (DType)source->dtype;
   push_from_value(L, name, 1, dtype, device);
   if (requires_grad && !tensor_set_requires_grad(to_tensor(L, -1), true)) return raise_failure(L, name);
   return 1;
 }
 
-static int f_tensor(lua_State *L) { return make_tensor(L, "tensor", MT_NO_DTYPE, false); }
-static int f_as_tensor(lua_State *L) { return make_tensor(L, "as_tensor", MT_NO_DTYPE, true); }
-
-/* x:new_tensor(data): torch.tensor(data) of x's dtype. */
+static int f_tensor(lua_State *L) { return make_tensor(L, "tensor", false, NULL); }
+static int f_as_tensor(lua_State *L) { return make_tensor(L, "as_tensor", true, NULL); }
+/* x:new_tensor(data): as torch.tensor, with x's dtype and device */
 static int m_new_tensor(lua_State *L) {
-  DType own = (DType)check_tensor(L, 1, "new_tensor")->dtype;
+  Tensor *like = check_tensor(L, 1, "new_tensor");
   lua_remove(L, 1);
-  return make_tensor(L, "new_tensor", own, false);
+  return make_tensor(L, "new_tensor", false, like); /* which looks at `like` before anything is allocated */
 }
 
 /* torch.FloatTensor(2, 3) is unwritten memory, torch.FloatTensor{...} has the values of the table. Upvalue 1: dtype, or
@@ -435,6 +438,36 @@ static int f_set_default_dtype(lua_State *L) {
 
 static int f_get_default_dtype(lua_State *L) { return push_dtype(L, default_dtype()), 1; }
 
+/* --- memory, for files that keep what is shared --- */
+
+/* core._storage_of(t) -> a number for its memory, one for the tensor itself, elements of t's dtype that the memory holds,
+ * and t's offset in it */
+static int f_storage_of(lua_State *L) {
+  Tensor *t = check_tensor(L, 1, "save");
+  lua_pushinteger(L, (lua_Integer)(intptr_t)t->storage);
+  lua_pushinteger(L, (lua_Integer)(intptr_t)t);
+  lua_pushinteger(L, t->storage->bytes / dtype_size((DType)t->dtype));
+  lua_pushinteger(L, t->offset);
+  return 4;
+}
+
+/* core._over_storage(t, dtype, offset, shape, stride): a tensor over t's memory that is no view of t; refuses what reaches
+ * outside of it. */
+static int f_over_storage(lua_State *L) {
+  Tensor *t = check_tensor(L, 1, "load");
+  DType dtype;
+  int64_t offset, shape[MT_MAX_DIMS], stride[MT_MAX_DIMS];
+  if (!read_dtype(L, 2, &dtype) || !read_integer(L, 3, &offset))
+    return raise_text(L, "load", "expects a dtype and an offset");
+  int n = read_ints(L, 4, shape, MT_MAX_DIMS), m = read_ints(L, 5, stride, MT_MAX_DIMS);
+  if (n < 0 || n != m) return raise_text(L, "load", "expects a shape and strides of as many dimensions");
+  Box *box = push_box(L, &TENSOR_MARK);
+  Tensor *made = tensor_view(t->storage, dtype, offset, n, shape, stride);
+  if (!made) return raise_failure(L, "load");
+  box_fill(L, box, made);
+  return 1;
+}
+
 static const luaL_Reg functions[] = {{"tensor", f_tensor},
                                      {"as_tensor", f_as_tensor},
                                      {"frombuffer", f_frombuffer},
@@ -448,10 +481,12 @@ static const luaL_Reg functions[] = {{"tensor", f_tensor},
                                      {"promote_types", f_promote_types},
                                      {"set_default_dtype", f_set_default_dtype},
                                      {"get_default_dtype", f_get_default_dtype},
+                                     {"_storage_of", f_storage_of},
+                                     {"_over_storage", f_over_storage},
                                      {NULL, NULL}};
 
 static const luaL_Reg methods_list[] = {
-    {"item", m_item}, {"tolist", m_tolist}, {"tobytes", m_tobytes}, {"new_tensor", m_new_tensor}, {NULL, NULL}};
+    {"new_tensor", m_new_tensor}, {"item", m_item}, {"tolist", m_tolist}, {"tobytes", m_tobytes}, {NULL, NULL}};
 
 void construct_open(lua_State *L, int core, int methods) {
   lua_pushvalue(L, core);

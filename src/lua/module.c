@@ -24,6 +24,7 @@ __attribute__((visibility("default"))) int luaopen_moontorch_core(lua_State *L) 
   operators_open(L, 1, 2, 4);
   construct_open(L, 1, 2);
   autograd_open(L, 1, 2, 3);
+  graph_open(L, 1);
   methods_open(L, 1, 2, 3);
   storage_open(L, 1, 2);
   generators_open(L, 1);

@@ -81,6 +81,10 @@ static int dtype_index(lua_State *L) {
   return 1;
 }
 
+static int f_is_dtype(lua_State *L) {
+  return lua_pushboolean(L, object_at(L, 1, sizeof(DTypeObject), &DTYPES) != NULL), 1;
+}
+
 static void open_dtypes(lua_State *L, int core) {
   static const luaL_Reg meta[] = {{"__tostring", dtype_tostring}, {"__index", dtype_index}, {NULL, NULL}};
   lua_createtable(L, 0, 4);
@@ -99,6 +103,8 @@ static void open_dtypes(lua_State *L, int core) {
     lua_rawseti(L, -2, d + 1);
   }
   lua_rawsetp(L, LUA_REGISTRYINDEX, &DTYPES);
+  lua_pushcfunction(L, f_is_dtype);
+  lua_setfield(L, core, "is_dtype");
   static const struct {
     const char *name;
     DType d;
@@ -142,14 +148,58 @@ static bool parse_device(const char *s, Device *out) {
 bool read_device(lua_State *L, int idx, Device *out) {
   if (lua_type(L, idx) == LUA_TSTRING)
     return (plain_string(L, idx) && parse_device(lua_tostring(L, idx), out)) ||
-           fail(MT_EARG, "Expected one of cpu, cuda device type at start of device string: %s", lua_tostring(L, idx));
+           fail(MT_EARG,
+                strncmp(lua_tostring(L, idx), "cpu:", 4) == 0 || strncmp(lua_tostring(L, idx), "cuda:", 5) == 0
+                    ? "Invalid device string: '%s'"
+                    : "Expected one of cpu, cuda device type at start of device string: %s",
+                lua_tostring(L, idx));
   DeviceObject *o = object_at(L, idx, sizeof *o, &DEVICES);
   if (o) *out = o->device;
   return o != NULL;
 }
 
+/* --- the device of what creation functions make --- */
+
+static _Thread_local Device standard_device;
+static _Thread_local bool standard_given;
+
+bool default_device(Device *d) {
+  if (standard_given) *d = standard_device;
+  return standard_given;
+}
+
+static int f_set_default_device(lua_State *L) {
+  Device d = {MT_CPU, 0};
+  bool none = lua_isnoneornil(L, 1) || is_none(L, 1);
+  if (!none && !read_device(L, 1, &d))
+    return failed() ? raise_failure(L, "set_default_device")
+                    : raise_text(L, "set_default_device",
+                                 "argument 'device' must be a torch.device or a string, not %s", type_found(L, 1));
+  standard_device = d;
+  standard_given = !none;
+  return 0;
+}
+
+static int f_get_default_device(lua_State *L) {
+  Device d = {MT_CPU, 0};
+  default_device(&d);
+  return push_device(L, d), 1;
+}
+
+/* device("cuda", 0), device("cuda:0"), device{type = "cuda", index = 0}, device(d) */
 static int device_new(lua_State *L) {
   Device d;
+  if (lua_gettop(L) == 1 && is_keywords(L, 1)) {
+    static const char *const known[] = {"type", "index", "device", NULL};
+    check_keys(L, 1, "device", known);
+    lua_settop(L, 1);
+    if (lua_getfield(L, 1, "type") == LUA_TNIL) {
+      lua_pop(L, 1);
+      lua_getfield(L, 1, "device");
+    }
+    lua_getfield(L, 1, "index");
+    lua_remove(L, 1);
+  }
   bool good = read_device(L, 1, &d);
   if (failed()) return raise_failure(L, "device");
   if (!good)
@@ -161,6 +211,9 @@ static int device_new(lua_State *L) {
       return raise_text(L, "device",
                         "argument 'index' must be a device number, which start at 0 (the cpu is one device), not %s",
                         lua_isinteger(L, 2) ? text("%lld", (long long)lua_tointeger(L, 2)) : type_found(L, 2));
+    if (lua_type(L, 1) == LUA_TSTRING && strchr(lua_tostring(L, 1), ':'))
+      return raise_text(L, "device", "type (string) must not include an index because index was passed explicitly: %s",
+                        lua_tostring(L, 1));
     d.index = (uint8_t)index;
   }
   push_device(L, d);
@@ -198,8 +251,13 @@ static void open_devices(lua_State *L, int core) {
   lua_rawsetp(L, LUA_REGISTRYINDEX, &DEVICE_META);
   lua_createtable(L, 0, 2);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &DEVICES);
-  lua_pushcfunction(L, device_new);
-  lua_setfield(L, core, "device");
+  static const luaL_Reg functions[] = {{"device", device_new},
+                                       {"set_default_device", f_set_default_device},
+                                       {"get_default_device", f_get_default_device},
+                                       {NULL, NULL}};
+  lua_pushvalue(L, core);
+  luaL_setfuncs(L, functions, 0);
+  lua_pop(L, 1);
 }
 
 /* --- sizes: a Lua array that prints and compares by value --- */

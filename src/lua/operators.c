@@ -1,6 +1,7 @@
 /* Operators in Lua: every entry of the op table becomes a function, a method and an in-place form here, by its flags alone. */
 #include "lua/binding.h"
 #include "base/alloc.h"
+#include "graph/watch.h"
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,7 +26,7 @@ static bool make_scalars(OpDef *def, Parsed *p) {
   return true;
 }
 
-/* The core's part: no Lua API call happens in here. On success c holds owned results. */
+/* The core's part: no Lua API call happens in here, but for hooks that are called under protection. On success c holds owned results. */
 static bool run(OpDef *def, Parsed *p, bool inplace, OpCall *c) {
   int mark = p->scalars ? pool_open() : 0, wanted = def->info->requires_grad;
   c->def = def;
@@ -38,6 +39,14 @@ static bool run(OpDef *def, Parsed *p, bool inplace, OpCall *c) {
     if (!good) tensor_release(c->out[0]);
   }
   if (p->scalars) pool_shut(mark);
+  return good;
+}
+
+/* While some thread watches: hooks and places need to know whose call it is. */
+static __attribute__((noinline, cold)) bool run_watched(lua_State *L, OpDef *def, Parsed *p, bool inplace, OpCall *c) {
+  lua_State *outer = watch_enter(L);
+  bool good = run(def, p, inplace, c);
+  watch_enter(outer);
   return good;
 }
 
@@ -99,21 +108,20 @@ static int call_operator(lua_State *L, OpDef *def, const char *name, Parsed *p, 
     if (s->outs > 1) luaL_checkstack(L, MAX_OUTS + 4, NULL);
     for (int k = 0; k < s->outs; k++) box[k] = push_tensor_box(L);
   }
-  bool good = run(def, p, inplace, &c);
+  bool good = graph_watched() ? run_watched(L, def, p, inplace, &c) : run(def, p, inplace, &c);
   if (!good && fail_code() == MT_ENOMEM) { /* dead tensors that Lua has not collected yet may hold what is missing */
     fail_clear();
     collect_hard(L);
-    good = run(def, p, inplace, &c);
+    good = run_watched(L, def, p, inplace, &c);
   }
   if (!good) return raise_failure(L, name);
-  if (inplace) {
+  if (!fresh) {
+    if (!inplace && s->returns == 'l') return push_list(L, &c);
+    if (!inplace) return s->returns == 'v' ? 0 : (push_scalar(L, c.value, s->returns == 'b'), 1);
     tensor_release(c.out[0]);
     lua_pushvalue(L, p->first_tensor);
     return 1;
   }
-  if (s->returns == 'l') return push_list(L, &c);
-  if (s->returns == 'n' || s->returns == 'b') return push_scalar(L, c.value, s->returns == 'b'), 1;
-  if (s->returns == 'v') return 0;
   if (s->outs == 1 && p->first_tensor && c.out[0] == p->arg[0].tensor) { /* nothing was to be done: the same object */
     tensor_release(c.out[0]);
     lua_pushvalue(L, p->first_tensor);

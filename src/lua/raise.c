@@ -17,15 +17,20 @@ static bool is_ours(lua_State *L, const char *source) {
   return ours || strncmp(source, "=moontorch", 10) == 0;
 }
 
+bool find_position(lua_State *L, lua_Debug *d) {
+  for (int level = 0; lua_getstack(L, level, d); level++) {
+    lua_getinfo(L, "Sl", d);
+    if (d->currentline > 0 && !is_ours(L, d->source)) return true;
+  }
+  return false;
+}
+
 void push_position(lua_State *L) {
   lua_Debug d;
-  for (int level = 0; lua_getstack(L, level, &d); level++) {
-    lua_getinfo(L, "Sl", &d);
-    if (d.currentline <= 0 || is_ours(L, d.source)) continue;
+  if (find_position(L, &d))
     lua_pushfstring(L, "%s:%d: ", d.short_src, d.currentline);
-    return;
-  }
-  lua_pushliteral(L, "");
+  else
+    lua_pushliteral(L, "");
 }
 
 int core_library_source(lua_State *L) {

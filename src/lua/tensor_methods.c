@@ -140,6 +140,20 @@ static int m_same_size(lua_State *L) {
   SELF("is_same_size");
   return lua_pushboolean(L, tensor_same_shape(t, check_tensor(L, 2, "is_same_size"))), 1;
 }
+static int m_is_nonzero(lua_State *L) {
+  SELF("is_nonzero");
+  if (t->numel != 1)
+    return raise_text(L, "is_nonzero",
+                      "Boolean value of Tensor with %s is ambiguous: its shape is %s; use :any() or :all()",
+                      t->numel == 0 ? "no values" : "more than one value", shape_text(t->ndim, t->shape));
+  if (tensor_device(t).kind != MT_CPU)
+    return raise_text(L, "is_nonzero", "the value lies on %s: use Tensor:cpu() first", device_text(tensor_device(t)));
+  return lua_pushboolean(L, scalar_double(tensor_scalar(t)) != 0), 1;
+}
+static int m_get_device(lua_State *L) {
+  SELF("get_device");
+  return lua_pushinteger(L, tensor_device(t).kind == MT_CPU ? -1 : tensor_device(t).index), 1;
+}
 static int m_len(lua_State *L) {
   SELF("len");
   if (t->ndim == 0) return raise_text(L, "len", "len() of a 0-d tensor");
@@ -386,6 +400,8 @@ static const luaL_Reg methods_list[] = {{"size", m_size},
                                         {"data_ptr", m_data_ptr},
                                         {"element_size", get_itemsize},
                                         {"is_same_size", m_same_size},
+                                        {"is_nonzero", m_is_nonzero},
+                                        {"get_device", m_get_device},
                                         {"contiguous", m_contiguous},
                                         {"is", m_identity},
                                         {"to", m_to},
@@ -414,6 +430,8 @@ static const luaL_Reg functions_list[] = {{"numel", m_numel},
                                           {"is_floating_point", m_is_float},
                                           {"is_signed", m_is_signed},
                                           {"is_same_size", m_same_size},
+                                          {"is_nonzero", m_is_nonzero},
+                                          {"get_device", m_get_device},
                                           {NULL, NULL}};
 
 static void set_all(lua_State *L, int table, const luaL_Reg *list) {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 void (*autograd_release)(struct Autograd *autograd);
+_Atomic(void (*)(const Storage *)) storage_watcher;
 
 /* A header without storage; the caller sets storage, offset and strides. */
 static Tensor *header_new(DType dtype, int ndim, const int64_t *shape) {

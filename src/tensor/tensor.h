@@ -93,7 +93,13 @@ bool tensor_is_contiguous(const Tensor *t);
 /* True when two distinct indices can reach the same element (an expanded dim): such a tensor may not be written. */
 bool tensor_overlaps(const Tensor *t);
 bool tensor_same_shape(const Tensor *a, const Tensor *b);
-static inline void tensor_written(Tensor *t) { t->storage->version++; }
+/* Called after each write in place while set; set at most once in the life of the process. */
+extern _Atomic(void (*)(const Storage *)) storage_watcher;
+static inline void tensor_written(Tensor *t) {
+  t->storage->version++;
+  void (*watcher)(const Storage *) = atomic_load_explicit(&storage_watcher, memory_order_relaxed);
+  if (watcher) watcher(t->storage);
+}
 /* Element at 0-based flat position 0 of a one-element host tensor. */
 Scalar tensor_scalar(const Tensor *t);
 
