@@ -11,6 +11,7 @@ local TYPES = {
   Index = { "a tensor of positions from 1, int64 or int32", "torch.Tensor" },
   ["Tensor[]"] = { "a list of tensors", "torch.Tensor[]" },
   Number = { "a number or a boolean", "number|boolean" },
+  Numbers = { "a list of numbers", "number[]" },
   int = { "an integer", "integer" },
   float = { "a number", "number" },
   bool = { "true or false", "boolean" },
