@@ -45,7 +45,7 @@ VEC_FLAGS_avx512 = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16
 SETS = $(if $(filter x86_64,$(MACHINE)),base avx2 avx512,base)
 
 SRC := $(wildcard src/base/*.c src/tensor/*.c src/cpu/*.c src/graph/*.c src/ops/*.c)
-LUASRC := $(filter-out src/lua/static.c,$(wildcard src/lua/*.c))
+LUASRC := $(filter-out src/lua/static.c src/lua/image.c,$(wildcard src/lua/*.c))
 VECSRC := $(wildcard src/cpu/vec/*.c)
 LUATREE := $(shell find lua -name '*.lua' 2>/dev/null | sort)
 # Hosts link the archive and Lua; the other C tests know nothing of Lua.
@@ -56,6 +56,10 @@ LUAOBJ := $(LUASRC:src/%.c=$(BUILD)/%.o)
 STATICOBJ = $(BUILD)/lua/static.o $(BUILD)/lua/embedded.o
 MODULE = $(BUILD)/moontorch/core.so
 ARCHIVE = $(BUILD)/libmoontorch.a
+# PNG and JPEG are a module of their own, built where the headers of both libraries are found.
+IMAGE_TEST = printf '\043include <stdio.h>\n\043include <jpeglib.h>\n\043include <png.h>\n' | \
+  $(CC) $(CFLAGS) -E -x c - >/dev/null 2>&1 && echo yes
+IMAGE := $(if $(shell $(IMAGE_TEST)),$(BUILD)/moontorch/image.so)
 CTESTBIN := $(CTESTS:spec/c/%.c=$(BUILD)/spec/%)
 STATICTEST = $(HOSTTESTS:spec/c/%.c=$(BUILD)/spec/%)
 
@@ -67,7 +71,7 @@ PROVE = $(LUA) spec/support/run.lua --jobs $(JOBS)
 
 all:
 	@$(MAKE) $(J) --no-print-directory module archive
-module: $(MODULE)
+module: $(MODULE) $(IMAGE)
 	@:
 archive: $(ARCHIVE)
 	@:
@@ -91,6 +95,8 @@ FORCE:
 $(MODULE): $(OBJ) $(LUAOBJ) $(wildcard src/lua/exports.map) $(BUILD)/sources
 	@mkdir -p $(@D)
 	$(call Q,LD)$(CC) $(LIBFLAG) $(CFLAGS) -o $@ $(OBJ) $(LUAOBJ) $(LINK_FLAGS) -lm -pthread
+$(BUILD)/moontorch/image.so: $(BUILD)/lua/image.o src/lua/exports.map
+	$(call Q,LD)$(CC) $(LIBFLAG) $(CFLAGS) -o $@ $< $(LINK_FLAGS) -lpng -ljpeg
 $(BUILD)/lua/%.o: src/lua/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call Q,CC)$(CC) $(BASE_FLAGS) -I$(LUA_INCDIR) -MMD -MP -c $< -o $@
@@ -127,7 +133,7 @@ $(CTESTBIN): $(BUILD)/spec/%: spec/c/%.c $(BUILD)/libcore.a $(BUILD)/flags
 $(STATICTEST): $(BUILD)/spec/%: spec/c/%.c $(ARCHIVE) $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call Q,CC)$(CC) $(BASE_FLAGS) -I$(LUA_INCDIR) -o $@ $< $(ARCHIVE) $(LUA_LIBS) -lm -ldl -pthread
--include $(OBJ:.o=.d) $(LUAOBJ:.o=.d) $(CTESTBIN:=.d) $(BUILD)/lua/static.d
+-include $(OBJ:.o=.d) $(LUAOBJ:.o=.d) $(CTESTBIN:=.d) $(BUILD)/lua/static.d $(BUILD)/lua/image.d
 
 deps:
 	@sh .ci/deps.sh
@@ -204,9 +210,9 @@ docs:
 format:
 	clang-format -i $$(find src spec -name '*.[ch]')
 
-install: $(MODULE)
+install: $(MODULE) $(IMAGE)
 	$(INSTALL) -d $(DESTDIR)$(INST_LIBDIR)/moontorch
-	$(INSTALL) -m 755 $(MODULE) $(DESTDIR)$(INST_LIBDIR)/moontorch/core.so
+	for f in $(MODULE) $(IMAGE); do $(INSTALL) -m 755 $$f $(DESTDIR)$(INST_LIBDIR)/moontorch/ || exit 1; done
 	cd lua && for f in $(LUATREE:lua/%=%); do $(INSTALL) -d $(DESTDIR)$(INST_LUADIR)/$$(dirname $$f) && \
 	  $(INSTALL) -m 644 $$f $(DESTDIR)$(INST_LUADIR)/$$f || exit 1; done
 
