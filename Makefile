@@ -181,6 +181,13 @@ fuzz:
 	  $(addprefix --env ,$(ASAN_ENV)) --env FUZZ_SEED=$$seed --env FUZZ_CALLS=$${FUZZ_CALLS:-200000} --timeout 3600 \
 	  --lua-env LD_PRELOAD=$$(gcc -print-file-name=libasan.so) spec/fuzz_spec.lua
 
+# Files changed at random, FUZZ_SECONDS for each reader, under the sanitizers; the seed makes them again.
+fuzz-files:
+	@$(MAKE) $(J) --no-print-directory BUILD=$(BUILD)/asan CC=gcc CFLAGS="-O1 -g1 $(SANITIZE)" VEC_OPT=-O1 module
+	@seed=$${FUZZ_SEED:-$$(date +%s)}; echo "FUZZ_SEED=$$seed"; $(PROVE) --build $(BUILD)/asan \
+	  $(addprefix --env ,$(ASAN_ENV)) --env FUZZ_SEED=$$seed --env FUZZ_SECONDS=$${FUZZ_SECONDS:-10} --timeout 3600 \
+	  --lua-env LD_PRELOAD=$$(gcc -print-file-name=libasan.so) spec/fuzz_files_spec.lua
+
 # The specs again with the collector at its most eager, once in each of its modes.
 gcstress:
 	@$(MAKE) $(J) --no-print-directory module
@@ -219,5 +226,5 @@ install: $(MODULE) $(IMAGE)
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all rock module archive ctests static-test deps demo test check asan oom fuzz gcstress bench cuda docs format install clean FORCE
+.PHONY: all rock module archive ctests static-test deps demo test check asan oom fuzz fuzz-files gcstress bench cuda docs format install clean FORCE
 .DELETE_ON_ERROR:
