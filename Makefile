@@ -57,8 +57,10 @@ STATICOBJ = $(BUILD)/lua/static.o $(BUILD)/lua/embedded.o
 MODULE = $(BUILD)/moontorch/core.so
 ARCHIVE = $(BUILD)/libmoontorch.a
 # PNG and JPEG are a module of their own, built where the headers of both libraries are found.
+IMAGE_CFLAGS := $(shell pkg-config --cflags libpng libjpeg 2>/dev/null)
+IMAGE_LIBS := $(or $(shell pkg-config --libs libpng libjpeg 2>/dev/null),-lpng -ljpeg)
 IMAGE_TEST = printf '\043include <stdio.h>\n\043include <jpeglib.h>\n\043include <png.h>\n' | \
-  $(CC) $(CFLAGS) -E -x c - >/dev/null 2>&1 && echo yes
+  $(CC) $(CFLAGS) $(IMAGE_CFLAGS) -E -x c - >/dev/null 2>&1 && echo yes
 IMAGE := $(if $(shell $(IMAGE_TEST)),$(BUILD)/moontorch/image.so)
 CTESTBIN := $(CTESTS:spec/c/%.c=$(BUILD)/spec/%)
 STATICTEST = $(HOSTTESTS:spec/c/%.c=$(BUILD)/spec/%)
@@ -96,7 +98,8 @@ $(MODULE): $(OBJ) $(LUAOBJ) $(wildcard src/lua/exports.map) $(BUILD)/sources
 	@mkdir -p $(@D)
 	$(call Q,LD)$(CC) $(LIBFLAG) $(CFLAGS) -o $@ $(OBJ) $(LUAOBJ) $(LINK_FLAGS) -lm -pthread
 $(BUILD)/moontorch/image.so: $(BUILD)/lua/image.o src/lua/exports.map
-	$(call Q,LD)$(CC) $(LIBFLAG) $(CFLAGS) -o $@ $< $(LINK_FLAGS) -lpng -ljpeg
+	$(call Q,LD)$(CC) $(LIBFLAG) $(CFLAGS) -o $@ $< $(LINK_FLAGS) $(IMAGE_LIBS)
+$(BUILD)/lua/image.o: BASE_FLAGS += $(IMAGE_CFLAGS)
 $(BUILD)/lua/%.o: src/lua/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call Q,CC)$(CC) $(BASE_FLAGS) -I$(LUA_INCDIR) -MMD -MP -c $< -o $@
