@@ -99,6 +99,12 @@ describe("a .pt file", function()
     end)
   end
 
+  it("may come from a big-endian machine", function()
+    local entries = { { "a/data.pkl", { "\x80\2" .. tensor(2, 0, tuple(2), tuple(1)) .. "." } },
+      { "a/byteorder", { "big" } }, { "a/data/0", { string.pack(">ff", 1.5, -2) } } }
+    assert.same({ 1.5, -2 }, pickle.load(table.concat(zip.pack(entries))):tolist())
+  end)
+
   it("may be a bare tensor, and may lack checksums", function()
     assert.same({ 1, 1 }, load("bare.pt"):tolist())
     assert.same({ 1, 1 }, load("unchecked.pt").a:tolist())

@@ -219,7 +219,7 @@ describe("pictures", function()
   end)
 
   it("come from JPEG files: a ramp of x in red, of y in green", function()
-    for _, name in ipairs { "ramp.jpg", "progressive.jpg" } do
+    for _, name in ipairs { "ramp.jpg", "progressive.jpg", "cmyk.jpg" } do
       local x = image.read(files .. name):to(torch.float32)
       assert.same({ 3, 16, 24 }, shape(x))
       local wanted = torch.stack({ (torch.arange(24) * 10):expand(16, 24), (torch.arange(16) * 15):unsqueeze(2)
@@ -231,6 +231,17 @@ describe("pictures", function()
     assert.same({ 1, 16, 24 }, shape(image.read(files .. "ramp.jpg", { mode = "gray" })))
     assert.same({ 3, 16, 24 }, shape(image.read(files .. "gray.jpg", { mode = "rgb" })))
     refuses(function() image.read(files .. "ramp.jpg", { mode = "rgb_alpha" }) end, "no alpha channel")
+  end)
+
+  it("come from PNG files of 16 bits and 1 bit, with palettes, transparent ones, interlaced ones", function()
+    assert.same({ { { 0x12, 255 }, { 0, 0x80 } } }, image.read(files .. "gray16.png"):tolist())
+    assert.same({ { { 255, 0, 255, 255, 0, 0, 255, 255, 0, 255 } } }, image.read(files .. "gray1.png"):tolist())
+    assert.same({ { { 255, 0, 1 }, { 1, 0, 255 } }, { { 0, 255, 2 }, { 2, 255, 0 } }, { { 0, 0, 3 }, { 3, 0, 0 } } },
+      image.read(files .. "palette2.png"):tolist())
+    assert.same({ { { 255, 0, 1 } }, { { 0, 255, 2 } }, { { 0, 0, 3 } }, { { 7, 255, 255 } } },
+      image.read(files .. "palette_alpha.png"):tolist())
+    assert.same({ 3, 1, 3 }, shape(image.read(files .. "palette_alpha.png", { mode = "rgb" })))
+    assert.same({ { { 10, 20, 30 }, { 40, 50, 60 } } }, image.read(files .. "interlaced.png"):tolist())
   end)
 
   it("that are cut are refused, as are headers that lie", function()

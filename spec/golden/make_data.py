@@ -1,8 +1,8 @@
 # Makes spec/golden/data.lua (orders and random numbers of PyTorch's loaders) and the files in spec/golden/files that the
 # specs of the readers read. Run: python make_data.py (PyTorch, NumPy).
-import io
 import os
-import zipfile
+import struct
+import zlib
 
 import numpy as np
 import torch
@@ -105,6 +105,26 @@ def arrays():
     np.savez_compressed(os.path.join(files, "deflated.npz"), zeros=np.zeros((50, 60)), a=np.arange(3, dtype=">i2"))
 
 
+def png(name, width, height, depth, color, rows, extra=(), interlaced=False):
+    """A PNG of packed rows; interlaced ones give the rows of each pass in turn."""
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    head = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, int(interlaced))
+    body = zlib.compress(b"".join(b"\0" + bytes(row) for row in rows))
+    write(name, b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + b"".join(chunk(*e) for e in extra)
+          + chunk(b"IDAT", body) + chunk(b"IEND", b""))
+
+
+def pictures():
+    png("gray16.png", 2, 2, 16, 0, [[0x12, 0x34, 0xFF, 0xFF], [0, 0, 0x80, 0x80]])
+    png("gray1.png", 10, 1, 1, 0, [[0b10110011, 0b01000000]])
+    palette = (b"PLTE", bytes([255, 0, 0, 0, 255, 0, 1, 2, 3]))
+    png("palette2.png", 3, 2, 2, 3, [[0b00011000], [0b10010000]], [palette])
+    png("palette_alpha.png", 3, 1, 8, 3, [[0, 1, 2]], [palette, (b"tRNS", bytes([7, 255]))])
+    # Adam7, 3 x 2 gray pixels: pass 1 has (0,0), pass 6 has (1,0), pass 4 has (2,0), pass 7 has the second row.
+    png("interlaced.png", 3, 2, 8, 0, [[10], [30], [20], [40, 50, 60]], interlaced=True)
+
+
 def states():
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2), torch.nn.Linear(2, 1))
@@ -148,4 +168,5 @@ with open(os.path.join(here, "data.lua"), "w") as f:
         f.write("  },\n")
     f.write("}\n")
 arrays()
+pictures()
 states()
