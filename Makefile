@@ -48,7 +48,7 @@ VEC_FLAGS_avx512 = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16
 SETS = $(if $(filter x86_64,$(MACHINE)),base avx2 avx512,base)
 
 SRC := $(wildcard src/base/*.c src/tensor/*.c src/cpu/*.c src/graph/*.c src/ops/*.c)
-LUASRC := $(filter-out src/lua/static.c,$(wildcard src/lua/*.c))
+LUASRC := $(filter-out src/lua/static.c src/lua/image.c,$(wildcard src/lua/*.c))
 VECSRC := $(wildcard src/cpu/vec/*.c)
 LUATREE := $(shell find lua -name '*.lua' 2>/dev/null | sort)
 # Hosts link the archive and Lua; the other C tests know nothing of Lua.
@@ -59,6 +59,12 @@ LUAOBJ := $(LUASRC:src/%.c=$(BUILD)/%.o)
 STATICOBJ = $(BUILD)/lua/static.o $(BUILD)/lua/embedded.o
 MODULE = $(BUILD)/moontorch/core.so
 ARCHIVE = $(BUILD)/libmoontorch.a
+# PNG and JPEG are a module of their own, built where the headers of both libraries are found.
+IMAGE_CFLAGS := $(shell pkg-config --cflags libpng libjpeg 2>/dev/null)
+IMAGE_LIBS := $(or $(shell pkg-config --libs libpng libjpeg 2>/dev/null),-lpng -ljpeg)
+IMAGE_TEST = printf '\043include <stdio.h>\n\043include <jpeglib.h>\n\043include <png.h>\n' | \
+  $(CC) $(CFLAGS) $(IMAGE_CFLAGS) -E -x c - >/dev/null 2>&1 && echo yes
+IMAGE := $(if $(shell $(IMAGE_TEST)),$(BUILD)/moontorch/image.so)
 CTESTBIN := $(CTESTS:spec/c/%.c=$(BUILD)/spec/%)
 STATICTEST = $(HOSTTESTS:spec/c/%.c=$(BUILD)/spec/%)
 
@@ -70,7 +76,7 @@ PROVE = $(LUA) spec/support/run.lua --jobs $(JOBS)
 
 all:
 	@$(MAKE) $(J) --no-print-directory module archive
-module: $(MODULE)
+module: $(MODULE) $(IMAGE)
 	@:
 archive: $(ARCHIVE)
 	@:
@@ -94,6 +100,9 @@ FORCE:
 $(MODULE): $(OBJ) $(LUAOBJ) $(wildcard src/lua/exports.map) $(BUILD)/sources
 	@mkdir -p $(@D)
 	$(call Q,LD)$(CC) $(LIBFLAG) $(CFLAGS) -o $@ $(OBJ) $(LUAOBJ) $(LINK_FLAGS) -lm -pthread
+$(BUILD)/moontorch/image.so: $(BUILD)/lua/image.o src/lua/exports.map
+	$(call Q,LD)$(CC) $(LIBFLAG) $(CFLAGS) -o $@ $< $(LINK_FLAGS) $(IMAGE_LIBS)
+$(BUILD)/lua/image.o: BASE_FLAGS += $(IMAGE_CFLAGS)
 $(BUILD)/lua/%.o: src/lua/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call Q,CC)$(CC) $(BASE_FLAGS) -I$(LUA_INCDIR) -MMD -MP -c $< -o $@
@@ -134,7 +143,7 @@ $(CTESTBIN): $(BUILD)/spec/%: spec/c/%.c $(BUILD)/libcore.a $(BUILD)/flags
 $(STATICTEST): $(BUILD)/spec/%: spec/c/%.c $(ARCHIVE) $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call Q,CC)$(CC) $(BASE_FLAGS) -I$(LUA_INCDIR) -o $@ $< $(ARCHIVE) $(LUA_LIBS) -lm -ldl -pthread
--include $(OBJ:.o=.d) $(LUAOBJ:.o=.d) $(CTESTBIN:=.d) $(BUILD)/lua/static.d
+-include $(OBJ:.o=.d) $(LUAOBJ:.o=.d) $(CTESTBIN:=.d) $(BUILD)/lua/static.d $(BUILD)/lua/image.d
 
 deps:
 	@sh .ci/deps.sh
@@ -182,6 +191,13 @@ fuzz:
 	  $(addprefix --env ,$(ASAN_ENV)) --env FUZZ_SEED=$$seed --env FUZZ_CALLS=$${FUZZ_CALLS:-200000} --timeout 3600 \
 	  --lua-env LD_PRELOAD=$$(gcc -print-file-name=libasan.so) spec/fuzz_spec.lua
 
+# Files changed at random, FUZZ_SECONDS for each reader, under the sanitizers; the seed makes them again.
+fuzz-files:
+	@$(MAKE) $(J) --no-print-directory BUILD=$(BUILD)/asan CC=gcc CFLAGS="-O1 -g1 $(SANITIZE)" VEC_OPT=-O1 module
+	@seed=$${FUZZ_SEED:-$$(date +%s)}; echo "FUZZ_SEED=$$seed"; $(PROVE) --build $(BUILD)/asan \
+	  $(addprefix --env ,$(ASAN_ENV)) --env FUZZ_SEED=$$seed --env FUZZ_SECONDS=$${FUZZ_SECONDS:-10} --timeout 3600 \
+	  --lua-env LD_PRELOAD=$$(gcc -print-file-name=libasan.so) spec/fuzz_files_spec.lua
+
 # The specs again with the collector at its most eager, once in each of its modes.
 gcstress:
 	@$(MAKE) $(J) --no-print-directory module
@@ -223,14 +239,14 @@ docs:
 format:
 	clang-format -i $$(find src spec -name '*.[ch]')
 
-install: $(MODULE)
+install: $(MODULE) $(IMAGE)
 	$(INSTALL) -d $(DESTDIR)$(INST_LIBDIR)/moontorch
-	$(INSTALL) -m 755 $(MODULE) $(DESTDIR)$(INST_LIBDIR)/moontorch/core.so
+	for f in $(MODULE) $(IMAGE); do $(INSTALL) -m 755 $$f $(DESTDIR)$(INST_LIBDIR)/moontorch/ || exit 1; done
 	cd lua && for f in $(LUATREE:lua/%=%); do $(INSTALL) -d $(DESTDIR)$(INST_LUADIR)/$$(dirname $$f) && \
 	  $(INSTALL) -m 644 $$f $(DESTDIR)$(INST_LUADIR)/$$f || exit 1; done
 
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all rock module archive ctests static-test deps demo test check asan oom fuzz gcstress bench golden-table coverage cuda docs format install clean FORCE
+.PHONY: all rock module archive ctests static-test deps demo test check asan oom fuzz fuzz-files gcstress bench golden-table coverage cuda docs format install clean FORCE
 .DELETE_ON_ERROR:

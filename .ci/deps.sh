@@ -5,7 +5,7 @@ set -eu
 
 if [ "$(uname -s)" = Darwin ]; then
   echo "deps: on macOS run"
-  echo "  brew install lua luarocks clang-format && luarocks install busted && luarocks install luacheck"
+  echo "  brew install lua luarocks clang-format libpng jpeg-turbo && luarocks install busted && luarocks install luacheck"
   exit 0
 fi
 
@@ -16,6 +16,8 @@ lacking() {
   command -v luarocks >/dev/null || echo luarocks
   busted_loads || echo lua-busted
   command -v luacheck >/dev/null || echo lua-check
+  [ -f /usr/include/png.h ] || echo libpng-dev
+  [ -f /usr/include/jpeglib.h ] || echo libjpeg-dev
   command -v gcc >/dev/null || echo gcc
   [ -f /usr/include/stdio.h ] || echo libc6-dev
   command -v make >/dev/null || echo make

@@ -8,6 +8,13 @@ local check, refuses = near.check, near.refuses
 
 local function ten() return { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 } end
 
+-- TensorDataset with samples of its own.
+local function class_of_tensors()
+  local Noisy = data.TensorDataset:class("Noisy")
+  function Noisy:get(i) return self.tensors[1][i] + 100 end
+  return Noisy
+end
+
 local function batches(loader)
   local list = {}
   for batch in loader do list[#list + 1] = batch:tolist() end
@@ -212,5 +219,213 @@ describe("wrong settings are refused", function()
       "Sum of input lengths does not equal the length of the input dataset!", "6", "10")
     refuses(function() data.random_split(ten(), { 0.3, -0.3, 1.0 }) end, "Fraction at index 2 is not between 0 and 1")
     refuses(function() data.random_split(ten(), { 12, -2 }) end, "length 2 is no size")
+  end)
+end)
+
+describe("streams, stacks and chains", function()
+  local Count = data.IterableDataset:class("Count")
+  function Count:init(first, last, counted) self.first, self.last, self.len = first, last, counted end
+  function Count:iter()
+    local i = self.first - 1
+    return function()
+      i = i + 1
+      if i <= self.last then return i end
+    end
+  end
+
+  it("a stream is loaded in its own order, epoch after epoch", function()
+    local l = data.DataLoader(Count(1, 5), { batch_size = 2 })
+    assert.same({ { 1, 2 }, { 3, 4 }, { 5 } }, batches(l))
+    assert.same({ { 1, 2 }, { 3, 4 }, { 5 } }, batches(l))
+    assert.same({ { 1, 2 }, { 3, 4 } }, batches(data.DataLoader(Count(1, 5), { batch_size = 2, drop_last = true })))
+    local seen = {}
+    for v in data.DataLoader(Count(1, 3), { batch_size = torch.none }) do seen[#seen + 1] = v end
+    assert.same({ 1, 2, 3 }, seen)
+    local sum = 0
+    for v in Count(1, 4)() do sum = sum + v end
+    assert.equal(10, sum)
+  end)
+
+  it("several values from an iterator are one sample", function()
+    local Pairs = data.IterableDataset:class("Pairs")
+    function Pairs:iter()
+      return coroutine.wrap(function() for i = 1, 3 do coroutine.yield(i, i * i) end end)
+    end
+    local seen = {}
+    for a, b in data.DataLoader(Pairs(), { batch_size = 2 }) do seen[#seen + 1] = { a:tolist(), b:tolist() } end
+    assert.same({ { { 1, 2 }, { 1, 4 } }, { { 3 }, { 9 } } }, seen)
+  end)
+
+  it("a stream has a length only when it says so, and is warned about when it lied", function()
+    refuses(function() return #data.DataLoader(Count(1, 5)) end, "object of type 'Count' has no len()")
+    local l = data.DataLoader(Count(1, 5, function() return 3 end), { batch_size = 1 })
+    assert.equal(3, #l)
+    local said = {}
+    local original = torch.warn
+    torch.warn = function(s) said[#said + 1] = s end
+    batches(l)
+    torch.warn = original
+    assert.equal(1, #said)
+    assert.is_truthy(said[1]:find("Length of IterableDataset Count was reported to be 3", 1, true))
+    refuses(function() data.DataLoader(Count(1, 2), { shuffle = true }) end,
+      "DataLoader with IterableDataset: expected unspecified shuffle option, but got shuffle=True")
+    refuses(function() data.DataLoader(Count(1, 2), { sampler = { 1 } }) end, "expected unspecified sampler option")
+    refuses(function() data.DataLoader(Count(1, 2), { batch_sampler = { { 1 } } }) end,
+      "expected unspecified batch_sampler option")
+    refuses(function() return Count(1, 2)[1] end, "has no samples by position")
+    refuses(function() data.DataLoader(data.IterableDataset:class("Bare")())()() end, "should implement iter()")
+  end)
+
+  it("ChainDataset gives one stream after the other", function()
+    local len = function(self) return self.last - self.first + 1 end
+    local chain = data.ChainDataset { Count(1, 2, len), Count(1, 0, len), Count(7, 9, len) }
+    local seen = {}
+    for v in chain:iter() do seen[#seen + 1] = v end
+    assert.same({ 1, 2, 7, 8, 9 }, seen)
+    assert.equal(5, #chain)
+    assert.same({ { 1, 2, 7 }, { 8, 9 } }, batches(data.DataLoader(chain, { batch_size = 3 })))
+    refuses(function() data.ChainDataset({ ten() }):iter() end, "only supports IterableDataset", "dataset 1")
+  end)
+
+  it("StackDataset puts samples side by side, by position or by name", function()
+    local x = torch.arange(8):reshape(4, 2)
+    local stack = data.StackDataset(x, { 5, 6, 7, 8 })
+    assert.equal(4, #stack)
+    assert.same({ 2, 3 }, stack[2][1]:tolist())
+    assert.equal(6, stack[2][2])
+    local named = data.StackDataset { image = x, label = data.Subset({ 9, 8, 7, 6 }, { 4, 3, 2, 1 }) }
+    assert.equal(6, named[1].label)
+    local batch = data.DataLoader(named, { batch_size = 3 })()()
+    assert.same({ 6, 7, 8 }, batch.label:tolist())
+    assert.same({ { 0, 1 }, { 2, 3 }, { 4, 5 } }, batch.image:tolist())
+    refuses(function() data.StackDataset({ 1 }, { 1, 2 }) end, "Size mismatch between datasets")
+    refuses(function() data.StackDataset() end, "At least one dataset should be passed")
+    refuses(function() data.StackDataset(3) end, "expected a dataset")
+  end)
+
+  it("ConcatDataset finds every sample and refuses streams", function()
+    local both = data.ConcatDataset { { 1, 2 }, {}, { 3 }, torch.tensor { 4, 5 } }
+    local seen = {}
+    for i = 1, #both do seen[i] = torch.is_tensor(both[i]) and both[i]:item() or both[i] end
+    assert.same({ 1, 2, 3, 4, 5 }, seen)
+    assert.equal(5, both[-1]:item())
+    assert.same({ 2, 2, 3, 5 }, both.cumulative_sizes)
+    refuses(function() data.ConcatDataset { ten(), Count(1, 2) } end, "does not support IterableDataset", "dataset 2")
+    refuses(function() data.ConcatDataset {} end, "should not be an empty iterable")
+  end)
+
+  it("a class that defines get anew does not inherit its parent's batches", function()
+    local Noisy = class_of_tensors()
+    local l = data.DataLoader(Noisy(torch.arange(4)), { batch_size = 2 })
+    local seen = {}
+    for x in l do seen[#seen + 1] = x:tolist() end
+    assert.same({ { 100, 101 }, { 102, 103 } }, seen)
+  end)
+end)
+
+describe("samplers", function()
+  local orders = dofile(here .. "/golden/data.lua").orders
+  local generator = torch.Generator()
+
+  it("with a generator of their own leave it where PyTorch leaves it", function()
+    for _, n in ipairs { 8, 10 } do
+      generator:manual_seed(3)
+      local list = {}
+      for i = 1, n do list[i] = i end
+      local l = data.DataLoader(list, { batch_size = 4, shuffle = true, generator = generator })
+      assert.same(orders["own_generator_" .. n], { batches(l), batches(l) })
+    end
+    generator:manual_seed(3)
+    local nine = { 1, 2, 3, 4, 5, 6, 7, 8, 9 }
+    local l = data.DataLoader(nine, { batch_size = 2, drop_last = true,
+      sampler = data.RandomSampler(nine, { num_samples = 20, generator = generator }) })
+    assert.same(orders.longer, { batches(l), batches(l) })
+  end)
+
+  it("by subset and weight, and random_split, draw as PyTorch", function()
+    generator:manual_seed(4)
+    -- The golden subset holds positions as they are, PyTorch's and ours.
+    assert.same(orders.subset, data.SubsetRandomSampler({ 2, 4, 6, 8 }, { generator = generator }):positions():tolist())
+    local weights = { 0.1, 0.9, 0.4, 0.7 }
+    assert.same(orders.weighted, data.WeightedRandomSampler(weights, 9, { generator = generator }):positions():tolist())
+    assert.same(orders.weighted_once,
+      data.WeightedRandomSampler(weights, 3, false, { generator = generator }):positions():tolist())
+    local parts = data.random_split(ten(), { 3, 7 }, { generator = generator })
+    assert.same(orders.split, { parts[1].indices, parts[2].indices })
+  end)
+
+  it("of one's own: an array, positions(), iter(), a function", function()
+    local Odd = data.Sampler:class("Odd")
+    function Odd:positions() return { 1, 3, 5 } end
+    function Odd:len() return 3 end
+    local Lazy = data.Sampler:class("Lazy")
+    function Lazy:iter()
+      local i = 0
+      return function() i = i + 2 if i <= 6 then return i end end
+    end
+    function Lazy:len() return 3 end
+    assert.same({ { 1, 3 }, { 5 } }, batches(data.DataLoader(ten(), { batch_size = 2, sampler = Odd() })))
+    assert.same({ { 2, 4 }, { 6 } }, batches(data.DataLoader(ten(), { batch_size = 2, sampler = Lazy() })))
+    assert.equal(2, #data.DataLoader(ten(), { batch_size = 2, sampler = Lazy() }))
+    assert.same({ { 2, 4 }, { 6 } }, batches(data.DataLoader(ten(), { batch_sampler = data.BatchSampler(Lazy(), 2) })))
+    local function counter()
+      local i = 0
+      return function() i = i + 1 if i < 4 then return i end end
+    end
+    assert.same({ { 1, 2, 3 } }, batches(data.DataLoader(ten(), { batch_size = 3, sampler = counter })))
+    refuses(function() return #data.DataLoader(ten(), { sampler = counter }) end, "has no len()")
+    local seen = {}
+    for p in Odd() () do seen[#seen + 1] = p end
+    for i, p in pairs(Lazy()) do seen[#seen + 1] = i * 10 + p end
+    assert.same({ 1, 3, 5, 12, 24, 36 }, seen)
+    refuses(function() data.DataLoader(ten(), { sampler = 3 })()() end, "expected a Sampler or an array of positions")
+    refuses(function() data.Sampler:class("Bare")():positions() end, "should implement positions()")
+  end)
+end)
+
+describe("a loader's other settings", function()
+  it("are PyTorch's, and wrong ones are refused in its words", function()
+    refuses(function() data.DataLoader(ten(), { num_workers = -1 }) end, "num_workers option should be non-negative")
+    refuses(function() data.DataLoader(ten(), { timeout = -1 }) end, "timeout option should be non-negative")
+    refuses(function() data.DataLoader(ten(), { prefetch_factor = 2 }) end,
+      "prefetch_factor option could only be specified in multiprocessing")
+    refuses(function() data.DataLoader(ten(), { num_workers = 1, prefetch_factor = 0 }) end, "prefetch_factor")
+    refuses(function() data.DataLoader(ten(), { persistent_workers = true }) end,
+      "persistent_workers option needs num_workers > 0")
+    refuses(function() data.DataLoader(ten(), { batch_size = torch.none, drop_last = true }) end,
+      "batch_size=None option disables auto-batching")
+    refuses(function() data.DataLoader("no.such.module") end, "names no module that loads")
+    local l = data.DataLoader(ten(), { batch_size = 5, pin_memory = true, pin_memory_device = "cuda", in_order = true,
+      multiprocessing_context = "spawn" })
+    assert.equal(2, #l)
+  end)
+
+  it("a function makes the dataset", function()
+    assert.same({ { 1, 2 } }, batches(data.DataLoader(function() return { 1, 2 } end, { batch_size = 2 })))
+  end)
+
+  it("warns of a last batch of one sample, from which batch norm cannot train", function()
+    local said = {}
+    local original = torch.warn
+    torch.warn = function(s) said[#said + 1] = s end
+    for _, options in ipairs { { batch_size = 3, shuffle = true }, { batch_size = 3 },
+      { batch_size = 1, shuffle = true }, { batch_size = 3, shuffle = true, drop_last = true },
+      { batch_size = 4, shuffle = true } } do
+      local l = data.DataLoader(ten(), options)
+      batches(l)
+      batches(l)
+    end
+    torch.warn = original
+    assert.equal(1, #said)
+    assert.is_truthy(said[1]:find("1 sample (10 samples in batches of 3)", 1, true))
+    assert.is_truthy(said[1]:find("drop_last = true", 1, true))
+  end)
+
+  it("default_convert keeps single samples as they are", function()
+    local x = torch.ones(2)
+    local y = data.default_convert { a = x, b = { 1, "s" } }
+    assert.is_true(rawequal(x, y.a))
+    assert.same({ 1, "s" }, y.b)
+    assert.equal(3, data.default_convert(3))
   end)
 end)

@@ -12,7 +12,12 @@ static const char script[] = "package.path, package.cpath = '', ''\n"
                              "assert(torch == require 'moontorch')\n"
                              "assert(package.loaded['moontorch.core'])\n"
                              "local x = torch.ones(2, 3)\n"
-                             "assert((x + x):sum():item() == 12)\n";
+                             "assert((x + x):sum():item() == 12)\n"
+                             "local n = 0\n" /* workers find the library inside the program too */
+                             "local loader = torch.utils.data.DataLoader({1, 2, 3}, {num_workers = 2})\n"
+                             "for v in loader do n = n + v:item() end\n"
+                             "assert(n == 6)\n"
+                             "assert(not pcall(torch.utils.image.decode, ''))\n";
 
 /* Runs the script in a new state; returns whether it passed. */
 static int run(void) {

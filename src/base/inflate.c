@@ -225,7 +225,7 @@ static bool deflate_stream(Inflater *s) {
   return true;
 }
 
-static uint32_t crc_of(const uint8_t *p, size_t n) {
+uint32_t crc32_of(const uint8_t *p, size_t n) {
   uint32_t table[256], crc = 0xffffffff;
   for (uint32_t i = 0; i < 256; i++) {
     uint32_t c = i;
@@ -272,7 +272,7 @@ static bool member(Inflater *s) {
   size_t before = s->used;
   if (!header(s) || !deflate_stream(s)) return false;
   if (s->end - s->at < 8) return bad(s, "it is truncated");
-  if (read_32(s->at) != crc_of(s->out + before, s->used - before)) return bad(s, "its checksum does not match");
+  if (read_32(s->at) != crc32_of(s->out + before, s->used - before)) return bad(s, "its checksum does not match");
   if (read_32(s->at + 4) != (uint32_t)(s->used - before)) return bad(s, "its size does not match");
   s->at += 8;
   return true;

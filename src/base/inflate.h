@@ -16,4 +16,6 @@ typedef enum {
 InflateResult inflate_gzip(const uint8_t *in, size_t n, uint8_t *out, size_t room, size_t *written);
 /* A first guess of the unpacked size from the file's last bytes, never more than n could unpack to. */
 size_t inflate_guess(const uint8_t *in, size_t n);
+/* CRC-32 of n bytes, as gzip and zip files hold it. */
+uint32_t crc32_of(const uint8_t *p, size_t n);
 #endif

@@ -82,6 +82,7 @@ int pool_threads(void) {
 }
 
 void pool_set_threads(int threads) { atomic_store(&wanted, clamp_threads(threads)); }
+void pool_stay_out(void) { inside = true; }
 bool pool_inside(void) { return inside; }
 
 /* ---- running chunks ---- */

@@ -16,7 +16,8 @@ void parallel_for(int64_t n, int64_t grain, PoolBody body, void *context);
 int pool_threads(void); /* threads a loop may use, the caller included; at first the cores this process may use,
                                     * or MOONTORCH_NUM_THREADS */
 void pool_set_threads(int threads);
-bool pool_inside(void); /* whether this thread works on a shared loop: a nested loop would be serial */
+void pool_stay_out(void); /* this thread's loops are serial from now on, as a worker's that is one of several */
+bool pool_inside(void);   /* whether this thread works on a shared loop: a nested loop would be serial */
 /* A host's own scheduler: called instead of the pool; NULL goes back. It is told n and grain in chunks (grain 1), and may
  * call body over any disjoint ranges that cover [0, n), on any threads. Set it while no loop runs. */
 typedef void (*PoolHost)(void *host, int64_t n, int64_t grain, PoolBody body, void *context);

@@ -123,6 +123,7 @@ Tensor *op_run_inplace(OpDef *def, const Arg *arg);
 /* Pools: tensors that C code made on the way, released together. pool_open returns a mark for pool_close. */
 int pool_open(void);
 void pool_shut(int mark);
+void pool_end(void);             /* before a thread that ran operators ends: nothing stays with it */
 Tensor *pool_add(Tensor *owned); /* hands a reference to the pool; NULL stays NULL */
 
 /* For infer functions. */

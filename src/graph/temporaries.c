@@ -16,6 +16,13 @@ void pool_shut(int mark) {
   }
 }
 
+void pool_end(void) {
+  pool_shut(0);
+  mem_free(held);
+  held = NULL;
+  room = 0;
+}
+
 Tensor *pool_add(Tensor *owned) {
   if (!owned) return NULL;
   if (count == room) {

@@ -86,7 +86,9 @@ const char *type_found(lua_State *L, int idx); /* what stands at idx, in words f
 const char *plain_string(lua_State *L, int idx);
 /* The key at -2 during lua_next over keyword arguments; NULL with a failure recorded when it is no name. */
 const char *keyword_name(lua_State *L);
-bool is_none(lua_State *L, int idx);                    /* torch.none */
+bool is_none(lua_State *L, int idx); /* torch.none */
+void push_none(lua_State *L);
+bool size_at(lua_State *L, int idx);                    /* a torch.Size */
 bool read_integer(lua_State *L, int idx, int64_t *out); /* integers and floats of integral value */
 bool read_scalar(lua_State *L, int idx, Scalar *out);   /* numbers and booleans */
 bool read_dtype(lua_State *L, int idx, DType *out);     /* dtype objects and names */
@@ -120,4 +122,7 @@ void generators_open(lua_State *L, int core); /* generator.c */
 void system_open(lua_State *L, int core);     /* system.c: threads, memory, files, terminal */
 int tensor_index_key(lua_State *L);           /* tensor_index.c: (tensor, key) */
 int tensor_newindex_key(lua_State *L);        /* (tensor, key, value) */
+void workers_open(lua_State *L, int core);    /* worker.c: states in other threads */
+/* Set by static hosts: opens the library in a new state. NULL: the module is found on the package path. */
+extern lua_CFunction library_open;
 #endif

@@ -29,6 +29,16 @@ bool is_none(lua_State *L, int idx) {
   return same;
 }
 
+void push_none(lua_State *L) { lua_rawgetp(L, LUA_REGISTRYINDEX, &NONE); }
+
+bool size_at(lua_State *L, int idx) {
+  if (!lua_istable(L, idx) || !lua_getmetatable(L, idx)) return false;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &SIZE);
+  bool same = lua_rawequal(L, -1, -2);
+  lua_pop(L, 2);
+  return same;
+}
+
 /* --- dtypes --- */
 
 void push_dtype(lua_State *L, DType d) {

@@ -17,6 +17,7 @@ extern const EmbeddedModule embedded_modules[];
 
 EXPORT int luaopen_moontorch(lua_State *L);
 int luaopen_moontorch_core(lua_State *L);
+extern lua_CFunction library_open; /* worker.c: workers open the library as their host did */
 
 /* package.preload entry of one module: upvalue 1 is its place in the table; the argument is the module's name. */
 static int load_embedded(lua_State *L) {
@@ -40,6 +41,7 @@ static void preload(lua_State *L, const char *name, lua_CFunction open, int plac
 /* For luaL_requiref(L, "moontorch", luaopen_moontorch, 0), or as a package.preload entry: registers every part of the
  * library and returns the module. */
 int luaopen_moontorch(lua_State *L) {
+  __atomic_store_n(&library_open, luaopen_moontorch, __ATOMIC_RELAXED);
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
   preload(L, "moontorch.core", luaopen_moontorch_core, 0);
   int main_module = -1;

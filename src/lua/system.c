@@ -167,6 +167,13 @@ static int f_inflate(lua_State *L) {
   return 2;
 }
 
+/* crc32(string) -> the checksum of zip files. */
+static int f_crc32(lua_State *L) {
+  size_t n;
+  const char *bytes = luaL_checklstring(L, 1, &n);
+  return lua_pushinteger(L, (lua_Integer)crc32_of((const uint8_t *)bytes, n)), 1;
+}
+
 static bool checks_off; /* one word for the process: warnings about likely mistakes */
 static int f_set_checks(lua_State *L) {
   checks_off = !lua_toboolean(L, 1);
@@ -187,6 +194,7 @@ static const luaL_Reg functions[] = {{"get_num_threads", f_get_num_threads},
                                      {"clock", f_clock},
                                      {"write_file_atomic", f_write_file},
                                      {"inflate", f_inflate},
+                                     {"crc32", f_crc32},
                                      {"set_checks", f_set_checks},
                                      {"checks_enabled", f_checks},
                                      {NULL, NULL}};

@@ -62,6 +62,13 @@ function ordered.is(v)
   return getmetatable(v) == meta
 end
 
+-- How one goes to another Lua state: what makes it there, and from what.
+function meta.__transfer(self)
+  local items = {}
+  for key, value in pairs(self) do items[#items + 1] = { key, value } end
+  return ordered.new, items
+end
+
 --- The key-value pairs of a table where order counts: an array of pairs as it is, an OrderedDict in its order, any
 -- other table by sorted key. Returns an array of `{key, value}`, or nil and the reason.
 function ordered.items(t)

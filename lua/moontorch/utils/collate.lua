@@ -1,4 +1,4 @@
---- default_collate: an array of samples becomes one batch.
+--- default_collate: an array of samples becomes one batch. default_convert: what a loader without batches does instead.
 --
 -- Tensors are stacked, numbers become a tensor (integers int64, floats float64, booleans bool), arrays and tables go
 -- field by field, strings stay an array. Samples that do not fit together are an error that names them.
@@ -93,11 +93,24 @@ function collate(batch, field)
     kind, where(field))
 end
 
+local module = {}
+
 --- The batch made from an array of samples.
-return function(batch)
+function module.default_collate(batch)
   if type(batch) ~= "table" or batch[1] == nil then
     core.raise("default_collate", "expected an array of samples, but got %s",
       type(batch) == "table" and "an empty table" or arguments.type_name(batch))
   end
   return collate(batch, "")
 end
+
+--- A single sample as a loader without batches gives it: plain tables are copied, field by field; everything else,
+-- numbers too, stays what it is.
+function module.default_convert(data)
+  if type(data) ~= "table" or getmetatable(data) ~= nil then return data end
+  local copy = {}
+  for key, value in next, data do copy[key] = module.default_convert(value) end
+  return copy
+end
+
+return module

@@ -1,7 +1,8 @@
 --- Datasets: anything that gives sample number i, from 1, and knows how many there are.
 --
 -- `dataset[i]` is a sample (a tensor, a number, or an array of several values), `#dataset` their number. A plain array
--- and a tensor are datasets; a class of one's own inherits from Dataset and defines `get(i)` and `len()`.
+-- and a tensor are datasets; a class of one's own inherits from Dataset and defines `get(i)` and `len()`. A stream of
+-- samples inherits from IterableDataset and defines `iter()`.
 
 local core = require "moontorch.core"
 local class = require "moontorch.nn.class"
@@ -85,13 +86,117 @@ function datasets.is_dataset(v)
   return type(v) == "table" or core.is_tensor(v)
 end
 
+local function check_dataset(owner, v, position)
+  if not datasets.is_dataset(v) then
+    core.raise(owner, "expected a dataset%s, but got %s", position and " at position " .. position or "",
+      arguments.type_name(v))
+  end
+end
+
+-- Does the class of `dataset` load whole batches, by a `get_batch` that belongs to its `get`? A class that defines
+-- `get` anew does not inherit the batches of its parent's.
+local function loads_batches(dataset)
+  local level = getmetatable(dataset)
+  while type(level) == "table" do
+    if rawget(level, "get_batch") then return true end
+    if rawget(level, "get") then return false end
+    level = rawget(level, "super")
+  end
+  return rawget(dataset, "get_batch") ~= nil
+end
+
+--- The samples at the positions in an int64 tensor as one batch, where the dataset can load it without single samples;
+-- else nil.
+function datasets.batch_of(dataset, positions)
+  if core.is_tensor(dataset) then return dataset:index_select(1, positions) end
+  if not loads_batches(dataset) then return nil end
+  return dataset:get_batch(positions)
+end
+
+--- Base of streams: `local Lines = torch.utils.data.IterableDataset:class("Lines")`, then `Lines:iter()`, which gives a
+-- function that returns the next sample (several values are an array of them) and nil at the end, such as
+-- `coroutine.wrap(function() … coroutine.yield(sample) … end)`. `len()` may tell how many there are. In a worker,
+-- `torch.utils.data.get_worker_info()` says which part of the stream is its own.
+local IterableDataset = class.extend("IterableDataset", Dataset)
+IterableDataset.len = false
+IterableDataset.get = false
+
+rawset(IterableDataset, "__index", function(self, key)
+  if type(key) == "number" then
+    core.raise(getmetatable(self).__name, "an IterableDataset has no samples by position: loop over dataset:iter()")
+  end
+  return getmetatable(self)[key]
+end)
+
+rawset(IterableDataset, "__len", function(self)
+  if not self.len then
+    core.raise("len", "object of type '%s' has no len(): define len() where the number of samples is known",
+      getmetatable(self).__name)
+  end
+  return self:len()
+end)
+
+rawset(IterableDataset, "__call", function(self) return self:iter() end)
+
+function IterableDataset:iter()
+  core.raise(getmetatable(self).__name, "Subclasses of IterableDataset should implement iter()")
+end
+
+--- Is `v` a stream?
+function datasets.is_iterable(v)
+  return class.isinstance(v, IterableDataset)
+end
+
+--- ChainDataset{d1, d2}: one stream after the other.
+local ChainDataset = class.extend("ChainDataset", IterableDataset)
+
+function ChainDataset:init(list)
+  if type(list) ~= "table" then
+    core.raise("ChainDataset", "expected an array of datasets, but got %s", arguments.type_name(list))
+  end
+  self.datasets = list
+end
+
+local function check_streams(list)
+  for i, dataset in ipairs(list) do
+    if not datasets.is_iterable(dataset) then
+      core.raise("ChainDataset", "ChainDataset only supports IterableDataset, but dataset %d is %s; use ConcatDataset",
+        i, arguments.type_name(dataset))
+    end
+  end
+end
+
+function ChainDataset:iter()
+  check_streams(self.datasets)
+  local at, following = 0, nil
+  local function continue(first, ...)
+    if first ~= nil then return first, ... end
+    at = at + 1
+    if self.datasets[at] == nil then
+      following = function() return nil end
+      return nil
+    end
+    following = self.datasets[at]:iter()
+    return continue(following())
+  end
+  return function()
+    if following == nil then return continue(nil) end
+    return continue(following())
+  end
+end
+
+function ChainDataset:len()
+  check_streams(self.datasets)
+  local n = 0
+  for _, dataset in ipairs(self.datasets) do n = n + #dataset end
+  return n
+end
+
 --- Subset(dataset, indices): sample i is dataset[indices[i]].
 local Subset = class.extend("Subset", Dataset)
 
 function Subset:init(dataset, indices)
-  if not datasets.is_dataset(dataset) then
-    core.raise("Subset", "expected a dataset, but got %s", arguments.type_name(dataset))
-  end
+  check_dataset("Subset", dataset)
   if core.is_tensor(indices) then indices = indices:tolist() end
   if type(indices) ~= "table" then
     core.raise("Subset", "expected an array of positions, but got %s", arguments.type_name(indices))
@@ -108,9 +213,52 @@ function Subset:len()
 end
 
 function Subset:get_batch(positions)
-  if not self.dataset.get_batch then return nil end
   if self.positions == nil then self.positions = core.tensor(self.indices, { dtype = core.int64 }) end
-  return self.dataset:get_batch(self.positions:index_select(1, positions))
+  return datasets.batch_of(self.dataset, self.positions:index_select(1, positions))
+end
+
+--- StackDataset(d1, d2, …): sample i is {d1[i], d2[i], …}. StackDataset{image = d1, label = d2}: sample i is
+-- {image = d1[i], label = d2[i]}.
+local StackDataset = class.extend("StackDataset", Dataset)
+
+function StackDataset:init(...)
+  local first = ...
+  local n = select("#", ...)
+  if n == 1 and arguments.is_keywords(first) and next(first) ~= nil then
+    self.datasets, self.named = first, true
+  else
+    self.datasets, self.named = { ... }, false
+  end
+  if next(self.datasets) == nil then core.raise("StackDataset", "At least one dataset should be passed") end
+  local length, first_key
+  for key, dataset in pairs(self.datasets) do
+    check_dataset("StackDataset", dataset, key)
+    if length == nil then length, first_key = #dataset, key end
+    if #dataset ~= length then
+      core.raise("StackDataset", "Size mismatch between datasets: %s has %d samples and %s has %d", tostring(first_key),
+        length, tostring(key), #dataset)
+    end
+  end
+  self.length = length
+end
+
+function StackDataset:get(i)
+  local sample = {}
+  for key, dataset in pairs(self.datasets) do sample[key] = dataset[i] end
+  return sample
+end
+
+function StackDataset:len()
+  return self.length
+end
+
+function StackDataset:get_batch(positions)
+  local batch = {}
+  for key, dataset in pairs(self.datasets) do
+    batch[key] = datasets.batch_of(dataset, positions)
+    if batch[key] == nil then return nil end
+  end
+  return batch
 end
 
 --- ConcatDataset{d1, d2}: the samples of one dataset after those of another.
@@ -120,20 +268,31 @@ function ConcatDataset:init(list)
   if type(list) ~= "table" or #list == 0 then
     core.raise("ConcatDataset", "datasets should not be an empty iterable")
   end
-  self.datasets = list
-end
-
-function ConcatDataset:get(i)
-  for _, dataset in ipairs(self.datasets) do
-    if i <= #dataset then return dataset[i] end
-    i = i - #dataset
+  self.datasets, self.cumulative_sizes = list, {}
+  local n = 0
+  for i, dataset in ipairs(list) do
+    check_dataset("ConcatDataset", dataset, i)
+    if datasets.is_iterable(dataset) then
+      core.raise("ConcatDataset", "ConcatDataset does not support IterableDataset, which dataset %d is; use "
+        .. "ChainDataset", i)
+    end
+    n = n + #dataset
+    self.cumulative_sizes[i] = n
   end
 end
 
+function ConcatDataset:get(i)
+  local sizes = self.cumulative_sizes
+  local low, high = 1, #sizes
+  while low < high do
+    local middle = (low + high) // 2
+    if i <= sizes[middle] then high = middle else low = middle + 1 end
+  end
+  return self.datasets[low][i - (sizes[low - 1] or 0)]
+end
+
 function ConcatDataset:len()
-  local n = 0
-  for _, dataset in ipairs(self.datasets) do n = n + #dataset end
-  return n
+  return self.cumulative_sizes[#self.cumulative_sizes]
 end
 
 -- Lengths from fractions that sum to 1: rounded down, the rest dealt out one by one from the first.
@@ -192,6 +351,7 @@ function datasets.random_split(...)
 end
 
 datasets.Dataset, datasets.TensorDataset, datasets.Subset = Dataset, TensorDataset, Subset
-datasets.ConcatDataset = ConcatDataset
+datasets.ConcatDataset, datasets.StackDataset = ConcatDataset, StackDataset
+datasets.IterableDataset, datasets.ChainDataset = IterableDataset, ChainDataset
 
 return datasets

@@ -1,10 +1,15 @@
---- torch.utils: data, progress, idx, safetensors, gradient_report, each loaded when it is first used.
+--- torch.utils: data, readers of files, progress, gradient_report, each loaded when it is first used.
 
 local parts = {
   data = "moontorch.utils.data",
   progress = "moontorch.utils.progress",
   idx = "moontorch.utils.idx",
   safetensors = "moontorch.utils.safetensors",
+  npy = "moontorch.utils.npy",
+  csv = "moontorch.utils.csv",
+  text = "moontorch.utils.text",
+  image = "moontorch.utils.image",
+  pickle = "moontorch.utils.pickle",
   gradient_report = "moontorch.utils.report",
 }
 

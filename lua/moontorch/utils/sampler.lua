@@ -1,8 +1,9 @@
 --- Samplers: in which order samples are visited.
 --
 -- `sampler:positions()` gives one epoch's order, as an int64 tensor of positions from 1; a sampler of one's own gives a
--- tensor or an array. Orders are PyTorch's for the same seed: RandomSampler without a generator takes a seed from the
--- global one and shuffles with a generator of its own.
+-- tensor or an array, or defines `iter()`, which gives a function that returns one position after the other, then nil.
+-- Orders are PyTorch's for the same seed: RandomSampler without a generator takes a seed from the global one and
+-- shuffles with a generator of its own.
 
 local core = require "moontorch.core"
 local class = require "moontorch.nn.class"
@@ -20,7 +21,7 @@ function Sampler:class(name)
 end
 
 function Sampler:positions()
-  core.raise(getmetatable(self).__name, "Subclasses of Sampler should implement positions() and len()")
+  core.raise(getmetatable(self).__name, "Subclasses of Sampler should implement positions() (or iter()) and len()")
 end
 
 Sampler.len = Sampler.positions
@@ -36,14 +37,18 @@ function samplers.draw_seed(generator)
   return core.empty({}, { dtype = core.int64 }):random_(from(generator)):item()
 end
 
--- Iterates over the positions as Lua integers (or over the lists of a BatchSampler).
+-- Iterates over the positions as Lua integers (or over the lists of a BatchSampler). As the samplers of PyTorch, it
+-- draws what it draws when the first position is asked for.
 rawset(Sampler, "__call", function(self)
-  local order = self:positions()
-  if core.is_tensor(order) then order = order:tolist() end
-  local i = 0
+  return samplers.each(self)
+end)
+rawset(Sampler, "__pairs", function(self)
+  local following, i = samplers.each(self), 0
   return function()
+    local position = following()
+    if position == nil then return nil end
     i = i + 1
-    return order[i]
+    return i, position
   end
 end)
 
@@ -81,6 +86,8 @@ function RandomSampler:len()
   return self.num_samples or #self.data_source
 end
 
+-- Gives a second result: what is left to draw when the last position was taken. PyTorch makes one order more than it
+-- uses, which shifts the next epoch when the generator is the caller's.
 function RandomSampler:positions()
   local n, wanted = #self.data_source, self:len()
   local generator = self.generator
@@ -103,7 +110,11 @@ function RandomSampler:positions()
       parts[#parts + 1] = core.randperm(n, from(generator)):narrow(1, 1, wanted % n)
     end
   end
-  return #parts == 1 and parts[1] or core.cat(parts, 1)
+  local finish
+  if self.generator ~= nil and not self.replacement and wanted % n == 0 then
+    finish = function() core.randperm(n, from(generator)) end
+  end
+  return #parts == 1 and parts[1] or core.cat(parts, 1), finish
 end
 
 --- SubsetRandomSampler(indices, generator): the given positions in random order.
@@ -166,31 +177,109 @@ function BatchSampler:init(...)
   end
 end
 
-function BatchSampler:positions()
-  local order = samplers.order_of(self.sampler):tolist()
-  local batches = {}
-  for first = 1, #order, self.batch_size do
-    local batch = table.move(order, first, math.min(first + self.batch_size - 1, #order), 1, {})
-    if #batch == self.batch_size or not self.drop_last then batches[#batches + 1] = batch end
+--- A function that gives one list of positions after the other.
+function BatchSampler:iter()
+  local following, ended = samplers.each(self.sampler), false
+  return function()
+    local batch = {}
+    while not ended and #batch < self.batch_size do
+      local position = following()
+      if position == nil then ended = true else batch[#batch + 1] = position end
+    end
+    if #batch == 0 or (self.drop_last and #batch < self.batch_size) then return nil end
+    return batch
   end
+end
+
+function BatchSampler:positions()
+  local batches = {}
+  for batch in self:iter() do batches[#batches + 1] = batch end
   return batches
 end
 
 function BatchSampler:len()
-  local n = #self.sampler
+  local n = samplers.count(self.sampler)
   if self.drop_last then return n // self.batch_size end
   return (n + self.batch_size - 1) // self.batch_size
 end
 
---- One epoch's order of a sampler, an array, or a tensor of positions, as an int64 tensor.
-function samplers.order_of(sampler)
-  local order = sampler
-  if type(sampler) == "table" and type(sampler.positions) == "function" then order = sampler:positions() end
-  if core.is_tensor(order) then return order end
-  if type(order) ~= "table" then
-    core.raise("sampler", "expected a Sampler or an array of positions, but got %s", arguments.type_name(order))
+--- How many positions (or lists of them) a sampler, an array or a tensor gives.
+function samplers.count(sampler)
+  if core.is_tensor(sampler) then return sampler:size(1) end
+  local meta = getmetatable(sampler)
+  if type(sampler) ~= "table" or (meta ~= nil and meta.__len == nil) then
+    core.raise("len", "object of type '%s' has no len(): a sampler without len() cannot tell how many batches there "
+      .. "are", arguments.type_name(sampler))
   end
-  return core.tensor(order, { dtype = core.int64 })
+  return #sampler
+end
+
+-- One epoch's order of a sampler, an array, or a tensor, as it stands, and what is left to do when it was used up; or a
+-- function that gives one position after the other.
+local function order_of(sampler)
+  if core.is_tensor(sampler) then return sampler end
+  if type(sampler) == "table" then
+    if type(sampler.iter) == "function" then return sampler:iter() end
+    if type(sampler.positions) == "function" then return sampler:positions() end
+    if getmetatable(sampler) == nil or getmetatable(sampler).__call == nil then return sampler end
+  end
+  local meta = getmetatable(sampler)
+  if type(sampler) == "function" or (meta and meta.__call) then
+    local following = sampler()
+    if type(following) == "function" then return following end
+  end
+  core.raise("sampler", "expected a Sampler or an array of positions, but got %s", arguments.type_name(sampler))
+end
+
+--- A function that gives one entry after the other: Lua integers, or the lists of a batch sampler. Nothing is drawn
+-- before the first is asked for.
+function samplers.each(sampler)
+  local list, following, finish
+  local i = 0
+  return function()
+    if list == nil and following == nil then
+      local order
+      order, finish = order_of(sampler)
+      if core.is_tensor(order) then order = order:tolist() end
+      if type(order) == "function" then following = order else list = order end
+    end
+    if following then return following() end
+    i = i + 1
+    if list[i] == nil and finish then
+      finish()
+      finish = nil
+    end
+    return list[i]
+  end
+end
+
+--- Like `each`, in batches: each is an int64 tensor of `size` positions, a shorter one at the end unless `drop_last`.
+function samplers.batches(sampler, size, drop_last)
+  local order, finish, following
+  local at = 1
+  return function()
+    if order == nil and following == nil then
+      order, finish = order_of(sampler)
+      if type(order) == "function" then
+        following = BatchSampler(function() return order end, size, drop_last):iter()
+      elseif not core.is_tensor(order) then
+        order = core.tensor(order, { dtype = core.int64 })
+      end
+    end
+    if following then
+      local list = following()
+      return list and core.tensor(list, { dtype = core.int64 })
+    end
+    local n = math.min(size, order:size(1) - at + 1)
+    if finish and n < size then
+      finish()
+      finish = nil
+    end
+    if n <= 0 or (n < size and drop_last) then return nil end
+    local part = order:narrow(1, at, n)
+    at = at + n
+    return part
+  end
 end
 
 samplers.Sampler, samplers.SequentialSampler, samplers.RandomSampler = Sampler, SequentialSampler, RandomSampler

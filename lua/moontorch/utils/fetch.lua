@@ -1,0 +1,114 @@
+--- Fetching: how a loader, in the calling thread or in a worker, gets the batch for a list of positions.
+--
+-- A fetcher is a function of what the sampler gave. It returns what a loop gets: a batch or, from a collate function,
+-- whatever that returned; `nil` first when a stream has ended. Invariant: it knows nothing of threads.
+
+local core = require "moontorch.core"
+local class = require "moontorch.nn.class"
+local datasets = require "moontorch.utils.dataset"
+local collate = require "moontorch.utils.collate"
+
+local fetch = {}
+
+-- One sample of a map-style dataset, which must exist.
+local function sample_at(dataset, position)
+  local sample = dataset[position]
+  if sample == nil then
+    core.raise("DataLoader", "the dataset has no sample %s (its length is %d)", tostring(position), #dataset)
+  end
+  return sample
+end
+
+local function from_map(dataset, batched, collate_fn, pause)
+  if not batched then
+    local convert = collate_fn or collate.default_convert
+    return function(position) return convert(sample_at(dataset, position)) end
+  end
+  return function(positions)
+    if collate_fn == nil then
+      local batch = datasets.batch_of(dataset, positions)
+      if batch ~= nil then return batch end
+    end
+    local samples
+    if class.is_class(getmetatable(dataset)) and type(dataset.get_items) == "function" then
+      samples = dataset:get_items(positions:tolist())
+    else
+      samples = {}
+      for i, position in ipairs(positions:tolist()) do
+        pause()
+        samples[i] = sample_at(dataset, position)
+      end
+    end
+    return (collate_fn or collate.default_collate)(samples)
+  end
+end
+
+-- Several values from an iterator are one sample.
+local function as_sample(first, ...)
+  if first ~= nil and select("#", ...) > 0 then return { first, ... } end
+  return first
+end
+
+local function from_stream(dataset, size, collate_fn, drop_last, pause)
+  local following, ended = dataset:iter(), false
+  if type(following) ~= "function" and not (getmetatable(following) or {}).__call then
+    core.raise(getmetatable(dataset).__name, "iter() must return a function that gives the next sample, not %s",
+      type(following))
+  end
+  local function next_sample()
+    if ended then return nil end
+    pause()
+    local sample = as_sample(following())
+    if sample == nil then ended = true end
+    return sample
+  end
+  if size == nil then
+    local convert = collate_fn or collate.default_convert
+    return function()
+      local sample = next_sample()
+      if sample == nil then return nil end
+      return convert(sample)
+    end
+  end
+  return function()
+    local samples = {}
+    for i = 1, size do
+      local sample = next_sample()
+      if sample == nil then break end
+      samples[i] = sample
+    end
+    if #samples == 0 or (drop_last and #samples < size) then return nil end
+    return (collate_fn or collate.default_collate)(samples)
+  end
+end
+
+local function nothing() end
+
+--- The fetcher of a dataset. `options`: batch_size (nil: single samples), batched (positions come in lists),
+-- collate_fn, drop_last, pause (called before each sample).
+function fetch.fetcher(dataset, options)
+  local pause = options.pause or nothing
+  if datasets.is_iterable(dataset) then
+    return from_stream(dataset, options.batch_size, options.collate_fn, options.drop_last, pause)
+  end
+  return from_map(dataset, options.batched, options.collate_fn, pause)
+end
+
+--- A dataset as DataLoader takes it: itself, or what the function or the module of that name gives.
+function fetch.dataset(given, name)
+  if type(given) == "string" then
+    local ok, module = pcall(require, given)
+    if not ok then
+      core.raise("DataLoader", "dataset = '%s' names no module that loads: %s", given, tostring(module))
+    end
+    given = module
+  end
+  if type(given) == "function" then given = given() end
+  if not datasets.is_dataset(given) then
+    core.raise("DataLoader", "argument 'dataset' (position 1) must be a dataset, not %s; a function that makes one, or "
+      .. "the name of a module that returns either, will do as well", name)
+  end
+  return given
+end
+
+return fetch
