@@ -1,0 +1,68 @@
+--- What a tensor tells about itself, and small functions beside the operators. Expectations are PyTorch's.
+local torch = require "moontorch"
+
+describe("a tensor tells", function()
+  local x = torch.ones(2, 3, { dtype = torch.float16 })
+
+  it("its counts", function()
+    assert.equal(2, x:ndimension())
+    assert.equal(6, x:nelement())
+    assert.equal(2, x:element_size())
+    assert.equal(12, x.nbytes)
+    assert.equal(3, x[2]:storage_offset())
+    assert.equal(0, x:storage_offset())
+  end)
+
+  it("its kind", function()
+    assert.is_true(torch.is_signed(x))
+    assert.is_true(torch.ones(1):char():is_signed())
+    assert.is_false(torch.ones(1):byte():is_signed())
+    assert.is_false(torch.ones(1):bool():is_signed())
+    assert.is_true(x.is_cpu)
+    assert.is_false(x.is_cuda)
+  end)
+
+  it("whether it keeps a gradient that is no leaf's", function()
+    local leaf = torch.ones(2, { requires_grad = true })
+    local y = leaf * 2
+    assert.is_false(leaf.retains_grad)
+    assert.is_false(y.retains_grad)
+    y:retain_grad()
+    assert.is_true(y.retains_grad)
+    leaf:retain_grad()
+    assert.is_false(leaf.retains_grad)
+  end)
+end)
+
+describe("conversions", function()
+  it("short and type_as", function()
+    local x = torch.tensor { 1.9, -2.9, 300.0 }
+    assert.equal("tensor([  1,  -2, 300], dtype=torch.int16)", tostring(x:short()))
+    assert.equal("tensor([ 1, -2, 44], dtype=torch.int8)", tostring(x:type_as(torch.ones(1):char())))
+    assert.is_true(rawequal(x, x:type_as(torch.ones(1))))
+  end)
+
+  it("as_tensor shares what needs no conversion", function()
+    local x = torch.ones(2)
+    assert.is_true(rawequal(x, torch.as_tensor(x)))
+    assert.equal(torch.float64, torch.as_tensor(x, { dtype = torch.float64 }).dtype)
+    assert.equal("tensor([1, 2])", tostring(torch.as_tensor { 1, 2 }))
+  end)
+end)
+
+describe("the module holds", function()
+  it("constants", function()
+    assert.equal(math.pi, torch.pi)
+    assert.equal(math.exp(1), torch.e)
+  end)
+
+  it("the number of threads", function()
+    local before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    assert.equal(1, torch.get_num_threads())
+    torch.set_num_threads(before)
+    assert.equal(before, torch.get_num_threads())
+    assert.is_false(pcall(torch.set_num_threads, 0))
+    assert.equal(before, torch.get_num_threads())
+  end)
+end)
