@@ -54,13 +54,13 @@ DEFAULTS = {"dropout", "ctc_loss"}
 POSITION_LISTS = {"unravel_index", "where", "nonzero"}
 # The layout is what these look at.
 ONE_LAYOUT = {"as_strided", "as_strided_scatter"}
-# Where dims are expanded, medians are garbage in PyTorch, and quantiles choose among equals.
-ONE_LESS = {name: "cts" for name in ("median", "nanmedian", "quantile", "nanquantile")}
+# Where dims are expanded, medians are garbage in PyTorch, quantiles choose among equals, and matrices are singular.
+ONE_LESS = {name: "cts" for name in ("median", "nanmedian", "quantile", "nanquantile", "slogdet")}
 # Drawn by MKL in PyPI's builds of PyTorch; rng.lua has them from one that is built without it.
 OTHER_STREAM = {"bernoulli", "dropout", "exponential", "alpha_dropout", "feature_dropout"}
-# Given positions out of range or modes that do not exist, these read behind the end, wrap, or give what was in memory: no
-# answer to compare with.
-UNCHECKED = {"take_along_dim", "unravel_index", "ctc_loss", "grid_sampler"}
+# Given positions out of range, modes that do not exist or too few coordinates, these read behind the end, wrap, or give
+# what was in memory: no answer to compare with.
+UNCHECKED = {"take_along_dim", "unravel_index", "ctc_loss", "grid_sampler", "kl_div", "gradient"}
 # What these give for infinities depends on the algorithm: products with padding, powers in a wider type, pivots.
 ORDINARY = re.compile("conv|norm$|^renorm|dist|^cosine|^cov|det$|^matrix_power|^linalg|^inverse|^cholesky|^lu|^qr|^svd")
 # Arguments that PyTorch does not have: the call is then one of moontorch's own.
