@@ -317,7 +317,7 @@ static bool compose_affine_grid(OpCall *c) {
   if (theta->dtype == MT_BOOL)
     return fail(MT_ENOTIMPL, "\"linspace_cpu\" not implemented for 'Bool'. Use :float() first");
   if (!shape_check(size->n, size->ints)) return false;
-  int64_t batch = size->ints[0], points[4], shape[5] = {batch};
+  int64_t batch = size->ints[0], points[4], shape[5] = {batch}, numbers;
   if (theta->ndim != 3)
     return fail(MT_EARG, "batch2 must be a 3D tensor: theta is %s, but must be (%lld, %d, %d)",
                 shape_text(theta->ndim, theta->shape), (long long)batch, dims, dims + 1);
@@ -337,9 +337,10 @@ static bool compose_affine_grid(OpCall *c) {
   }
   shape[1 + dims] = dims;
   if (theta->shape[1] != dims)
-    return fail(MT_EARG, "shape '%s' is invalid for input of size %lld: theta is %s, but must be (%lld, %d, %d)",
-                shape_text(dims + 2, shape), (long long)(theta->numel / (dims + 1) * total),
-                shape_text(3, theta->shape), (long long)batch, dims, dims + 1);
+    return size_mul(theta->numel / (dims + 1), total, &numbers) &&
+           fail(MT_EARG, "shape '%s' is invalid for input of size %lld: theta is %s, but must be (%lld, %d, %d)",
+                shape_text(dims + 2, shape), (long long)numbers, shape_text(3, theta->shape), (long long)batch, dims,
+                dims + 1);
   for (int k = 0; k < dims; k++) {
     int64_t along[3] = {1, 1, 1}, dim = dims - 1 - k;
     along[dim] = points[dim];

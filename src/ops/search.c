@@ -324,9 +324,10 @@ static bool compose_histc(OpCall *c) {
   if (low > high) return fail(MT_EARG, "torch.histc: max must be larger than min, but max is %g, min %g", high, low);
   Tensor *first = op_full(d, 0, NULL, c->device, scalar_float(low));
   Tensor *last = op_full(d, 0, NULL, c->device, scalar_float(high));
+  Tensor *count = op_full(d, 0, NULL, c->device, scalar_int(bins));
   Tensor *takes = op_and(op_ge(x, first), op_le(x, last)), *width = op_sub(last, first);
   x = op_sub(op_where(takes, x, first), first);
-  Tensor *bin = op_add(op_cast(op_div(op_mul(x, op_int(bins)), width), MT_I64), op_int(1));
+  Tensor *bin = op_add(op_cast(op_div(op_mul(x, count), width), MT_I64), op_int(1));
   Tensor *counts = fill_bins(clamp_positions(bin, bins), takes, NULL, wide, bins);
   return compose_return(c, 0, counts ? op_cast(counts, (DType)t->dtype) : NULL);
 }
@@ -355,12 +356,13 @@ static bool histogram(OpCall *c, Tensor *edges, int64_t bins, const Arg *weight_
   Tensor *takes = op_and(op_ge(x, op_select(edges, 0, 0)), op_le(x, op_select(edges, 0, -1)));
   Arg search[] = {ARG_T(edges), ARG_T(x), ARG_I(0), ARG_I(1), ARG_NIL, ARG_NIL};
   Tensor *bin = clamp_positions(op_sub(op_run(&def_searchsorted, search), op_int(1)), bins);
-  Tensor *counts = fill_bins(bin, takes, weight ? flat(op_detach(weight)) : NULL, (DType)t->dtype, bins);
+  DType d = (DType)t->dtype, wide = d == MT_F64 ? MT_F64 : MT_F32;
+  Tensor *counts = fill_bins(bin, takes, weight ? flat(op_cast(op_detach(weight), wide)) : NULL, wide, bins);
   if (density) {
-    Tensor *widths = op_sub(op_narrow(edges, 0, 1, bins), op_narrow(edges, 0, 0, bins));
+    Tensor *at = op_cast(edges, wide), *widths = op_sub(op_narrow(at, 0, 1, bins), op_narrow(at, 0, 0, bins));
     counts = op_div(op_div(counts, op_sum(counts)), widths);
   }
-  return compose_return(c, 0, counts) && compose_return(c, 1, edges);
+  return counts && compose_return(c, 0, op_cast(counts, d)) && compose_return(c, 1, edges);
 }
 /* 16-bit floats do where the ends of the range need not be found. */
 static bool check_histogram(const Tensor *t, bool known) {

@@ -416,7 +416,12 @@ local affine_arguments = signature("affine_grid", {
 --- affine_grid(theta, size, align_corners): the grid of affine matrices theta for grid_sample.
 function F.affine_grid(...)
   local theta, size, align_corners = affine_arguments(...)
-  local n, sizes, smallest = #size - 2, "[" .. table.concat(size, ", ") .. "]", math.min(table.unpack(size))
+  local n, least, sizes = #size - 2, 1, {}
+  for d = 1, #size do
+    sizes[d] = tostring(size[d])
+    if type(size[d]) == "number" then least = math.min(least, size[d]) end
+  end
+  sizes = "[" .. table.concat(sizes, ", ") .. "]"
   local function refuse(format, ...) core.raise("affine_grid", "nn.functional.affine_grid(): " .. format, ...) end
   if not theta.dtype.is_floating_point then
     refuse("Expected theta to have floating point type, but got %s", tostring(theta.dtype))
@@ -426,7 +431,7 @@ function F.affine_grid(...)
   elseif theta.ndim ~= 3 or theta:size(2) ~= n or theta:size(3) ~= n + 1 then
     refuse("Expected a batch of %dD affine matrices of shape Nx%dx%d for size %s. Got %s.", n, n, n + 1, sizes,
       tostring(theta.shape))
-  elseif smallest <= 0 then
+  elseif least <= 0 then
     refuse("Expected non-zero, positive output size. Got %s", sizes)
   end
   return (core.affine_grid_generator(theta, size, default_alignment("affine_grid", align_corners)))
