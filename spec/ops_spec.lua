@@ -12,14 +12,15 @@ local needs_order = { view = true, view_as = true }
 local sees_memory = { as_strided = true, as_strided_scatter = true, part_view = true }
 -- Views of bytes, whose values depend on layout and dtype; golden cases hold them. By label.
 local sees_bytes = { ["view(Tensor input, dtype dtype)"] = true }
--- A function of values that are rounded first may jump: whole quotients, equal sums.
-local jumps = { floor_divide = true, div = true, remainder = true, fmod = true }
+-- A function of values that are rounded first may jump: whole quotients, equal sums, bins.
+local jumps = { floor_divide = true, div = true, remainder = true, fmod = true, histc = true }
 
 -- What their gradient is of is not log_probs alone but the input of the log_softmax before, as in PyTorch.
 local beyond = { ctc = true, ctc_loss = true }
 -- Integers are subtracted in their own width, where unsigned numbers wrap around, before they become wider.
 local wraps = {
   trapezoid = true, trapz = true, cumulative_trapezoid = true, pairwise_distance = true, l1_loss = true,
+  affine_grid_generator = true,
 }
 -- Computed in float64 whatever comes in.
 local in_double = { float_power = true }

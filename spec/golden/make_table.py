@@ -43,6 +43,8 @@ RULES = {
     ("cross_entropy", "ignore_index"): "label",    # a label
     ("cross_entropy", "target"): "index",          # labels, or probabilities if it holds floats
     ("index_put", "indices"): "index",             # a list, in which masks stay
+    ("narrow", "start"): "position",               # a number, or a tensor of one
+    ("tensor_split", "tensor_indices_or_sections"): "indices",  # as above, or of no dims and a number of pieces
 }
 # Results that are there if asked for: the second one holds positions only if this is true.
 ASKED = {"unique": "return_inverse", "unique_consecutive": "return_inverse"}
@@ -52,12 +54,13 @@ DEFAULTS = {"dropout", "ctc_loss"}
 POSITION_LISTS = {"unravel_index", "where", "nonzero"}
 # The layout is what these look at.
 ONE_LAYOUT = {"as_strided", "as_strided_scatter"}
-# Where dims are expanded, medians are garbage in PyTorch, and quantiles choose among equals.
-ONE_LESS = {name: "cts" for name in ("median", "nanmedian", "quantile", "nanquantile")}
+# Where dims are expanded, medians are garbage in PyTorch, quantiles choose among equals, and matrices are singular.
+ONE_LESS = {name: "cts" for name in ("median", "nanmedian", "quantile", "nanquantile", "slogdet")}
 # Drawn by MKL in PyPI's builds of PyTorch; rng.lua has them from one that is built without it.
 OTHER_STREAM = {"bernoulli", "dropout", "exponential", "alpha_dropout", "feature_dropout"}
-# Given positions out of range, these read behind the end or wrap: no answer to compare with.
-UNCHECKED = {"take_along_dim", "unravel_index"}
+# Given positions out of range, modes that do not exist or too few coordinates, these read behind the end, wrap, or give
+# what was in memory: no answer to compare with.
+UNCHECKED = {"take_along_dim", "unravel_index", "ctc_loss", "grid_sampler", "kl_div", "gradient"}
 # What these give for infinities depends on the algorithm: products with padding, powers in a wider type, pivots.
 ORDINARY = re.compile("conv|norm$|^renorm|dist|^cosine|^cov|det$|^matrix_power|^linalg|^inverse|^cholesky|^lu|^qr|^svd")
 # Arguments that PyTorch does not have: the call is then one of moontorch's own.
@@ -128,6 +131,8 @@ class Zero(Exception):
 
 def shifted(v, how):
     if isinstance(v, torch.Tensor):
+        if how == "indices" and v.ndim == 0:
+            return v
         if v.dtype.is_floating_point or v.dtype == torch.bool:
             return v
         if (v == 0).any():
@@ -164,6 +169,8 @@ def argument(schema, key, v):
     how = RULES.get((schema.name, p.name)) or TYPES.get(p.kind)
     if p.type == "dtype" and isinstance(v, str):
         return getattr(torch, v)
+    if schema.name == "layer_norm" and p.type == "Size" and isinstance(v, int):  # one dim, as nn.LayerNorm takes it
+        return [v]
     return shifted(v, how) if how else v
 
 
@@ -196,6 +203,8 @@ def function(schema):
         if schema.name.startswith(prefix) and callable(getattr(module, schema.name[len(prefix):], None)):
             found.append(getattr(module, schema.name[len(prefix):]))
     names = [p.name for p in schema.params]
+    if any(p.name == "reduction" and p.type == "int" for p in schema.params):  # torch.nn.functional's is a string
+        return found[0], False
     for f in found:
         try:
             given = list(inspect.signature(f).parameters)
@@ -209,7 +218,8 @@ def function(schema):
 def spread(schema, args):
     """Arguments as torch.name takes them: a list of tensors spread where it is one of any length, other lists as lists, and
     what PyTorch requires where we have a default."""
-    if args and schema.params[0].varargs and schema.params[0].type == "Tensor[]" and schema.name != "meshgrid":
+    if args and schema.params[0].varargs and schema.params[0].type == "Tensor[]" and schema.name != "meshgrid" and \
+            not schema.name.startswith("atleast_"):  # those tell a list of one tensor from a tensor
         return args[0] + args[1:]
     last = len(args) - 1
     if last > 0 and schema.parameter(last) and schema.parameter(last).varargs and isinstance(args[last], int):

@@ -714,7 +714,7 @@ return {
     { [[local r = torch.arange(0,10,-1)]], "arange()", "upper bound and lower bound inconsistent with step sign: 0" },
     { [[local r = torch.arange(0,1e300)]], "arange()", "invalid size, possible overflow?" },
     { [[local r = torch.arange(0,1/0)]], "arange()", "unsupported range: 0 -> inf" },
-    { [[local r = torch.arange(0/0)]], "arange()", "unsupported range: 0 -> -nan" },
+    { [[local r = torch.arange(0/0)]], "arange()", "unsupported range: 0 -> nan" },
     { [[local r = torch.arange(0,1,1e-300)]], "arange()", "invalid size, possible overflow?" },
     { [[local r = torch.arange(math.mininteger, math.maxinteger)]], "arange()", "invalid size, possible overflow?" },
     { [[local r = torch.arange()]], "arange()", "received an invalid combination of arguments - got (), but" },

@@ -125,6 +125,9 @@ local function equal_numbers(a, b, tolerance)
   return math.abs(a - b) <= tolerance[1] * math.abs(b) + tolerance[2]
 end
 
+-- A value as text: Lua writes some NaN as -nan.
+local function spelled(v) return v ~= v and "nan" or tostring(v) end
+
 -- What is wrong with t where `wanted` is right, or nil.
 local function differs(t, wanted)
   if not torch.is_tensor(t) then return ("is %s, not a tensor"):format(tostring(t)) end
@@ -136,7 +139,7 @@ local function differs(t, wanted)
   local tolerance = TOLERANCE[t.dtype]
   for k = 1, #b do
     if not equal_numbers(a[k], b[k], tolerance) then
-      return ("has %s at element %d, expected %s"):format(tostring(a[k]), k, tostring(b[k]))
+      return ("has %s at element %d, expected %s"):format(spelled(a[k]), k, spelled(b[k]))
     end
   end
 end
@@ -271,7 +274,7 @@ local function result_differs(got, wanted)
     return shape ~= table.concat(wanted.shape, ",") and "has shape " .. shape or nil
   end
   if type(got) ~= type(wanted.value) or not equal_numbers(got, wanted.value, TOLERANCE[torch.float32]) then
-    return ("is %s, expected %s"):format(tostring(got), tostring(wanted.value))
+    return ("is %s, expected %s"):format(spelled(got), spelled(wanted.value))
   end
 end
 
@@ -417,8 +420,8 @@ function golden_table.replay(golden, op, case, reader, bad)
     end
     local wrong = judge(golden, op, form, args, theirs, messages, case[3]:match "^%a%a%a!" ~= nil)
     if wrong then
-      local spelled = form == "f" and "torch.%s" or form == "m" and "x:%s" or "x:%s_"
-      bad(("%s of %s, %s%s: %s"):format(spelled:format(op), case[1], dtype,
+      local pattern = form == "f" and "torch.%s" or form == "m" and "x:%s" or "x:%s_"
+      bad(("%s of %s, %s%s: %s"):format(pattern:format(op), case[1], dtype,
         layout == "c" and "" or ", layout " .. layout, wrong), word)
     end
   end

@@ -1,5 +1,6 @@
 /* Status: one pending failure per thread, in fixed storage so that running out of memory can be reported. */
 #include "base/status.h"
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,12 +11,19 @@ static _Thread_local char message[MESSAGE];
 static _Thread_local char piece[PIECES][PIECE];
 static _Thread_local unsigned piece_turn;
 
+/* C prints a sign before some NaNs, which means nothing: both are nan. */
+static void drop_signs_of_nan(char *text) {
+  for (char *at = text; (at = strstr(at, "-nan")) != NULL; at += 3)
+    if (at == text || !isalnum((unsigned char)at[-1])) memmove(at, at + 1, strlen(at));
+}
+
 bool fail(MtCode code, const char *format, ...) {
   if (pending != MT_OK) return false;
   va_list args;
   va_start(args, format);
   vsnprintf(message, sizeof message, format, args);
   va_end(args);
+  drop_signs_of_nan(message);
   pending = code;
   return false;
 }

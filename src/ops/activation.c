@@ -381,6 +381,8 @@ static bool compose_rrelu(OpCall *c) {
   if (!refuse_integers(c)) return false;
   if (!c->arg[3].i)
     return compose_return(c, 0, op_run(&def_leaky_relu, (Arg[]){ARG_T(x), ARG_N(scalar_float((low + high) / 2))}));
+  if (x && x->dtype == MT_F16)
+    return fail(MT_ENOTIMPL, "\"rrelu_with_noise_out_cpu\" not implemented for 'Half': use :float() or :bfloat16()");
   Arg arg[] = {ARG_T(op_detach(x)), c->arg[1], c->arg[2], c->arg[4]};
   return compose_return(c, 0, op_mul(x, op_run(&def_rrelu_noise, arg)));
 }

@@ -90,6 +90,10 @@ OP(tensor_split_by, .schema = "tensor_split(Tensor input, Tensor tensor_indices_
 /* --- narrow --- */
 
 static bool compose_narrow_copy(OpCall *c) {
+  if (c->arg[3].i < 0)
+    return fail(MT_EARG, "start (%lld) + length (%lld) exceeds dimension size of %s: length must be non-negative",
+                (long long)(c->arg[2].i < 0 ? c->arg[2].i : c->arg[2].i + 1), (long long)c->arg[3].i,
+                tensor_text(in(c, 0)));
   return compose_return(c, 0, copy_of(op_run(&def_narrow, (Arg[]){c->arg[0], c->arg[1], c->arg[2], c->arg[3]})));
 }
 OP(narrow_copy, .schema = "narrow_copy(Tensor input, Dim dim, Position start, int length) -> Tensor",

@@ -146,9 +146,10 @@ static bool compose_ldexp(OpCall *c) {
   Tensor *x = to_read(c), *e = in(c, 1);
   if (e->dtype == MT_BOOL && tensor_is_float(in(c, 0)))
     return fail(MT_ENOTIMPL, "\"ldexp_cpu\" not implemented for 'Bool': other holds exponents, use other:int()");
-  if (tensor_is_float(e)) return compose_return(c, 0, op_mul(x, op_pow(op_float(2), e)));
-  x = read_float(x);
-  if (!x) return false;
+  if (c->inplace && !tensor_is_float(in(c, 0)))
+    return fail(MT_EARG, "ldexp can't be cast to the desired output type %s: use the form without _, or :float() first",
+                dtype_info[in(c, 0)->dtype].type_name);
+  if (tensor_is_float(e) || !tensor_is_float(in(c, 0))) return compose_return(c, 0, op_mul(x, op_pow(op_float(2), e)));
   DType d = (DType)x->dtype;
   Tensor *y = two(&def_ldexp_whole, dtype_size(d) == 2 ? op_cast(x, MT_F32) : x, e);
   return compose_return(c, 0, y ? op_cast(y, d) : NULL);

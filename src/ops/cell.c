@@ -47,6 +47,13 @@ static bool check_cell(const Tensor *x, const Tensor *hidden, const Tensor *w_ih
   return true;
 }
 
+/* Gates of integers cannot be: PyTorch writes their sigmoid over them. */
+static bool check_gates(const Tensor *gates) {
+  return !failed() &&
+         (tensor_is_float(gates) ||
+          fail(MT_EARG, "result type Float can't be cast to the desired output type %s: input is %s; use :float()",
+               dtype_info[gates->dtype].type_name, dtype_info[gates->dtype].name));
+}
 static Tensor *gate(Tensor *gates, int k, int count) {
   if (!gates) return NULL;
   int64_t size = gates->shape[1] / count;
@@ -58,6 +65,7 @@ static bool compose_lstm_cell(OpCall *c) {
   if (c->arg[1].n != 2) return fail(MT_EARG, "lstm_cell expects two hidden states: {h, c}, but got %d", c->arg[1].n);
   if (!check_cell(x, hx[0], in(c, 2), in(c, 3), 4) || !check_hidden(x, hx[1], in(c, 3), 1)) return false;
   Tensor *gates = op_add(linear(x, in(c, 2), in(c, 4)), linear(hx[0], in(c, 3), in(c, 5)));
+  if (!check_gates(gates)) return false;
   Tensor *let_in = unary(&def_sigmoid, gate(gates, 0, 4)), *keep = unary(&def_sigmoid, gate(gates, 1, 4));
   Tensor *fresh = unary(&def_tanh, gate(gates, 2, 4)), *let_out = unary(&def_sigmoid, gate(gates, 3, 4));
   Tensor *cell = op_add(op_mul(keep, hx[1]), op_mul(let_in, fresh));
@@ -78,6 +86,7 @@ static bool compose_gru_cell(OpCall *c) {
   Tensor *x = in(c, 0), *h = in(c, 1);
   if (!check_cell(x, h, in(c, 2), in(c, 3), 3)) return false;
   Tensor *of_x = linear(x, in(c, 2), in(c, 4)), *of_h = linear(h, in(c, 3), in(c, 5));
+  if (!check_gates(of_x)) return false;
   Tensor *reset = unary(&def_sigmoid, op_add(gate(of_x, 0, 3), gate(of_h, 0, 3)));
   Tensor *update = unary(&def_sigmoid, op_add(gate(of_x, 1, 3), gate(of_h, 1, 3)));
   Tensor *fresh = unary(&def_tanh, op_add(gate(of_x, 2, 3), op_mul(reset, gate(of_h, 2, 3))));
@@ -118,24 +127,24 @@ static bool check_bilinear(const Tensor *a, const Tensor *b, const Tensor *w, co
   if (a->dtype == MT_BOOL) return fail(MT_ENOTIMPL, "\"bilinear\" not implemented for 'Bool': use :float()");
   if (a->ndim != b->ndim)
     return fail(MT_EARG, "bilinear(): input dimensions do not match: got %d and %d", a->ndim, b->ndim);
-  if (a->ndim == 0 || w->ndim != 3)
-    return fail(MT_EARG,
-                "bilinear(): inputs have at least one dim and weight is (out, in1, in2), but they are %s, %s "
-                "and %s",
-                shape_text(a->ndim, a->shape), shape_text(b->ndim, b->shape), shape_text(w->ndim, w->shape));
   for (int d = 0; d + 1 < a->ndim; d++)
     if (a->shape[d] != b->shape[d])
       return fail(MT_EARG, "bilinear(): input batch dimensions do not match at dim %d: got %lld and %lld", d + 1,
                   (long long)a->shape[d], (long long)b->shape[d]);
   for (int k = 0; k < 2; k++) {
     const Tensor *t = k ? b : a;
-    if (t->shape[t->ndim - 1] != w->shape[1 + k])
+    if (t->ndim > 0 && w->ndim > 1 + k && t->shape[t->ndim - 1] != w->shape[1 + k])
       return fail(MT_EARG,
                   "bilinear(): input%d size does not match weight size: got %lld but expected %lld: it is %s, "
                   "weight %s",
                   k + 1, (long long)t->shape[t->ndim - 1], (long long)w->shape[1 + k], shape_text(t->ndim, t->shape),
-                  shape_text(3, w->shape));
+                  shape_text(w->ndim, w->shape));
   }
+  if (a->ndim == 0 || w->ndim != 3)
+    return fail(MT_EARG,
+                "bilinear(): inputs have at least one dim and weight is (out, in1, in2), but they are %s, %s "
+                "and %s",
+                shape_text(a->ndim, a->shape), shape_text(b->ndim, b->shape), shape_text(w->ndim, w->shape));
   return !bias || (bias->ndim == 1 && bias->shape[0] == w->shape[0]) ||
          fail(MT_EARG, "bilinear(): bias size does not match weight size: got %lld but expected %lld",
               (long long)bias->numel, (long long)w->shape[0]);

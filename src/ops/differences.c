@@ -135,12 +135,14 @@ TRAPEZOID(trapz, "float dx=1");
 static bool compose_cumulative_trapezoid(OpCall *c) {
   Tensor *y = in(c, 0);
   int dim;
-  if (!has_dims(c, y) || !dim_wrap(c->arg[2].i, y->ndim, &dim) || !refuse_bool(y, NULL, "cumulative_trapezoid"))
-    return false;
+  if (!refuse_bool(y, NULL, "cumulative_trapezoid")) return false;
+  if (y->ndim == 0)
+    return fail(MT_EINDEX, "slice() cannot be applied to a 0-dim tensor.: y has no dim along which it could be summed");
+  if (!dim_wrap(c->arg[2].i, y->ndim, &dim)) return false;
   if (c->arg[1].number.category == CAT_BOOL)
     return fail(MT_EARG, "cumulative_trapezoid: Currently, we only support dx as a real number.");
-  Tensor *sums = op_run(&def_cumsum, (Arg[]){ARG_T(pairs_of(y, dim)), ARG_I(dim), ARG_NIL});
-  return compose_return(c, 0, op_scale(sums, scalar_double(c->arg[1].number) / 2));
+  Tensor *areas = op_scale(pairs_of(y, dim), scalar_double(c->arg[1].number) / 2);
+  return compose_return(c, 0, op_run(&def_cumsum, (Arg[]){ARG_T(areas), ARG_I(dim), ARG_NIL}));
 }
 static bool compose_cumulative_trapezoid_at(OpCall *c) {
   Tensor *y = in(c, 0), *x = in(c, 1);
@@ -179,9 +181,10 @@ static Tensor *gradient_even(Tensor *x, Scalar step, int dim, int64_t order) {
     first = op_sub(slab(x, dim, 1), slab(x, dim, 0));
     last = op_sub(slab(x, dim, -1), slab(x, dim, -2));
   } else { /* the slope at the end of the parabola through three samples */
-    first = op_add(op_add(weighed(slab(x, dim, 0), -1.5), weighed(slab(x, dim, 1), 2)), weighed(slab(x, dim, 2), -0.5));
-    last =
-        op_add(op_add(weighed(slab(x, dim, -1), 1.5), weighed(slab(x, dim, -2), -2)), weighed(slab(x, dim, -3), 0.5));
+    first = op_add(op_add(weighed(slab(x, dim, 0), -1.5), op_mul(slab(x, dim, 1), op_int(2))),
+                   weighed(slab(x, dim, 2), -0.5));
+    last = op_add(op_add(weighed(slab(x, dim, -1), 1.5), op_mul(slab(x, dim, -2), op_int(-2))),
+                  weighed(slab(x, dim, -3), 0.5));
   }
   Tensor *middle = op_sub(op_narrow(x, dim, n > 2 ? 2 : 0, n - 2), op_narrow(x, dim, 0, n - 2));
   return joined(op_div(first, by), op_div(op_div(middle, by), op_int(2)), op_div(last, by), dim);
@@ -269,6 +272,7 @@ static bool gradient(OpCall *c, Spacing kind) {
                     "torch.gradient expected each element of spacing to have one dimension, but got an element with %d "
                     "dimensions!",
                     x->ndim);
+      if (x->dtype == MT_BOOL) return op_neg(x) != NULL; /* which says that bools have none */
       if (x->shape[0] != t->shape[at[k]])
         return fail(MT_EARG, "torch.gradient: spacing %d has %lld coordinates, but dim %d of input has %lld elements",
                     k + 1, (long long)x->shape[0], at[k] + 1, (long long)t->shape[at[k]]);

@@ -88,15 +88,15 @@ static int mode_of(const Arg *mode) {
 static bool check_cdist(const Tensor *a, const Tensor *b) {
   const Tensor *t[] = {a, b};
   for (int k = 0; k < 2; k++)
-    if (!tensor_is_float(t[k]))
-      return fail(MT_EARG, "cdist only supports floating-point dtypes, X%d got: %s. Use :float() first", k + 1,
-                  dtype_info[t[k]->dtype].type_name);
-  for (int k = 0; k < 2; k++)
     if (t[k]->ndim < 2)
       return fail(MT_EARG, "cdist only supports at least 2D tensors, X%d got: %dD", k + 1, t[k]->ndim);
   if (a->shape[a->ndim - 1] != b->shape[b->ndim - 1])
     return fail(MT_EARG, "X1 and X2 must have the same number of columns. X1: %lld X2: %lld",
                 (long long)a->shape[a->ndim - 1], (long long)b->shape[b->ndim - 1]);
+  for (int k = 0; k < 2; k++)
+    if (!tensor_is_float(t[k]))
+      return fail(MT_EARG, "cdist only supports floating-point dtypes, X%d got: %s. Use :float() first", k + 1,
+                  dtype_info[t[k]->dtype].type_name);
   if (a->dtype != b->dtype)
     return fail(MT_EARG, "expected scalar type %s but found %s: x1 is %s, x2 %s. Convert one with :to()",
                 dtype_info[a->dtype].type_name, dtype_info[b->dtype].type_name, tensor_text(a), tensor_text(b));
@@ -159,12 +159,15 @@ static bool compose_pdist(OpCall *c) {
     return fail(MT_EARG, "pdist only supports floating-point dtypes, not %s. Use :float() first",
                 dtype_info[x->dtype].name);
   if (!(p >= 0)) return fail(MT_EARG, "pdist only supports non-negative p values, not %g", p);
-  if (x->dtype != MT_F32 && x->dtype != MT_F64)
+  bool pairs = x->shape[0] > 1 && x->shape[1] > 0; /* else there is nothing to compute, in any dtype */
+  if (pairs && x->dtype != MT_F32 && x->dtype != MT_F64)
     return fail(MT_ENOTIMPL, "\"pdist\" not implemented for '%s'. Use :float() first", dtype_info[x->dtype].type_name);
-  Tensor *all = distances(x, x, p);
+  DType d = (DType)x->dtype;
+  if (dtype_size(d) == 2) x = op_cast(x, MT_F32);
+  Tensor *all = x ? distances(x, x, p) : NULL;
   if (!all) return false;
   Tensor *at = pair_positions(x->shape[0], tensor_device(x));
-  return compose_return(c, 0, op_index_select(op_reshape(all, 1, &all->numel), 0, at));
+  return compose_return(c, 0, op_cast(op_index_select(op_reshape(all, 1, &all->numel), 0, at), d));
 }
 OP(pdist, .schema = "pdist(Tensor input, float p=2) -> Tensor",
    .doc = "p-norms of the differences between all pairs of rows i < j of an (N, M) matrix: a vector of N (N - 1) / 2.",

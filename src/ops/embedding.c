@@ -147,9 +147,14 @@ OP(f_embedding,
 
 /* ---- bags ---- */
 
+static bool check_table(const Tensor *weight, const Tensor *index) {
+  return check_weight(weight, index) ||
+         (fail_prefix("weight has to be a 2D Tensor, but got Tensor of dimension %d: ", weight->ndim), false);
+}
+
 static bool infer_bag_max(OpCall *c) {
   const Tensor *weight = in(c, 0);
-  return check_weight(weight, in(c, 1)) && check_indices(in(c, 1), "indices", "embedding_bag") &&
+  return check_table(weight, in(c, 1)) && check_indices(in(c, 1), "indices", "embedding_bag") &&
          (in(c, 1)->numel == in(c, 2)->numel || fail(MT_EARG, "one bag for each index")) &&
          (tensor_is_float(weight) || fail(MT_EARG, "weight must be of floats")) &&
          out_shape(c, 0, MT_I64, 2, (int64_t[]){c->arg[3].i, weight->shape[1]});
@@ -250,7 +255,7 @@ typedef struct {
 
 static bool check_bagging(const Bagging *g) {
   const Tensor *w = g->weight;
-  if (!check_weight(w, g->indices) || !check_indices(g->indices, "indices", "embedding_bag") ||
+  if (!check_table(w, g->indices) || !check_indices(g->indices, "indices", "embedding_bag") ||
       !check_indices(g->offsets, "offsets", "embedding_bag"))
     return false;
   if (!tensor_is_float(w))
@@ -307,7 +312,7 @@ static bool embedding_bag(const Bagging *g, Tensor **out) {
 static bool compose_embedding_bag(OpCall *c) {
   Bagging g = {in(c, 0), in(c, 1), in(c, 2), in(c, 6), c->arg[3].i, c->arg[7].i, c->arg[4].i, -1};
   Tensor *out[4];
-  if (!refuse_sparse(c->arg[5].i) || !check_weight(g.weight, g.indices) ||
+  if (!refuse_sparse(c->arg[5].i) || !check_table(g.weight, g.indices) ||
       !padding_row(c, 8, g.weight, "padding_idx must be within the number of embeddings", &g.padding) ||
       !embedding_bag(&g, out))
     return false;
@@ -333,7 +338,7 @@ static bool compose_f_embedding_bag(OpCall *c) {
   static const char *const modes[] = {"sum", "mean", "max"};
   int mode = 0;
   while (mode < 3 && strcmp(c->arg[6].str, modes[mode]) != 0) mode++;
-  if (!check_weight(weight, input) || !check_indices(input, "indices", "embedding_bag")) return false;
+  if (!check_table(weight, input) || !check_indices(input, "indices", "embedding_bag")) return false;
   if (weights && !tensor_same_shape(weights, input))
     return fail(
         MT_EARG,

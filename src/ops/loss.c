@@ -308,15 +308,18 @@ OP(binary_cross_entropy_with_logits,
    .saves = "input: input target weight pos_weight; target: input weight pos_weight", .flags = OP_FUNCTION,
    .infer = infer_logits, .kernel = {cpu_logits}, .backward = back_logits);
 
+static bool check_divergence(const OpCall *c) {
+  const Tensor *x = in(c, 0), *t = in(c, 1);
+  return (tensor_is_float(x) && tensor_is_float(t)) ||
+         fail(MT_EARG, "kl_div: Integral inputs not supported. input is %s, target %s: use :float()",
+              dtype_info[x->dtype].name, dtype_info[t->dtype].name);
+}
 /* target (log target - input), 0 where target is 0 */
 static bool compose_kl_div(OpCall *c) {
   Tensor *x = in(c, 0), *t = in(c, 1), *value;
   bool batch = strcmp(c->arg[2].str, "batchmean") == 0;
   if (!batch && !check_reduction(&c->arg[2])) return false;
-  if (!check_pair(c, 4)) return false;
-  if (!tensor_is_float(x) || !tensor_is_float(t))
-    return fail(MT_EARG, "kl_div: Integral inputs not supported. input is %s, target %s: use :float()",
-                dtype_info[x->dtype].name, dtype_info[t->dtype].name);
+  if (!check_pair(c, 4) || !check_divergence(c)) return false;
   if (c->arg[3].i) {
     value = op_mul(op_exp(t), op_sub(t, x));
   } else {
@@ -338,6 +341,7 @@ OP(kl_div,
 static bool compose_kl_div_number(OpCall *c) {
   static const char *const reductions[] = {"none", "mean", "sum"};
   int64_t k = c->arg[2].i;
+  if (!check_divergence(c)) return false;
   if (k < 0 || k > 2)
     return fail(MT_EARG, "%lld is not a valid value for reduction: 0 none, 1 mean, 2 sum", (long long)k);
   Arg arg[] = {c->arg[0], c->arg[1], ARG_S(reductions[k]), c->arg[3], ARG_I(0)};

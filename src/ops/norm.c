@@ -174,15 +174,14 @@ static bool check_dtypes(const Tensor *x, const Tensor *weight, const Tensor *bi
     return fail(MT_EARG, "expected scalar type %s but found %s: weight is %s, bias %s; convert one of them with :to()",
                 dtype_info[w].type_name, dtype_info[bias->dtype].type_name, tensor_text(weight), tensor_text(bias));
   if (w == d || (w == MT_F32 && dtype_size(d) == 2)) return true;
-  return dtype_size(d) == 2
-             ? fail(MT_EARG,
-                    "mixed dtype (CPU): expect parameter to have scalar type of Float: input is %s, weight or "
-                    "bias %s",
-                    tensor_text(x), dtype_info[w].name)
-             : fail(MT_EARG,
-                    "mixed dtype (CPU): all inputs must share same datatype.: input is %s, weight or bias %s; "
-                    "convert one of them, for example with :to(torch.%s)",
-                    tensor_text(x), dtype_info[w].name, dtype_info[w].name);
+  return w != MT_F32 ? fail(MT_EARG,
+                            "mixed dtype (CPU): expect parameter to have scalar type of Float: input is %s, weight or "
+                            "bias %s; convert one of them, for example with :to(torch.%s)",
+                            tensor_text(x), dtype_info[w].name, dtype_info[d].name)
+                     : fail(MT_EARG,
+                            "mixed dtype (CPU): all inputs must share same datatype.: input is %s, weight or bias %s; "
+                            "convert one of them, for example with :to(torch.%s)",
+                            tensor_text(x), dtype_info[w].name, dtype_info[w].name);
 }
 
 static bool check_vector(const char *name, const Tensor *t, int64_t channels, const Tensor *x) {

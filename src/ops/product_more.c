@@ -79,10 +79,7 @@ static bool cross(OpCall *c, int64_t at) {
 static bool compose_cross(OpCall *c) {
   const Tensor *a = in(c, 0);
   if (c->arg[2].given) return cross(c, c->arg[2].i);
-  int64_t shape[MT_MAX_DIMS];
-  int dim = 0, ndim = a->ndim;
-  memcpy(shape, a->shape, sizeof(int64_t) * (size_t)ndim);
-  if (!shape_broadcast(&ndim, shape, in(c, 1)->ndim, in(c, 1)->shape)) return false;
+  int dim = 0;
   while (dim < a->ndim && a->shape[dim] != 3) dim++;
   if (dim == a->ndim) return fail(MT_EARG, "no dimension of size 3 in input: it is %s", shape_text(a->ndim, a->shape));
   return cross(c, dim);
@@ -138,8 +135,8 @@ static bool tensordot(OpCall *c, int n, const int64_t *of_a, const int64_t *of_b
     int64_t p = a->shape[x[k]], q = b->shape[y[k]];
     if (p == q) continue;
     int64_t one_a = x[k], one_b = y[k];
-    if (q == 1) a = op_sum_dims(a, 1, &one_a, true);
-    if (p == 1) b = op_sum_dims(b, 1, &one_b, true);
+    if (q == 1) a = op_cast(op_sum_dims(a, 1, &one_a, true), (DType)b->dtype);
+    if (p == 1) b = op_cast(op_sum_dims(b, 1, &one_b, true), (DType)in(c, 0)->dtype);
     if (p != 1 && q != 1)
       return fail(
           MT_EARG,

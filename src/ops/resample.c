@@ -7,7 +7,7 @@
 #include "ops/ops.h"
 #include <string.h>
 
-extern OpDef def_floor, def_round_whole, def_resample, def_resample_back;
+extern OpDef def_linspace, def_floor, def_round_whole, def_resample, def_resample_back;
 
 /* ---- one dim ---- */
 
@@ -214,6 +214,11 @@ static bool check_grid(const Tensor *x, const Tensor *grid) {
                 "grid_sampler(): expected grid and input to have same batch size, but got input with sizes %s and grid "
                 "with sizes %s",
                 xs, gs);
+  if (dims > 0 && grid->ndim > 0 && grid->shape[grid->ndim - 1] != dims)
+    return fail(MT_EARG,
+                "grid_sampler(): expected grid to have size %d in last dimension, but got grid with sizes %s: (x, y%s) "
+                "for each result",
+                dims, gs, dims == 3 ? ", z" : "");
   if ((dims == 2 || dims == 3) && grid->ndim != x->ndim)
     return fail(
         MT_EARG,
@@ -225,11 +230,6 @@ static bool check_grid(const Tensor *x, const Tensor *grid) {
                 "grid_sampler(): expected 4D or 5D input (N, C, H, W) or (N, C, D, H, W), but got input with "
                 "sizes %s and grid with sizes %s",
                 xs, gs);
-  if (grid->shape[grid->ndim - 1] != dims)
-    return fail(MT_EARG,
-                "grid_sampler(): expected grid to have size %d in last dimension, but got grid with sizes %s: (x, y%s) "
-                "for each result",
-                dims, gs, dims == 3 ? ", z" : "");
   for (int d = 2; d < x->ndim; d++)
     if (x->shape[d] == 0)
       return fail(MT_EARG,
@@ -290,8 +290,13 @@ OP(grid_sampler,
 
 /* ---- affine_grid_generator ---- */
 
-/* The places of n elements between -1 and 1: their middles, or from end to end. */
+/* The places of n elements between -1 and 1: their middles, or from end to end. Integers are cut off at each step. */
 static Tensor *even_places(DType d, int64_t n, bool align) {
+  if (!dtype_is_float(d)) {
+    Arg line[] = {ARG_N(scalar_int(-1)), ARG_N(scalar_int(1)), ARG_I(n), ARG_DTYPE(d), ARG_NIL, ARG_I(0)};
+    Tensor *t = n > 1 ? op_run(&def_linspace, line) : op_full(d, 1, &n, (Device){MT_CPU, 0}, scalar_int(0));
+    return align || n < 1 ? t : op_cast(op_div(op_mul(t, op_int(n - 1)), op_int(n)), d);
+  }
   Tensor *t = op_full(MT_F64, 1, &n, (Device){MT_CPU, 0}, scalar_int(0));
   double *p = t ? (double *)(void *)tensor_data(t) : NULL;
   for (int64_t i = 0; t && i < n; i++) {
@@ -307,28 +312,22 @@ static bool compose_affine_grid(OpCall *c) {
   bool align = c->arg[2].i;
   int dims = size->n - 2;
   if (dims != 2 && dims != 3)
-    return fail(
-        MT_ENOTIMPL,
-        "affine_grid only supports 4D and 5D sizes, for 2D and 3D affine transforms, respectively. Got size %s.",
-        shape_text(size->n, size->ints));
-  if (!tensor_is_float(theta))
-    return fail(MT_EARG, "Expected theta to have floating point type, but got torch.%s", dtype_info[theta->dtype].name);
-  if (theta->ndim != 3 || theta->shape[1] != dims || theta->shape[2] != dims + 1)
-    return fail(MT_EARG, "Expected a batch of %dD affine matrices of shape Nx%dx%d for size %s. Got torch.Size(%s).",
-                dims, dims, dims + 1, shape_text(size->n, size->ints), shape_text(theta->ndim, theta->shape));
-  for (int d = 0; d < size->n; d++)
-    if (size->ints[d] <= 0)
-      return fail(MT_EARG, "Expected non-zero, positive output size. Got %s", shape_text(size->n, size->ints));
-  int64_t batch = size->ints[0], points[4], shape[5] = {batch};
-  if (theta->shape[0] != batch)
-    return fail(
-        MT_EARG,
-        "Expected size for first two dimensions of batch2 tensor to be: [%lld, %d] but got: [%lld, %d].: size %s "
-        "has a batch of %lld, theta %s one of %lld",
-        (long long)batch, dims + 1, (long long)theta->shape[0], dims + 1, shape_text(size->n, size->ints),
-        (long long)batch, shape_text(theta->ndim, theta->shape), (long long)theta->shape[0]);
-  DType lane = theta->dtype == MT_F64 ? MT_F64 : MT_F32;
+    return fail(MT_EARG, "AffineGridGenerator needs 4d (spatial) or 5d (volumetric) inputs., but size is %s",
+                shape_text(size->n, size->ints));
+  if (theta->dtype == MT_BOOL)
+    return fail(MT_ENOTIMPL, "\"linspace_cpu\" not implemented for 'Bool'. Use :float() first");
   if (!shape_check(size->n, size->ints)) return false;
+  int64_t batch = size->ints[0], points[4], shape[5] = {batch}, numbers;
+  if (theta->ndim != 3)
+    return fail(MT_EARG, "batch2 must be a 3D tensor: theta is %s, but must be (%lld, %d, %d)",
+                shape_text(theta->ndim, theta->shape), (long long)batch, dims, dims + 1);
+  if (theta->shape[0] != batch || theta->shape[2] != dims + 1)
+    return fail(MT_EARG,
+                "Expected size for first two dimensions of batch2 tensor to be: [%lld, %d] but got: [%lld, %lld].: "
+                "theta is %s, but must be (%lld, %d, %d) for size %s",
+                (long long)batch, dims + 1, (long long)theta->shape[0], (long long)theta->shape[2],
+                shape_text(3, theta->shape), (long long)batch, dims, dims + 1, shape_text(size->n, size->ints));
+  DType lane = tensor_is_float(theta) && theta->dtype != MT_F64 ? MT_F32 : (DType)theta->dtype;
   /* a base grid (points, dims + 1): x, y, z, 1 */
   Tensor *column[4];
   int64_t total = 1;
@@ -337,6 +336,11 @@ static bool compose_affine_grid(OpCall *c) {
     if (!size_mul(total, points[d], &total)) return false;
   }
   shape[1 + dims] = dims;
+  if (theta->shape[1] != dims)
+    return size_mul(theta->numel / (dims + 1), total, &numbers) &&
+           fail(MT_EARG, "shape '%s' is invalid for input of size %lld: theta is %s, but must be (%lld, %d, %d)",
+                shape_text(dims + 2, shape), (long long)numbers, shape_text(3, theta->shape), (long long)batch, dims,
+                dims + 1);
   for (int k = 0; k < dims; k++) {
     int64_t along[3] = {1, 1, 1}, dim = dims - 1 - k;
     along[dim] = points[dim];
@@ -352,8 +356,9 @@ OP(affine_grid_generator, .schema = "affine_grid_generator(Tensor theta, Size si
    .doc =
        "The grid for grid_sampler that affine matrices theta (N, 2, 3) or (N, 3, 4) make of the places of a result of "
        "that size, (N, C, H, W) or (N, C, D, H, W).",
-   .samples = "f(2,2,3) {2,1,3,4} false | f(1,2,3) {1,2,1,3} true | f(1,3,4) {1,1,2,3,2} true",
+   .samples = "f(2,2,3) {2,1,3,4} false | f(1,2,3) {1,2,1,3} true | f(1,3,4) {1,1,2,3,2} true | i(1,2,3) {1,1,3,4} "
+              "false | f(1,2,3) {1,1,0,4} true",
    .errors =
-       "f(2,2,3) {1,1,3,4} false | f(1,2,3) {1,3,4} false | f(1,3,3) {1,1,3,4} false | i(1,2,3) {1,1,3,4} false | "
-       "f(1,2,3) {1,1,0,4} false",
+       "f(2,2,3) {1,1,3,4} false | f(1,2,3) {1,3,4} false | f(1,3,3) {1,1,3,4} false | b(1,2,3) {1,1,3,4} false | "
+       "f(1,2,3) {1,1,-2,4} false",
    .flags = OP_FUNCTION, .compose = compose_affine_grid);

@@ -175,14 +175,19 @@ static bool compose_index_reduce(OpCall *c) {
     return fail(MT_EARG, "index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got %s%s.", how,
                 strcmp(how, "sum") == 0 ? " (index_add sums)" : "");
   if (!vector_source_check(c) || !dim_wrap(c->arg[1].i, t->ndim, &dim)) return false;
-  if (t->dtype == MT_BOOL)
-    return fail(MT_ENOTIMPL, "\"index_func_\" not implemented for 'Bool': use :to(torch.uint8), or scatter_reduce");
+  const char *kernel = !c->arg[5].i  ? "index_reduce_func_exclude_input_init"
+                       : t->ndim < 2 ? "index_func_"
+                                     : "div_floor_cpu";
+  if (t->dtype == MT_BOOL && (!c->arg[5].i || t->ndim < 2 || strcmp(how, "mean") == 0))
+    return fail(MT_ENOTIMPL, "\"%s\" not implemented for 'Bool': use :to(torch.uint8), or scatter_reduce", kernel);
   if (source->ndim == 0) source = op_reshape(source, 1, (int64_t[]){1});
   if (!source || source->numel == 0)
     return source && compose_return(c, 0, c->inplace ? t : op_run(&def_clone, (Arg[]){ARG_T(t)}));
   for (int d = 0; d < source->ndim; d++) shape[d] = d == dim ? index->numel : 1;
   index = op_expand(op_reshape(index, source->ndim, shape), source->ndim, source->shape);
-  return index && compose_return(c, 0, reduced(t, dim, index, source, how, c->arg[5].i, c->inplace));
+  if (index && compose_return(c, 0, reduced(t, dim, index, source, how, c->arg[5].i, c->inplace))) return true;
+  if (fail_code() == MT_EINDEX) fail_prefix("index out of range in self: ");
+  return false;
 }
 OP(index_reduce,
    .schema =

@@ -315,16 +315,19 @@ static bool compose_histc(OpCall *c) {
   if (!tensor_is_float(t))
     return fail(MT_ENOTIMPL, "\"histogram_cpu\" not implemented for '%s'. Use :float() first", type_word(t));
   if (!check_bins(bins)) return false;
-  DType wide = t->dtype == MT_F64 ? MT_F64 : MT_F32;
-  Tensor *x = flat(op_cast(op_detach(t), wide));
+  /* in input's dtype, where 16-bit floats are rounded at every step, as the bins of PyTorch are; counted in float32 */
+  DType d = (DType)t->dtype, wide = d == MT_F64 ? MT_F64 : MT_F32;
+  Tensor *x = flat(op_detach(t));
   if (!x) return false;
   if (!range_of(t, x, low != high, 1, &low, &high))
     return failed() ? false : fail(MT_EARG, "torch.histc: range of [%g, %g] is not finite", low, high);
   if (low > high) return fail(MT_EARG, "torch.histc: max must be larger than min, but max is %g, min %g", high, low);
-  double width = wide == MT_F32 ? (double)((float)high - (float)low) : high - low;
-  Tensor *takes = op_and(op_ge(x, op_float(low)), op_le(x, op_float(high)));
-  x = op_sub(op_where(takes, x, op_float(low)), op_float(low));
-  Tensor *bin = op_add(op_cast(op_div(op_mul(x, op_int(bins)), op_float(width)), MT_I64), op_int(1));
+  Tensor *first = op_full(d, 0, NULL, c->device, scalar_float(low));
+  Tensor *last = op_full(d, 0, NULL, c->device, scalar_float(high));
+  Tensor *count = op_full(d, 0, NULL, c->device, scalar_int(bins));
+  Tensor *takes = op_and(op_ge(x, first), op_le(x, last)), *width = op_sub(last, first);
+  x = op_sub(op_where(takes, x, first), first);
+  Tensor *bin = op_add(op_cast(op_div(op_mul(x, count), width), MT_I64), op_int(1));
   Tensor *counts = fill_bins(clamp_positions(bin, bins), takes, NULL, wide, bins);
   return compose_return(c, 0, counts ? op_cast(counts, (DType)t->dtype) : NULL);
 }
@@ -341,8 +344,8 @@ static bool histogram(OpCall *c, Tensor *edges, int64_t bins, const Arg *weight_
   if (weight && weight->numel != t->numel)
     return fail(
         MT_EARG,
-        "torch.histogramdd: if weight tensor is provided it should have the same shape as the input tensor, but "
-        "got input with shape %s and weight with shape %s",
+        "torch.histogramdd: if weight tensor is provided it should have the same shape as the input tensor excluding "
+        "its innermost dimension, but got input with shape %s and weight with shape %s",
         shape_text(t->ndim, t->shape), shape_text(weight->ndim, weight->shape));
   if (weight && weight->dtype != t->dtype)
     return fail(MT_EARG,
@@ -353,23 +356,26 @@ static bool histogram(OpCall *c, Tensor *edges, int64_t bins, const Arg *weight_
   Tensor *takes = op_and(op_ge(x, op_select(edges, 0, 0)), op_le(x, op_select(edges, 0, -1)));
   Arg search[] = {ARG_T(edges), ARG_T(x), ARG_I(0), ARG_I(1), ARG_NIL, ARG_NIL};
   Tensor *bin = clamp_positions(op_sub(op_run(&def_searchsorted, search), op_int(1)), bins);
-  Tensor *counts = fill_bins(bin, takes, weight ? flat(op_detach(weight)) : NULL, (DType)t->dtype, bins);
+  DType d = (DType)t->dtype, wide = d == MT_F64 ? MT_F64 : MT_F32;
+  Tensor *counts = fill_bins(bin, takes, weight ? flat(op_cast(op_detach(weight), wide)) : NULL, wide, bins);
   if (density) {
-    Tensor *widths = op_sub(op_narrow(edges, 0, 1, bins), op_narrow(edges, 0, 0, bins));
+    Tensor *at = op_cast(edges, wide), *widths = op_sub(op_narrow(at, 0, 1, bins), op_narrow(at, 0, 0, bins));
     counts = op_div(op_div(counts, op_sum(counts)), widths);
   }
-  return compose_return(c, 0, counts) && compose_return(c, 1, edges);
+  return counts && compose_return(c, 0, op_cast(counts, d)) && compose_return(c, 1, edges);
 }
-static bool check_histogram(const Tensor *t) {
-  return t->dtype == MT_F32 || t->dtype == MT_F64 ||
-         fail(MT_ENOTIMPL, "\"histogramdd\" not implemented for '%s'. Use :float() first", type_word(t));
+/* 16-bit floats do where the ends of the range need not be found. */
+static bool check_histogram(const Tensor *t, bool known) {
+  if (t->dtype == MT_F32 || t->dtype == MT_F64 || (known && tensor_is_float(t))) return true;
+  return fail(MT_ENOTIMPL, "\"%s\" not implemented for '%s'. Use :float() first",
+              known ? "histogram_cpu" : "histogramdd", type_word(t));
 }
 static bool compose_histogram(OpCall *c) {
   Tensor *t = in(c, 0);
   int64_t bins = c->arg[1].i, edges;
   const Arg *range = &c->arg[2];
   double low = 0, high = t->numel > 0 || range->given ? 0 : 1;
-  if (!check_histogram(t) || !check_bins(bins) || !size_add(bins, 1, &edges)) return false;
+  if (!check_histogram(t, range->given) || !check_bins(bins) || !size_add(bins, 1, &edges)) return false;
   if (range->given) {
     if (range->n != 2)
       return fail(MT_EARG, "torch.histogramdd: for a 1-dimensional histogram range should have 2 elements, but got %d",
@@ -389,7 +395,7 @@ static bool compose_histogram(OpCall *c) {
 }
 static bool compose_histogram_edges(OpCall *c) {
   Tensor *t = in(c, 0), *edges = op_detach(in(c, 1));
-  if (!edges || !check_histogram(t)) return false;
+  if (!edges || !check_histogram(t, true)) return false;
   if (edges->ndim != 1)
     return fail(
         MT_EARG,
@@ -408,7 +414,7 @@ static bool compose_histogram_edges(OpCall *c) {
 }
 #define HISTOGRAM_DOC                                                                                                \
   " Each bin has its lower edge, the last one both. weight (input's shape) is summed in place of counting; density " \
-  "makes the integral 1. float32 and float64."
+  "makes the integral 1. float32 and float64; 16-bit floats where the range or the edges are given."
 OP(histogram,
    .schema = "histogram(Tensor input, int bins=100, *, Numbers? range=None, Tensor? weight=None, bool density=False) "
              "-> (Tensor hist, Tensor bin_edges)",

@@ -62,6 +62,8 @@ OP(polygamma_of, .schema = "polygamma(int n, Tensor input) -> Tensor",
 static bool compose_mvlgamma(OpCall *c) {
   int64_t p = c->arg[1].i;
   if (p < 1) return fail(MT_EARG, "p has to be greater than or equal to 1: p is %lld", (long long)p);
+  if (in(c, 0)->dtype == MT_BOOL)
+    return fail(MT_EARG, "The input tensor may not be a boolean tensor. Use :float() first");
   Tensor *t = read_float(to_read(c));
   Tensor *shift = t ? op_full((DType)t->dtype, 1, &p, tensor_device(t), scalar_int(0)) : NULL;
   if (!shift) return false;

@@ -45,10 +45,11 @@ OP(rad2deg, .schema = "rad2deg(Tensor input) -> Tensor",
    .doc = "Radians to degrees. Integers become the default float dtype.", .samples = ANY, .flags = OP_BOTH | OP_INPLACE,
    .compose = compose_rad2deg);
 
-/* d sinc = (pi x cos(pi x) - sin(pi x)) / (pi x^2), 0 at 0, where the quotient takes 1 so that it stays finite */
+/* d sinc = (pi x cos(pi x) - sin(pi x)) / (pi x^2), 0 where x^2 is 0, and the quotient takes 1 there so that it stays finite */
 static Tensor *sinc_slope(Tensor *x) {
   const double pi = 3.141592653589793;
-  Tensor *at_zero = op_eq(x, op_int(0)), *safe = op_where(at_zero, op_float(1), x), *angle = op_scale(safe, pi);
+  Tensor *at_zero = op_eq(squared(x), op_int(0)), *safe = op_where(at_zero, op_float(1), x);
+  Tensor *angle = op_scale(safe, pi);
   Tensor *slope = op_div(op_sub(op_mul(angle, op_cos(angle)), op_sin(angle)), op_scale(squared(safe), pi));
   return op_where(at_zero, op_float(0), slope);
 }

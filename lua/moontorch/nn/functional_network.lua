@@ -416,6 +416,24 @@ local affine_arguments = signature("affine_grid", {
 --- affine_grid(theta, size, align_corners): the grid of affine matrices theta for grid_sample.
 function F.affine_grid(...)
   local theta, size, align_corners = affine_arguments(...)
+  local n, least, sizes = #size - 2, 1, {}
+  for d = 1, #size do
+    sizes[d] = tostring(size[d])
+    if type(size[d]) == "number" then least = math.min(least, size[d]) end
+  end
+  sizes = "[" .. table.concat(sizes, ", ") .. "]"
+  local function refuse(format, ...) core.raise("affine_grid", "nn.functional.affine_grid(): " .. format, ...) end
+  if not theta.dtype.is_floating_point then
+    refuse("Expected theta to have floating point type, but got %s", tostring(theta.dtype))
+  elseif n ~= 2 and n ~= 3 then
+    refuse("affine_grid only supports 4D and 5D sizes, for 2D and 3D affine transforms, respectively. Got size %s.",
+      sizes)
+  elseif theta.ndim ~= 3 or theta:size(2) ~= n or theta:size(3) ~= n + 1 then
+    refuse("Expected a batch of %dD affine matrices of shape Nx%dx%d for size %s. Got %s.", n, n, n + 1, sizes,
+      tostring(theta.shape))
+  elseif least <= 0 then
+    refuse("Expected non-zero, positive output size. Got %s", sizes)
+  end
   return (core.affine_grid_generator(theta, size, default_alignment("affine_grid", align_corners)))
 end
 
