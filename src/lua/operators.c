@@ -114,6 +114,12 @@ static int call_operator(lua_State *L, OpDef *def, const char *name, Parsed *p, 
     collect_hard(L);
     good = run_watched(L, def, p, inplace, &c);
   }
+  if (!good && fail_code() == MT_ENOTICE) {
+    give_notice(L);
+    bool on = notices_set(false);
+    good = run_watched(L, def, p, inplace, &c);
+    notices_set(on);
+  }
   if (!good) return raise_failure(L, name);
   if (!fresh) {
     if (!inplace && s->returns == 'l') return push_list(L, &c);
