@@ -3,14 +3,15 @@
 -- train() and eval() note the module they are called on; nothing is done in between. Invariant: models in the list are
 -- held weakly.
 
-local modes = { changes = 0 }
+-- `evaluations` counts the calls of eval(): without a new one nothing can have been forgotten since the last look.
+local modes = { evaluations = 0 }
 
 local evaluating = setmetatable({}, { __mode = "k" })
 
 --- Notes train(mode) on `module`.
 function modes.note(module, mode)
   evaluating[module] = not mode or nil
-  modes.changes = modes.changes + 1
+  if not mode then modes.evaluations = modes.evaluations + 1 end
 end
 
 -- Layers whose modes differ: those that drop, and those that keep running statistics.
@@ -28,9 +29,11 @@ local function forgot_train(model, list)
   return differs
 end
 
+--- Is any model in evaluation mode?
+function modes.any_evaluating() return next(evaluating) ~= nil end
+
 --- The class name of a model that is in evaluation mode as a whole and holds one of `params` (a set), or nil.
 function modes.evaluating_owner(params)
-  if next(evaluating) == nil then return nil end
   local walk = require "moontorch.nn.walk"
   for model in pairs(evaluating) do
     if forgot_train(model, walk.modules(model)) then

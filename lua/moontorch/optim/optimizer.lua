@@ -73,9 +73,10 @@ local function check_piling(self)
   self.last_version, self.cleared = version, false
 end
 
--- train() was forgotten after eval(): looked at when a module's mode has changed since the last step.
+-- train() was forgotten after eval(): looked at in the first step after an eval().
 local function check_modes(self)
-  self.modes_seen = modes.changes
+  self.evaluations_seen = modes.evaluations
+  if not modes.any_evaluating() then return end
   local params = {}
   for _, group in ipairs(self.param_groups) do
     for _, param in ipairs(group.params) do params[param] = param.requires_grad and param.grad ~= nil or nil end
@@ -111,7 +112,7 @@ end
 
 local function update_all(self)
   if not self.accumulate then check_piling(self) end
-  if self.modes_seen ~= modes.changes then check_modes(self) end
+  if self.evaluations_seen ~= modes.evaluations then check_modes(self) end
   local steps = self.steps_done + 1
   self.steps_done = steps
   if steps >= self.look_at then check_growth(self, steps) end
