@@ -63,6 +63,20 @@ MtCode fail_code(void) { return pending; }
 const char *fail_message(void) { return pending == MT_OK ? "" : message; }
 void fail_clear(void) { pending = MT_OK; }
 
+enum { NOTICES = 2000 };
+static _Thread_local bool notices;
+static _Thread_local int notices_given;
+bool notice(const char *about) {
+  if (!notices || notices_given >= NOTICES) return true;
+  notices_given++;
+  return fail(MT_ENOTICE, "%s", about);
+}
+bool notices_set(bool on) {
+  bool old = notices;
+  notices = on;
+  return old;
+}
+
 const char *text(const char *format, ...) {
   char *to = piece[piece_turn++ % PIECES];
   va_list args;

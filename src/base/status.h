@@ -16,7 +16,8 @@ typedef enum {
   MT_ENOTIMPL, /* no kernel for this dtype and device */
   MT_EIO,      /* a file could not be read or written */
   MT_ERUNTIME, /* any other refusal */
-  MT_EHOST     /* a host callback (Lua hook) raised; the host keeps its error value */
+  MT_EHOST,    /* a host callback (Lua hook) raised; the host keeps its error value */
+  MT_ENOTICE   /* nothing is wrong with the call, but the host may want to say something first: see notice() */
 } MtCode;
 
 /* Records a failure unless one is pending. Always returns false. */
@@ -31,6 +32,11 @@ bool failed(void);
 MtCode fail_code(void);
 const char *fail_message(void); /* "" when nothing is pending; valid until the thread's next fail() */
 void fail_clear(void);
+/* A likely mistake in a call that is valid, found before anything was changed. Where notices are on, the call fails with
+ * MT_ENOTICE and the message `about`; the host then says what it likes and calls again with notices off. So a call without
+ * a mistake pays nothing. True: go on. Each thread has so many notices, that a habit of the script stays cheap. */
+bool notice(const char *about) __attribute__((cold));
+bool notices_set(bool on); /* of this thread; returns the old value */
 /* A short-lived string: one of eight thread-local buffers of 512 bytes, reused in turn. For message parts. */
 const char *text(const char *format, ...) __attribute__((format(printf, 1, 2)));
 #endif

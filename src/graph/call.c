@@ -4,6 +4,7 @@
 #include "graph/node.h"
 #include "graph/record.h"
 #include "tensor/shape.h"
+#include <stdio.h>
 #include <string.h>
 
 static _Thread_local DType default_float = MT_F32;
@@ -26,32 +27,48 @@ bool out_view(OpCall *c, int ndim, const int64_t *shape, const int64_t *stride, 
   return true;
 }
 
-static const char *argument_text(const OpCall *c, int k) {
-  return text("%s '%s' is %s", "argument", c->def->info->param[k].name, tensor_text(c->arg[k].tensor));
+static bool same_device(Device a, Device b) { return a.kind == b.kind && a.index == b.index; }
+
+/* The i-th tensor of argument k, NULL past the last: a list may hold several. */
+static Tensor *tensor_at(const OpCall *c, int k, int i) {
+  const Arg *a = &c->arg[k];
+  int type = c->def->info->param[k].type;
+  if (!a->given || type > TYPE_TENSORS) return NULL;
+  if (type < TYPE_TENSORS) return i == 0 ? a->tensor : NULL;
+  return i < a->n ? a->tensors[i] : NULL;
+}
+
+/* Names every tensor with its device, and what moves one. A call goes to the GPU rather than away from it. */
+static bool fail_devices(const OpCall *c, Device other) {
+  char all[1024] = "", moved[MAX_NAME + 16] = "";
+  Device to = c->device.kind == MT_CPU ? other : c->device;
+  size_t used = 0;
+  for (int k = 0; k < c->def->info->tensors; k++)
+    for (int i = 0; tensor_at(c, k, i) && used < sizeof all; i++) {
+      Tensor *t = tensor_at(c, k, i);
+      const char *name = c->def->info->param[k].name;
+      if (c->def->info->param[k].type == TYPE_TENSORS) name = text("%s[%d]", name, i + 1);
+      used += (size_t)snprintf(all + used, sizeof all - used, "%s%s is %s", used ? ", " : "", name, tensor_text(t));
+      bool stays = same_device(tensor_device(t), to) || (tensor_device(t).kind == MT_CPU && t->ndim == 0);
+      if (!*moved && !stays) snprintf(moved, sizeof moved, "%s", name);
+    }
+  return fail(MT_EARG,
+              "Expected all tensors to be on the same device, but found at least two devices, %s and %s: %s. Move them "
+              "to one: %s:to(\"%s\") for a tensor, model:to(\"%s\") for a model",
+              device_text(c->device), device_text(other), all, moved, device_text(to), device_text(to));
 }
 
 /* All tensors on one device; a 0-dim one on the host may go along with others. */
 static bool check_devices(OpCall *c) {
-  const Schema *s = c->def->info;
-  int first = -1;
-  for (int k = 0; k < s->tensors; k++) {
-    const Arg *a = &c->arg[k];
-    if (!a->given || s->param[k].type > TYPE_TENSORS) continue;
-    int n = s->param[k].type == TYPE_TENSORS ? a->n : 1;
-    for (int i = 0; i < n; i++) {
-      Tensor *t = s->param[k].type == TYPE_TENSORS ? a->tensors[i] : a->tensor;
-      if (!t) continue;
+  bool found = false;
+  for (int k = 0; k < c->def->info->tensors; k++) {
+    Tensor *t;
+    for (int i = 0; (t = tensor_at(c, k, i)); i++) {
       Device d = tensor_device(t);
-      if (d.kind == c->device.kind && d.index == c->device.index) continue;
       if (d.kind == MT_CPU && t->ndim == 0) continue;
-      if (c->device.kind == MT_CPU && first < 0)
-        c->device = d; /* the scalar came first */
-      else
-        return fail(MT_EARG,
-                    "Expected all tensors to be on the same device, but found at least two devices, %s and %s: "
-                    "%s. Move one with :to() or :cuda()",
-                    device_text(c->device), device_text(d), argument_text(c, k));
-      first = k;
+      if (found && !same_device(d, c->device)) return fail_devices(c, d);
+      c->device = d;
+      found = true;
     }
   }
   return true;

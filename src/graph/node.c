@@ -22,10 +22,14 @@ bool inference_set(bool on) {
 
 static _Atomic uint64_t next_order = 1;
 
+static _Thread_local int64_t living;
+int64_t nodes_living(void) { return living; }
+
 Node *node_new(NodeKind kind, int outs) {
   Node *n = slab_alloc(SLAB_NODE, sizeof *n);
   if (!n) return NULL;
   memset(n, 0, offsetof(Node, edge_inline));
+  living++;
   n->refs = 1;
   n->kind = (uint8_t)kind;
   n->outs = (uint8_t)outs;
@@ -34,7 +38,10 @@ Node *node_new(NodeKind kind, int outs) {
   n->meta = n->meta_inline;
   n->arg = n->arg_inline;
   memset(n->edge_inline, 0, sizeof n->edge_inline);
-  if (graph_watched() && kind != NODE_LEAF && !watch_node(n)) return slab_free(SLAB_NODE, n, sizeof *n), NULL;
+  if (graph_watched() && kind != NODE_LEAF && !watch_node(n)) {
+    living--;
+    return slab_free(SLAB_NODE, n, sizeof *n), NULL;
+  }
   return n;
 }
 
@@ -85,6 +92,7 @@ static void node_free(Node *n) {
   if (n->watch) watch_free(n);
   hooks_free(n->hooks);
   mem_free(n->heap);
+  living--;
   slab_free(SLAB_NODE, n, sizeof *n);
 }
 

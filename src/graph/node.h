@@ -112,6 +112,7 @@ void tensor_unhook(Tensor *t, int64_t id);
 
 Node *node_retain(Node *n);
 void node_release(Node *n);           /* frees chains of any length without recursion */
+int64_t nodes_living(void);           /* made by this thread less those that it freed */
 const char *node_name(const Node *n); /* "AddBackward0" */
 
 /* Recording, used by op_call: attach a node for the call to its results. `inplace` rebases argument 0. Reserve first

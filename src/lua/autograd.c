@@ -32,12 +32,10 @@ static int get_grad(lua_State *L) {
   SELF("grad");
   Tensor *g = tensor_grad(t);
   if (!g && t->requires_grad && !tensor_is_leaf(t) && !t->autograd->retain_id)
-    lua_warning(
-        L,
-        "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't be "
-        "populated during autograd.backward(). If you indeed want the .grad field to be populated for a non-leaf "
-        "Tensor, use .retain_grad() on the non-leaf Tensor.",
-        0);
+    warn_text(
+        L, "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't be "
+           "populated during autograd.backward(). If you indeed want the .grad field to be populated for a non-leaf "
+           "Tensor, use .retain_grad() on the non-leaf Tensor.");
   push_borrowed(L, g);
   return 1;
 }

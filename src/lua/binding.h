@@ -54,7 +54,10 @@ bool find_position(lua_State *L, lua_Debug *d);
 void keep_error(lua_State *L);
 int core_raise(lua_State *L); /* core.raise(function, format, ...) */
 int core_warn(lua_State *L);
-int core_error_context(lua_State *L);  /* core._error_context(f): f(message) returns what to add, or nil */
+void warn_text(lua_State *L, const char *message); /* through core.warn, which a script may replace */
+int core_error_context(lua_State *L);              /* core._error_context(f): f(message) returns what to add, or nil */
+int core_notice_handler(lua_State *L); /* core._notice_handler(f): f(about, position) hears of likely mistakes */
+void give_notice(lua_State *L);        /* calls it for the pending MT_ENOTICE, which ends */
 int core_library_source(lua_State *L); /* core._library_source(prefix): chunks whose name starts so are ours */
 
 /* --- collector (collect.c) --- */

@@ -257,7 +257,10 @@ static int end_modes(lua_State *L) {
   return 0;
 }
 
+static int f_nodes(lua_State *L) { return lua_pushinteger(L, nodes_living()), 1; }
+
 static const luaL_Reg functions[] = {{"_anomaly_mode", f_anomaly},
+                                     {"_nodes_living", f_nodes},
                                      {"_with_anomaly", f_with_anomaly},
                                      {"is_anomaly_enabled", f_anomaly_enabled},
                                      {"is_anomaly_check_nan_enabled", f_anomaly_checks_nan},

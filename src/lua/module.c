@@ -5,6 +5,7 @@ static const luaL_Reg functions[] = {{"raise", core_raise},
                                      {"warn", core_warn},
                                      {"_library_source", core_library_source},
                                      {"_error_context", core_error_context},
+                                     {"_notice_handler", core_notice_handler},
                                      {"_ops", operators_list},
                                      {NULL, NULL}};
 

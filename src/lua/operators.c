@@ -50,6 +50,13 @@ static __attribute__((noinline, cold)) bool run_watched(lua_State *L, OpDef *def
   return good;
 }
 
+/* The second attempt of a call: what it looks like has been said. */
+static __attribute__((noinline, cold)) bool run_quietly(lua_State *L, OpDef *def, Parsed *p, bool inplace, OpCall *c) {
+  bool on = notices_set(false), good = run_watched(L, def, p, inplace, c);
+  notices_set(on);
+  return good;
+}
+
 /* A list of tensors as a Lua array. `list` is in a C frame, so the array is built under protection. */
 typedef struct {
   Tensor **list;
@@ -109,10 +116,14 @@ static int call_operator(lua_State *L, OpDef *def, const char *name, Parsed *p, 
     for (int k = 0; k < s->outs; k++) box[k] = push_tensor_box(L);
   }
   bool good = graph_watched() ? run_watched(L, def, p, inplace, &c) : run(def, p, inplace, &c);
+  if (!good && fail_code() == MT_ENOTICE) {
+    give_notice(L);
+    good = run_quietly(L, def, p, inplace, &c);
+  }
   if (!good && fail_code() == MT_ENOMEM) { /* dead tensors that Lua has not collected yet may hold what is missing */
     fail_clear();
     collect_hard(L);
-    good = run_watched(L, def, p, inplace, &c);
+    good = run_quietly(L, def, p, inplace, &c);
   }
   if (!good) return raise_failure(L, name);
   if (!fresh) {

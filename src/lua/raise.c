@@ -4,8 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Registry keys: prefixes of our chunks; a hook's error value; a function that says where in a model an error was. */
-static const char SOURCES = 's', KEPT = 'k', CONTEXT = 'c';
+/* Registry keys: prefixes of our chunks; a hook's error value; a function that says where in a model an error was; one that
+ * hears of likely mistakes. */
+static const char SOURCES = 's', KEPT = 'k', CONTEXT = 'c', NOTICE = 'n';
 
 /* Is this chunk one of moontorch's own Lua files? */
 static bool is_ours(lua_State *L, const char *source) {
@@ -31,6 +32,26 @@ void push_position(lua_State *L) {
     lua_pushfstring(L, "%s:%d: ", d.short_src, d.currentline);
   else
     lua_pushliteral(L, "");
+}
+
+int core_notice_handler(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TFUNCTION);
+  lua_settop(L, 1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &NOTICE);
+  notices_set(true);
+  return 0;
+}
+
+void give_notice(lua_State *L) {
+  luaL_checkstack(L, LUA_MINSTACK, NULL);
+  bool known = lua_rawgetp(L, LUA_REGISTRYINDEX, &NOTICE) == LUA_TFUNCTION;
+  lua_pushstring(L, fail_message());
+  fail_clear();
+  push_position(L);
+  if (known)
+    lua_call(L, 2, 0);
+  else
+    lua_pop(L, 3);
 }
 
 int core_library_source(lua_State *L) {
@@ -125,4 +146,13 @@ int core_warn(lua_State *L) {
   lua_concat(L, 2);
   lua_warning(L, lua_tostring(L, -1), 0);
   return 0;
+}
+
+void warn_text(lua_State *L, const char *message) {
+  lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  lua_getfield(L, -1, "moontorch.core");
+  lua_getfield(L, -1, "warn");
+  lua_pushstring(L, message);
+  lua_call(L, 1, 0);
+  lua_pop(L, 2);
 }

@@ -371,6 +371,9 @@ static bool convolve(OpCall *c, int dims, const Numbers *n, bool transposed, con
   for (int d = 0; first && y && d < dims; d++)
     if (first[d] > 0 || length[d] < y->shape[2 + d]) y = op_narrow(y, 2 + d, first[d], length[d]);
   if (first && y) y = op_contiguous(y);
+  static const char *const order[] = {"(2, 1)", "(3, 1, 2)", "(4, 1, 2, 3)"};
+  if (alone && strstr(fail_message(), "It looks like N"))
+    fail_suffix("; of the input %s, which has no batch, :permute%s", shape_text(x->ndim, x->shape), order[dims - 1]);
   return compose_return(c, 0, alone ? op_squeeze(y, 0) : y);
 }
 

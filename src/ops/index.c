@@ -311,9 +311,11 @@ static bool compose_one_hot(OpCall *c) {
   memcpy(shape, t->shape, sizeof(int64_t) * t->ndim);
   shape[t->ndim] = classes;
   Tensor *zeros = op_full(MT_I64, t->ndim + 1, shape, tensor_device(t), scalar_int(0));
-  return compose_return(c, 0,
-                        op_run_inplace(&def_scatter_value, (Arg[]){ARG_T(zeros), ARG_I(-1), ARG_T(op_unsqueeze(t, -1)),
-                                                                   ARG_N(scalar_int(1))}));
+  Tensor *hot = op_run_inplace(&def_scatter_value,
+                               (Arg[]){ARG_T(zeros), ARG_I(-1), ARG_T(op_unsqueeze(t, -1)), ARG_N(scalar_int(1))});
+  if (!hot && fail_code() == MT_EINDEX)
+    fail_prefix("Class values must be non-negative, and in Lua they count from 1 (labels from 0: use input + 1): ");
+  return compose_return(c, 0, hot);
 }
 OP(one_hot, .schema = "one_hot(Index input, int num_classes=-1) -> Tensor",
    .doc = "int64 tensor of one more dim, of size num_classes, with a 1 at each label; labels count from 1. num_classes "

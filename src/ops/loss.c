@@ -561,7 +561,15 @@ OP(log_sum_loss,
    .samples = "f(3,4) x(3;4) | f(2,4,3) x(2,3;4) p(4) -100 'none' 0.1", .saves = "input: input target weight result2",
    .flags = OP_HIDDEN, .infer = infer_log_sum_loss, .kernel = {run_log_sum_loss}, .backward = back_log_sum_loss);
 
+/* Logits that were normalised already: the loss takes the softmax of a softmax. */
+static bool made_by_softmax(const Tensor *x) {
+  extern OpDef def_softmax;
+  const Node *n = x->autograd ? x->autograd->grad_fn : NULL;
+  return n && n->kind == NODE_OP && n->def == &def_softmax;
+}
+
 static bool compose_cross_entropy(OpCall *c) {
+  if (made_by_softmax(in(c, 0)) && !notice("softmax")) return false;
   Tensor *out[MAX_OUTS] = {NULL};
   return op_run_many(&def_log_sum_loss, c->arg, out) && compose_return(c, 0, out[0]);
 }

@@ -1,6 +1,7 @@
 /* Shapes: checks, broadcasting, and the geometry of view and expand. */
 #include "tensor/shape.h"
 #include "base/size.h"
+#include <string.h>
 
 bool shape_check(int ndim, const int64_t *shape) {
   if (ndim < 0 || ndim > MT_MAX_DIMS)
@@ -70,6 +71,19 @@ bool shape_expand_fail(const Tensor *t, int ndim, const int64_t *shape) {
               shape_text(t->ndim, t->shape));
 }
 
+/* For a message: the first place where a -1 would do, and what it would stand for. */
+static const char *fitting(int ndim, const int64_t *shape, int64_t numel, int64_t product) {
+  int64_t with[MT_MAX_DIMS];
+  for (int d = 0; d < ndim && numel > 0; d++) {
+    int64_t others = shape[d] > 0 ? product / shape[d] : 0;
+    if (others < 1 || numel % others) continue;
+    memcpy(with, shape, sizeof *shape * (size_t)ndim);
+    with[d] = -1;
+    return text("; %s would fit, its -1 is %lld then", shape_text(ndim, with), (long long)(numel / others));
+  }
+  return "; no -1 in place of one of them would fit";
+}
+
 bool shape_infer(int64_t numel, int ndim, const int64_t *requested, int64_t *out) {
   int unknown = -1;
   int64_t known = 1, span = 1; /* span: without the zeros, since strides are made of the other sizes */
@@ -98,7 +112,7 @@ bool shape_infer(int64_t numel, int ndim, const int64_t *requested, int64_t *out
   if (unknown >= 0 || known != numel)
     return fail(MT_EARG, "shape '%s' is invalid for input of size %lld: the sizes given multiply to %lld%s",
                 shape_text(ndim, requested), (long long)numel, (long long)known,
-                unknown >= 0 ? ", which does not divide it" : "; a -1 in one place lets that size be found");
+                unknown >= 0 ? ", which does not divide it" : fitting(ndim, requested, numel, known));
   return true;
 }
 

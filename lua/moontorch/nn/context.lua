@@ -2,9 +2,11 @@
 --
 -- The core calls `describe` while it raises an error, when the stack still shows who called whom; nothing is done on
 -- the way that succeeds. A class may define `_explain(message, input)`, which gives a sentence about its own settings.
+-- Likely mistakes that the core sees in a valid call come here too, and are warned about.
 
 local core = require "moontorch.core"
 local walk = require "moontorch.nn.walk"
+local arguments = require "moontorch.arguments"
 
 local context = {}
 
@@ -48,6 +50,35 @@ function context.describe(message)
   end
   return "\n  in " .. (path == "" and "" or path .. ": ") .. text
 end
+
+-- What is said of a call that is valid but likely a mistake. Each returns a text, or nil when nothing is wrong.
+local notices = {}
+
+function notices.squeeze()
+  local inner = running_modules()[1]
+  if inner == nil then return nil end
+  return inner:_get_name() .. ": squeeze() without a dim drops dim 1, the batch, when the batch has one sample. Name "
+    .. "the dim that is meant, such as x:squeeze(-1)"
+end
+
+function notices.softmax()
+  return "cross_entropy: its input comes from softmax, but it takes logits and computes log_softmax itself: the "
+    .. "softmax of a softmax learns slowly and stops early. Leave the softmax out, or use nll_loss on the output of "
+    .. "log_softmax"
+end
+
+function notices.batch_norm()
+  return "batch_norm moves its running statistics while gradients are off: call eval() before evaluating, or "
+    .. "model:predict(x)"
+end
+
+--- Warns of a likely mistake that the core saw, once for each line of the script.
+function context.notice(about, position)
+  local text = notices[about]()
+  if text then arguments.warn_once(about .. " " .. position, "%s", text) end
+end
+
+core._notice_handler(context.notice)
 
 if core._error_context then core._error_context(context.describe) end
 

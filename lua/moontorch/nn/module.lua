@@ -11,6 +11,7 @@
 local core = require "moontorch.core"
 local class = require "moontorch.nn.class"
 local walk = require "moontorch.nn.walk"
+local modes = require "moontorch.nn.modes"
 local arguments = require "moontorch.arguments"
 
 local is_tensor, is_parameter, is_module = core.is_tensor, core.is_parameter, walk.is_module
@@ -25,6 +26,18 @@ local Module = class.root("Module", {
 --- True until eval(); dropout and the like look at it.
 Module.training = true
 
+-- nn.Parameter(x):double() is the result of an operation on a Parameter, and nothing would train it.
+local function warn_if_converted(self, key, value)
+  local made = value.grad_fn
+  local from = made and made:name():find("^Cast") and made.next_functions[1][1]
+  local origin = from and from:name() == "AccumulateGrad" and from.variable
+  if origin and is_parameter(origin) then
+    arguments.warn_once(self, "%s: field '%s' is no Parameter but a converted copy of one, and will not be trained. "
+      .. "Convert first: nn.Parameter(x:to(...)), or the module afterwards: module:to(...)", self:_get_name(),
+      tostring(key))
+  end
+end
+
 -- A key that the module does not have yet.
 local function new_field(self, key, value)
   local state = rawget(self, "_module")
@@ -34,6 +47,8 @@ local function new_field(self, key, value)
     elseif state.parameters[key] then
       core.raise(self:_get_name(), "cannot assign '%s' as parameter '%s' (torch.nn.Parameter or nil expected); "
         .. "wrap it: nn.Parameter(x)", value:type(), tostring(key))
+    elseif value.requires_grad and not value.is_leaf then
+      warn_if_converted(self, key, value)
     end
   end
   if not state.known[key] and (type(key) == "string" or math.type(key) == "integer") then
@@ -421,6 +436,7 @@ function Module:train(mode)
   if mode == nil then mode = true end
   if type(mode) ~= "boolean" then core.raise("train", "training mode is expected to be boolean") end
   for _, entry in ipairs(walk.modules(self)) do rawset(entry.value, "training", mode) end
+  modes.note(self, mode)
   return self
 end
 
@@ -437,7 +453,7 @@ function Module:predict(...)
   local _ <close> = setmetatable({}, { __close = function()
     for module, mode in pairs(before) do rawset(module, "training", mode) end
   end })
-  self:eval()
+  for module in pairs(before) do rawset(module, "training", false) end
   local args = table.pack(...)
   return pass(core.no_grad(function() return self(table.unpack(args, 1, args.n)) end))
 end

@@ -7,6 +7,7 @@
 
 local core = require "moontorch.core"
 local class = require "moontorch.nn.class"
+local modes = require "moontorch.nn.modes"
 local text = require "moontorch.text"
 local arguments = require "moontorch.arguments"
 
@@ -72,8 +73,49 @@ local function check_piling(self)
   self.last_version, self.cleared = version, false
 end
 
+-- train() was forgotten after eval(): looked at in the first step after an eval().
+local function check_modes(self)
+  self.evaluations_seen = modes.evaluations
+  if not modes.any_evaluating() then return end
+  local params = {}
+  for _, group in ipairs(self.param_groups) do
+    for _, param in ipairs(group.params) do params[param] = param.requires_grad and param.grad ~= nil or nil end
+  end
+  local name = modes.evaluating_owner(params)
+  if name then
+    arguments.warn_once("training in eval " .. name, "%s.step(): %s is trained in evaluation mode: its dropout passes "
+      .. "everything and its batch norm does not learn its statistics. Call train() on it after evaluating; "
+      .. "model:predict(x) leaves the mode as it is", owner(self), name)
+  end
+end
+
+-- A graph that grows step by step: a sum of losses, or a list of them, that holds on to every step's graph. Nodes are
+-- counted at steps 64, 128, 256 ...; only when there are more at each of them is garbage collected, so that what
+-- remains is certain.
+local function check_growth(self, steps)
+  self.look_at = 2 * steps
+  if not core.checks_enabled() then return end
+  local before, certain, living = self.living, self.certain, core._nodes_living()
+  local grows = before ~= nil and living >= before + steps // 2
+  if grows then
+    collectgarbage()
+    living = core._nodes_living()
+  end
+  self.living, self.certain = living, grows
+  if grows and certain and living >= before + steps // 2 then
+    arguments.warn_once(self.update_all, "%s.step(): the graph has grown over the last %d steps: something outside of "
+      .. "the loop, such as a running sum of losses, holds on to each step's graph and its memory. Add loss:item() or "
+      .. "loss:detach() instead of loss", owner(self), steps // 2)
+    self.look_at = math.huge
+  end
+end
+
 local function update_all(self)
   if not self.accumulate then check_piling(self) end
+  if self.evaluations_seen ~= modes.evaluations then check_modes(self) end
+  local steps = self.steps_done + 1
+  self.steps_done = steps
+  if steps >= self.look_at then check_growth(self, steps) end
   local state = self.state
   for _, group in ipairs(self.param_groups) do
     self:begin_group(group)
@@ -98,6 +140,7 @@ function Optimizer:init(params, defaults, accumulate)
   self.accumulate = accumulate or false
   self.state, self.param_groups = {}, {}
   self.hooks = {}
+  self.steps_done, self.look_at = 0, 64
   self.update_all = function() update_all(self) end
   local list, names = collect(self, params)
   if #list == 0 then
