@@ -5,6 +5,7 @@
 
 local core = require "moontorch.core"
 local arguments = require "moontorch.arguments"
+local reduction_rules = require "moontorch.nn.functional_reduction"
 local text = require "moontorch.text"
 
 local F = {}
@@ -78,19 +79,7 @@ end
 
 local losses = {}
 
--- PyTorch's retired pair of flags still decides when it is given.
-local function legacy_reduction(size_average, do_reduce, reduction)
-  if size_average == nil and do_reduce == nil then return reduction end
-  if do_reduce == false then return "none" end
-  return size_average == false and "sum" or "mean"
-end
-
---- Raises unless `reduction` is one of the three.
-local function check_reduction(name, reduction)
-  if reduction ~= "mean" and reduction ~= "sum" and reduction ~= "none" then
-    core.raise(name, "%s is not a valid value for reduction; it is \"mean\", \"sum\" or \"none\"", tostring(reduction))
-  end
-end
+local legacy_reduction, check_reduction = reduction_rules.legacy, reduction_rules.check
 
 -- A loss of two tensors of one shape, `core[name]`.
 local function pair_loss(name)
@@ -245,7 +234,11 @@ function F.softmin(...)
   return (core.softmax(-input, dim))
 end
 
-for name, fn in pairs(require "moontorch.nn.functional_network") do F[name] = fn end
+local function add(functions)
+  for name, fn in pairs(functions) do F[name] = fn end
+end
+add(require "moontorch.nn.functional_network")
+add(require "moontorch.nn.functional_losses")
 
 -- For the loss modules.
 F._losses, F._check_reduction, F._legacy_reduction = losses, check_reduction, legacy_reduction

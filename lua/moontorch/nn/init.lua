@@ -52,9 +52,39 @@ function nn.Parameter(...)
   return core.parameter(data or core.empty(0), requires_grad)
 end
 
--- Loaded when it is first used.
+-- What is loaded when it is first used: the file, and the names that it defines.
+local PARTS = {
+  activation = "ELU CELU SELU ReLU6 SiLU Mish Hardsigmoid Hardswish LeakyReLU Threshold Softplus Hardshrink Softshrink "
+    .. "LogSigmoid Softsign Tanhshrink GLU GELU Hardtanh RReLU PReLU Softmin Softmax2d",
+  conv = "Conv1d Conv2d Conv3d ConvTranspose1d ConvTranspose2d ConvTranspose3d Unfold Fold",
+  layers_more = "Bilinear CosineSimilarity PairwiseDistance PixelShuffle PixelUnshuffle ChannelShuffle Upsample "
+    .. "UpsamplingNearest2d UpsamplingBilinear2d Dropout1d Dropout2d Dropout3d AlphaDropout FeatureAlphaDropout Buffer",
+  losses_more = "PoissonNLLLoss GaussianNLLLoss KLDivLoss MarginRankingLoss HingeEmbeddingLoss MultiLabelMarginLoss "
+    .. "HuberLoss SmoothL1Loss SoftMarginLoss MultiLabelSoftMarginLoss CosineEmbeddingLoss MultiMarginLoss "
+    .. "TripletMarginLoss TripletMarginWithDistanceLoss CTCLoss",
+  norm = "BatchNorm1d BatchNorm2d BatchNorm3d InstanceNorm1d InstanceNorm2d InstanceNorm3d GroupNorm LayerNorm RMSNorm "
+    .. "LocalResponseNorm",
+  padding = "ReflectionPad1d ReflectionPad2d ReflectionPad3d ReplicationPad1d ReplicationPad2d ReplicationPad3d "
+    .. "CircularPad1d CircularPad2d CircularPad3d ZeroPad1d ZeroPad2d ZeroPad3d ConstantPad1d ConstantPad2d "
+    .. "ConstantPad3d",
+  pooling = "MaxPool1d MaxPool2d MaxPool3d MaxUnpool1d MaxUnpool2d MaxUnpool3d AvgPool1d AvgPool2d AvgPool3d LPPool1d "
+    .. "LPPool2d LPPool3d AdaptiveMaxPool1d AdaptiveMaxPool2d AdaptiveMaxPool3d AdaptiveAvgPool1d AdaptiveAvgPool2d "
+    .. "AdaptiveAvgPool3d",
+  sparse = "Embedding EmbeddingBag",
+}
+
+local part_of = {}
+for part, names in pairs(PARTS) do
+  for name in names:gmatch "%S+" do part_of[name] = part end
+end
+
 return setmetatable(nn, { __index = function(self, name)
-  if name ~= "utils" then return nil end
-  self.utils = require "moontorch.nn.utils"
-  return self.utils
+  if name == "utils" then
+    self.utils = require "moontorch.nn.utils"
+    return self.utils
+  end
+  local part = part_of[name]
+  if part == nil then return nil end
+  for key, value in pairs(require("moontorch.nn." .. part)) do rawset(self, key, value) end
+  return rawget(self, name)
 end })

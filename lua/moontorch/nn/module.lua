@@ -42,8 +42,11 @@ end
 local function new_field(self, key, value)
   local state = rawget(self, "_module")
   if type(value) == "userdata" and is_tensor(value) and state.buffers[key] == nil then
+    local declared = walk.declared_buffers[value]
     if is_parameter(value) then
       state.parameters[key] = true
+    elseif declared then
+      state.buffers[key] = declared.persistent
     elseif state.parameters[key] then
       core.raise(self:_get_name(), "cannot assign '%s' as parameter '%s' (torch.nn.Parameter or nil expected); "
         .. "wrap it: nn.Parameter(x)", value:type(), tostring(key))

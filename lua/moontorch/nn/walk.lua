@@ -9,6 +9,9 @@ local core = require "moontorch.core"
 
 local walk = {}
 
+-- Tensors that nn.Buffer made -> {persistent = boolean}, for the module that they are assigned to.
+walk.declared_buffers = setmetatable({}, { __mode = "k" })
+
 local is_tensor, is_parameter = core.is_tensor, core.is_parameter
 
 --- Is `v` a module (an instance of nn.Module or of a class that inherits from it)?
