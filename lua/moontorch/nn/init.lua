@@ -52,9 +52,23 @@ function nn.Parameter(...)
   return core.parameter(data or core.empty(0), requires_grad)
 end
 
--- Loaded when it is first used.
+-- Classes that are loaded when they are first used, by the file that has them.
+local LAZY = {}
+for file, names in pairs {
+  recurrent = "RNNBase RNN LSTM GRU RNNCellBase RNNCell LSTMCell GRUCell",
+  attention = "MultiheadAttention",
+  transformer = "Transformer TransformerEncoder TransformerDecoder TransformerEncoderLayer TransformerDecoderLayer",
+} do
+  for name in names:gmatch("%S+") do LAZY[name] = "moontorch.nn." .. file end
+end
+
 return setmetatable(nn, { __index = function(self, name)
-  if name ~= "utils" then return nil end
-  self.utils = require "moontorch.nn.utils"
-  return self.utils
+  local part
+  if name == "utils" then
+    part = require "moontorch.nn.utils"
+  elseif LAZY[name] then
+    part = require(LAZY[name])[name]
+  end
+  self[name] = part
+  return part
 end })
