@@ -371,6 +371,30 @@ describe("attention and transformers", function()
     assert.is_true(torch.autograd.gradgradcheck(function(t) return (attention(t, t, t)) end, { x }))
   end)
 
+  it("as a function takes keys and values that were projected before", function()
+    local m = nn.MultiheadAttention(4, 2)
+    local q, k = torch.randn(3, 2, 4), torch.randn(5, 2, 4)
+    local wanted, weights = m(q, k, k)
+    local function projected(part)
+      local rows = m.in_proj_weight:narrow(1, 4 * part + 1, 4)
+      return F.linear(k, rows, m.in_proj_bias:narrow(1, 4 * part + 1, 4)):reshape(5, 4, 2):transpose(1, 2)
+    end
+    local function call(options)
+      return F.multi_head_attention_forward(q, k, k, 4, 2, m.in_proj_weight, m.in_proj_bias, nil, nil, false, 0.0,
+        m.out_proj.weight, m.out_proj.bias, options)
+    end
+    local out, found = call { static_k = projected(1), static_v = projected(2) }
+    near.check(wanted:tolist(), out:tolist(), TOLERANCE)
+    near.check(weights:tolist(), found:tolist(), TOLERANCE)
+    out, found = call { need_weights = false }
+    near.check(wanted:tolist(), out:tolist(), TOLERANCE)
+    assert.is_nil(found)
+    refuses(function() call { static_k = torch.randn(3, 5, 2) } end, "expecting static_k.size(1) of 4, but got 3")
+    refuses(function() call { static_v = torch.randn(4, 5, 3) } end, "expecting static_v.size(3) of 2, but got 3")
+    refuses(function() call { use_separate_proj_weight = true } end,
+      "use_separate_proj_weight is True but q_proj_weight is None")
+  end)
+
   it("drop attention weights in training alone", function()
     local attention = nn.MultiheadAttention(4, 2, { dropout = 0.5 })
     local x = torch.randn(6, 2, 4)
@@ -395,7 +419,7 @@ describe("attention and transformers", function()
     refuses(function() attention(x, x, x, { attn_mask = torch.zeros(3, 3):long() }) end,
       "only bool and floating types of attn_mask are supported")
     refuses(function() attention(x, x, x, { key_padding_mask = torch.zeros(3, 2) }) end,
-      "Expected key_padded_mask.shape[0] to be 2, but got 3")
+      "Expected key_padded_mask.shape[1] to be 2, but got 3")
     refuses(function() attention(x, x, x, { is_causal = true }) end, "Need attn_mask if specifying the is_causal hint")
     refuses(function() attention(torch.randn(3, 2, 5), x, x) end, "was expecting embedding dimension of 4, but got 5")
     refuses(function() attention(x, x, torch.randn(4, 2, 4)) end,

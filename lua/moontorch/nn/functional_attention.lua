@@ -145,9 +145,9 @@ local function split_heads(t, heads, size, static, word)
   local count = t:size(2) * heads
   if static == nil then return t:reshape(t:size(1), count, size):transpose(1, 2) end
   if static:size(1) ~= count then
-    core.raise(NAME, "expecting %s.size(0) of %d, but got %d", word, count, static:size(1))
+    core.raise(NAME, "expecting %s.size(1) of %d, but got %d", word, count, static:size(1))
   elseif static:size(3) ~= size then
-    core.raise(NAME, "expecting %s.size(2) of %d, but got %d", word, size, static:size(3))
+    core.raise(NAME, "expecting %s.size(3) of %d, but got %d", word, size, static:size(3))
   end
   return static
 end
@@ -171,7 +171,7 @@ local function merge_padding(mask, padding, batch, heads, source)
   if padding == nil then return mask end
   for d, wanted in ipairs { batch, source } do
     if padding:size(d) ~= wanted then
-      core.raise(NAME, "Expected key_padded_mask.shape[%d] to be %d, but got %d", d - 1, wanted, padding:size(d))
+      core.raise(NAME, "Expected key_padded_mask.shape[%d] to be %d, but got %d", d, wanted, padding:size(d))
     end
   end
   padding = padding:view(batch, 1, 1, source):expand(-1, heads, -1, -1):reshape(batch * heads, 1, source)
