@@ -29,6 +29,7 @@ for _, name in ipairs {
 } do
   LAZY_FUNCTIONS[name] = "moontorch.settings"
 end
+for _, name in ipairs { "lstm", "gru", "rnn_tanh", "rnn_relu" } do LAZY_FUNCTIONS[name] = "moontorch.nn.recurrence" end
 
 torch.version = "0.1.0"
 

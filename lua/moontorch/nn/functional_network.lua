@@ -18,6 +18,11 @@ for _, name in ipairs {
   F[name] = core["_" .. name] or core[name]
 end
 
+--- Attention of several heads, see functional_attention.lua, loaded when it is first used.
+function F.multi_head_attention_forward(...)
+  return require("moontorch.nn.functional_attention").multi_head_attention_forward(...)
+end
+
 -- A number for each of n dims from a list of them or one number.
 local function each(owner, word, value, n)
   local list = {}

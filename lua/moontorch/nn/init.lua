@@ -54,6 +54,9 @@ end
 
 -- What is loaded when it is first used: the file, and the names that it defines.
 local PARTS = {
+  attention = "MultiheadAttention",
+  recurrent = "RNNBase RNN LSTM GRU RNNCellBase RNNCell LSTMCell GRUCell",
+  transformer = "Transformer TransformerEncoder TransformerDecoder TransformerEncoderLayer TransformerDecoderLayer",
   activation = "ELU CELU SELU ReLU6 SiLU Mish Hardsigmoid Hardswish LeakyReLU Threshold Softplus Hardshrink Softshrink "
     .. "LogSigmoid Softsign Tanhshrink GLU GELU Hardtanh RReLU PReLU Softmin Softmax2d",
   conv = "Conv1d Conv2d Conv3d ConvTranspose1d ConvTranspose2d ConvTranspose3d Unfold Fold",
@@ -85,6 +88,6 @@ return setmetatable(nn, { __index = function(self, name)
   end
   local part = part_of[name]
   if part == nil then return nil end
-  for key, value in pairs(require("moontorch.nn." .. part)) do rawset(self, key, value) end
+  self[name] = require("moontorch.nn." .. part)[name]
   return rawget(self, name)
 end })

@@ -113,10 +113,6 @@ local function batch_norm(name, low, high)
       count = self.num_batches_tracked
       if self.momentum == nil then factor = 1 / (count:item() + 1) end
     end
-    if training and not core.is_grad_enabled() then
-      arguments.warn_once("batch norm under no_grad", "%s trains while gradients are off, so its running statistics "
-        .. "take in the data: call eval() before evaluating, or model:predict(x)", name)
-    end
     local by_batch = training or (self.running_mean == nil and self.running_var == nil)
     local tracked = not training or self.track_running_stats
     local output = F.batch_norm(input, tracked and self.running_mean or none, tracked and self.running_var or none,
