@@ -230,7 +230,8 @@ golden-table:
 # Names of PyTorch that exist, and how they are proved. COVERAGE_LISTS names files of spec/coverage that must be complete.
 coverage:
 	@$(MAKE) $(J) --no-print-directory module
-	@$(RUN) spec/support/coverage.lua $(or $(COVERAGE_LISTS),torch tensor autograd)
+	@$(RUN) spec/support/coverage.lua $(or $(COVERAGE_LISTS),torch tensor autograd functional nn init module_methods \
+	  optim data)
 
 docs:
 	@$(MAKE) $(J) --no-print-directory module
