@@ -406,4 +406,17 @@ describe("detach and data", function()
       return torch.maximum(x, torch.ones(4))
     end))
   end)
+
+  it("running products have second derivatives at zeros too", function()
+    for values, expected in pairs {
+      [{ 1.0, 0.0, 2.0, 3.0 }] = { 174.0, 1530.0, 72.0, 36.0 },
+      [{ 0.0, 2.0, 0.0, 3.0 }] = { 60.0, 6.0, 48.0, 0.0 },
+    } do
+      local x = torch.tensor(values, { dtype = f64, requires_grad = true })
+      local y = x:cumprod(1)
+      local g = torch.autograd.grad((y * y + y):sum(), { x }, { create_graph = true });
+      (g * g):sum():backward()
+      near.check(expected, x.grad)
+    end
+  end)
 end)

@@ -1,10 +1,11 @@
 /* Reductions built on squares, powers and logarithms: variance, norms, logsumexp; and running sums and products. */
+#include "base/alloc.h"
 #include "cpu/kernels.h"
 #include "ops/reduce.h"
 #include <math.h>
 #include <string.h>
 
-extern OpDef def_abs, def_all, def_amax, def_isnan, def_logical_or, def_mean, def_sum;
+extern OpDef def_abs, def_all, def_amax, def_cat, def_isnan, def_logical_or, def_mean, def_sum;
 
 /* var, std and their pairs with the mean have three forms: (dim, *, correction, keepdim), (unbiased), (dim, unbiased,
  * keepdim). */
@@ -213,7 +214,8 @@ static void back_cumsum_back(Grad *g) {
 }
 
 /* cumprod: one pass that zeros do not disturb. For a second derivative the gradient is spelled out as
- * cumsum_back(result * gy) / input, which wants non-zero elements. */
+ * cumsum_back(result * gy) / input, or element by element where an element is zero. */
+extern OpDef def_cumprod;
 static void back_cumprod(Grad *g);
 static bool infer_cumprod_back(OpCall *c) {
   const Tensor *x = in(c, 0), *grad = in(c, 1);
@@ -229,12 +231,34 @@ OP(cumprod, .schema = "cumprod(Tensor input, Dim dim, *, dtype? dtype=None) -> T
    .doc = "Running product along dim. Integers and bool give int64; dtype converts first.",
    .samples = "f(3,4) d1 | f(3,4) d-1 | i(4) d1 | f() d1", .errors = "f(3) d2", .saves = "input: input result",
    .flags = OP_BOTH | OP_INPLACE, .infer = infer_running, .kernel = {cpu_cumprod}, .backward = back_cumprod);
+/* Element k gets result[k - 1] (gy[k] + sum over j > k of gy[j] times the product of the elements between). */
+static Tensor *cumprod_slopes(Tensor *x, Tensor *y, Tensor *gy, int64_t dim) {
+  int64_t n = x->shape[dim];
+  Tensor **part = mem_alloc(sizeof *part * (size_t)n), *all = NULL;
+  if (!part) return NULL;
+  for (int64_t k = 0; k < n; k++) {
+    Tensor *sum = op_narrow(gy, dim, k, 1);
+    if (k + 1 < n) {
+      Tensor *between = op_run(&def_cumprod, (Arg[]){ARG_T(op_narrow(x, dim, k + 1, n - k - 1)), ARG_I(dim), ARG_NIL});
+      sum = op_add(sum, op_sum_dim(op_mul(op_narrow(gy, dim, k + 1, n - k - 1), between), dim, true));
+    }
+    part[k] = k ? op_mul(op_narrow(y, dim, k - 1, 1), sum) : sum;
+  }
+  if (!failed()) all = op_run(&def_cat, (Arg[]){ARG_TENSORS(part, (int32_t)n), ARG_I(dim)});
+  mem_free(part);
+  return all;
+}
 static void back_cumprod(Grad *g) {
   Tensor *x = g_in(g, 0), *gy = g_out(g, 0);
   const Arg *dim = g_arg(g, 1);
-  Tensor *smooth = grad_enabled() ? op_run(&def_all, (Arg[]){ARG_T(x), ARG_NIL, ARG_I(0)}) : NULL;
-  if (!smooth || !tensor_scalar(smooth).i) {
+  if (!grad_enabled() || !x || !gy) {
     g_set(g, 0, op_run(&def_cumprod_back, (Arg[]){ARG_T(op_cast(x, gy ? (DType)gy->dtype : MT_F32)), ARG_T(gy), *dim}));
+    return;
+  }
+  Tensor *smooth = op_run(&def_all, (Arg[]){ARG_T(x), ARG_NIL, ARG_I(0)});
+  int d;
+  if (smooth && !tensor_scalar(smooth).i && dim_wrap(dim->i, x->ndim, &d)) {
+    g_set(g, 0, x->ndim == 0 ? gy : cumprod_slopes(op_cast(x, (DType)gy->dtype), g_result(g, 0), gy, d));
     return;
   }
   Tensor *sum = op_run(&def_cumsum_back, (Arg[]){ARG_T(op_mul(g_result(g, 0), gy)), *dim});
