@@ -325,4 +325,17 @@ describe("joining", function()
     parts[1][1] = -1
     assert.equal(-1, y[1]:item())
   end)
+
+  it("nonzero with as_tuple = false gives one tensor, however it is called", function()
+    local mask = torch.tensor { true, false, true }
+    for _, found in ipairs {
+      torch.nonzero(mask, { as_tuple = false }), mask:nonzero { as_tuple = false },
+      torch.nonzero { input = mask, as_tuple = false },
+    } do
+      assert.same({ { 1 }, { 3 } }, found:tolist())
+    end
+    local ok, why = pcall(torch.nonzero)
+    assert.is_false(ok)
+    assert.matches("nonzero%(%)", why)
+  end)
 end)

@@ -131,9 +131,10 @@ core.equal = methods.equal
 -- as_tuple = false asks for what nonzero gives without it: one tensor.
 local nonzero = core.nonzero
 function core.nonzero(...)
-  local args, n = { ... }, select("#", ...)
-  local options = args[n]
+  local n = select("#", ...)
+  local options = n > 0 and select(n, ...)
   if type(options) ~= "table" or options.as_tuple ~= false then return nonzero(...) end
+  local args = { ... }
   args[n] = {}
   for k, v in pairs(options) do if k ~= "as_tuple" then args[n][k] = v end end
   return nonzero(table.unpack(args, 1, next(args[n]) and n or n - 1))
