@@ -22,7 +22,6 @@ local EXCEPTIONS = {
   { "addbmm", "addbmm_ of f%(5%).*raises .*output with shape", "PyTorch changes the shape of what is written" },
   { "*", "layout [tse]: is not refused, .*view size is not compatible", "any layout will do" },
   { "affine_grid_generator", "float16.*not refused, .*tensor_cpu", "sizes of 1 and 0 are no different" },
-  { "embedding", "sparse=True, .*raises .*sparse gradients do not exist", "gradients are dense" },
   -- Where PyTorch is wrong.
   { "as_strided_scatter", "f%([%d,]+%) f%([%d,]*%) .*gradient 1 has", "it goes to what src covers" },
   { "block_diag", "%[f%(0%),.*gradient 2 has", "it is taken from one row too early" },

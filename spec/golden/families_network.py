@@ -190,7 +190,7 @@ def embeddings():
     c("embedding", x((3,)), i, err="'weight' must be 2-D")
     c("embedding", i, w, 4, form="n", err="Padding_idx must be within num_embeddings")
     c("embedding", i, w, -5, form="n", err="Padding_idx must be within num_embeddings")
-    c("embedding", w, i, form="f", sparse=True, own="sparse gradients do not exist here")
+    c("embedding", w, i, form="f", sparse=True)
     c("embedding_bag", w, i, offsets(1, 2), err="offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from position 0. However, got 1")
     c("embedding_bag", w, i, offsets(0, 6), err="offsets[-1] can not be greater than input's length 5 but got offsets[-1] of 6")
     c("embedding_bag", w, i, offsets(0), False, 3, err="`mode` must be sum, mean, or max.")

@@ -23,9 +23,6 @@ static bool check_weight(const Tensor *weight, const Tensor *index) {
                                    !is_index(index) && is_index(weight) ? ": weight and indices are the other way round"
                                                                         : ": (rows, width of an embedding)");
 }
-static bool refuse_sparse(bool sparse) {
-  return !sparse || fail(MT_ENOTIMPL, "sparse gradients do not exist here: leave sparse out, gradients are dense");
-}
 
 /* ---- rows ---- */
 
@@ -46,8 +43,7 @@ OP(embedding_share,
 static bool infer_embedding(OpCall *c) {
   const Tensor *weight = in(c, 0), *index = in(c, 1);
   int64_t shape[MT_MAX_DIMS];
-  if (!check_weight(weight, index) || !check_indices(index, "indices", "embedding") || !refuse_sparse(c->arg[4].i))
-    return false;
+  if (!check_weight(weight, index) || !check_indices(index, "indices", "embedding")) return false;
   if (index->ndim == MT_MAX_DIMS)
     return fail(MT_EARG, "indices of %d dims give a result of more than %d", index->ndim, MT_MAX_DIMS);
   memcpy(shape, index->shape, sizeof(int64_t) * (size_t)index->ndim);
@@ -78,10 +74,11 @@ OP(embedding,
              "sparse=False) -> Tensor",
    .doc =
        "Rows of weight (rows, width) at the positions in indices, of any shape. The row padding_idx gets no gradient; "
-       "with scale_grad_by_freq each row's gradient is divided by how often it was taken. sparse is refused.",
-   .samples = "f(4,3) x(2,3;4) | f(4,2) x(;4) | i(4,2) x(3;4) | f(4,3) x(0;4)",
-   .errors = "f(4) x(2;4) | f(4,3) f(2) | f(4,3) x(2;5) | f(4,3) x(2;4) sparse=True", .saves = "weight: indices",
-   .flags = OP_FUNCTION, .infer = infer_embedding, .kernel = {run_embedding}, .backward = back_embedding);
+       "with scale_grad_by_freq each row's gradient is divided by how often it was taken. Gradients are dense, with "
+       "sparse too.",
+   .samples = "f(4,3) x(2,3;4) | f(4,2) x(;4) | i(4,2) x(3;4) | f(4,3) x(0;4) | f(4,3) x(5;4) sparse=True",
+   .errors = "f(4) x(2;4) | f(4,3) f(2) | f(4,3) x(2;5)", .saves = "weight: indices", .flags = OP_FUNCTION,
+   .infer = infer_embedding, .kernel = {run_embedding}, .backward = back_embedding);
 
 /* ---- as torch.nn.functional has it ---- */
 
@@ -127,7 +124,7 @@ static bool renorm(Tensor *weight, Tensor *index, const Arg *max_norm, const Arg
 static bool compose_f_embedding(OpCall *c) {
   Tensor *index = in(c, 0), *weight = in(c, 1);
   int64_t padding;
-  if (!check_weight(weight, index) || !check_indices(index, "indices", "embedding") || !refuse_sparse(c->arg[6].i) ||
+  if (!check_weight(weight, index) || !check_indices(index, "indices", "embedding") ||
       !padding_row(c, 2, weight, "Padding_idx must be within num_embeddings", &padding) ||
       !renorm(weight, index, &c->arg[3], &c->arg[4]))
     return false;
@@ -141,9 +138,8 @@ OP(f_embedding,
        "embedding as torch.nn.functional has it: negative padding_idx count from the last row, and rows above max_norm "
        "are scaled down in weight itself.",
    .samples = "x(2,3;4) f(4,3) | x(;4) f(4,2)",
-   .errors =
-       "x(2;4) f(4) | x(2;4) f(4,3) 5 | x(2;4) f(4,3) -5 | x(2;4) f(4,3) sparse=True | x(2;4) i(4,3) max_norm=1.0",
-   .flags = OP_HIDDEN, .compose = compose_f_embedding);
+   .errors = "x(2;4) f(4) | x(2;4) f(4,3) 5 | x(2;4) f(4,3) -5 | x(2;4) i(4,3) max_norm=1.0", .flags = OP_HIDDEN,
+   .compose = compose_f_embedding);
 
 /* ---- bags ---- */
 
@@ -312,7 +308,7 @@ static bool embedding_bag(const Bagging *g, Tensor **out) {
 static bool compose_embedding_bag(OpCall *c) {
   Bagging g = {in(c, 0), in(c, 1), in(c, 2), in(c, 6), c->arg[3].i, c->arg[7].i, c->arg[4].i, -1};
   Tensor *out[4];
-  if (!refuse_sparse(c->arg[5].i) || !check_table(g.weight, g.indices) ||
+  if (!check_table(g.weight, g.indices) ||
       !padding_row(c, 8, g.weight, "padding_idx must be within the number of embeddings", &g.padding) ||
       !embedding_bag(&g, out))
     return false;
@@ -371,14 +367,15 @@ static bool compose_f_embedding_bag(OpCall *c) {
   if (mode == 3) return fail(MT_EARG, "mode has to be one of sum, mean or max, but it is '%s'", c->arg[6].str);
   if (mode == BAG_MAX && c->arg[5].i)
     return fail(MT_EARG, "max mode does not support scaling the gradient by the frequency");
+  if (mode == BAG_MAX && c->arg[7].i)
+    return fail(MT_EARG, "max mode does not support sparse weights: leave sparse out");
   if (weights && mode != BAG_SUM)
     return fail(MT_ENOTIMPL,
                 "embedding_bag: per_sample_weights was not None. per_sample_weights is only supported for "
                 "mode='sum' (got mode='%s')",
                 modes[mode]);
   Bagging g = {weight, input, offsets, weights, c->arg[5].i, last, mode, -1};
-  return refuse_sparse(c->arg[7].i) &&
-         padding_row(c, 10, weight, "padding_idx must be within the number of embeddings", &g.padding) &&
+  return padding_row(c, 10, weight, "padding_idx must be within the number of embeddings", &g.padding) &&
          check_bagging(&g) && renorm(weight, input, &c->arg[3], &c->arg[4]) && embedding_bag(&g, out) &&
          compose_return(c, 0, out[0]);
 }
@@ -390,5 +387,5 @@ OP(f_embedding_bag,
    .samples = "x(2,3;4) f(4,3) | x(2,3;4) f(4,3) mode='sum' per_sample_weights=f(2,3) | x(2,3;4) f(4,3) mode='max'",
    .errors = "x(4;4) f(4,3) | x(2,2;4) f(4,3) mode='avg' | x(2,2;4) f(4,3) padding_idx=5 | x(2,2;4) f(4,3) mode='max' "
              "scale_grad_by_freq=True | x(2,2;4) f(4,3) mode='mean' per_sample_weights=f(2,2) | x(2,2;4) f(4,3) "
-             "sparse=True | x(;4) f(4,3) | x(2,2;4) f(4,3) mode='sum' per_sample_weights=f(4)",
+             "mode='max' sparse=True | x(;4) f(4,3) | x(2,2;4) f(4,3) mode='sum' per_sample_weights=f(4)",
    .flags = OP_HIDDEN, .compose = compose_f_embedding_bag);
