@@ -171,7 +171,7 @@ def kind_of(op, key, count, names):
 def shift_arguments(op, args, kw):
     def shifted(key, v):
         kind = kind_of(op, key, len(args), kw) if v is not None else None
-        return shift(v, kind) if kind and (kind == "I") == isinstance(v, X) else v
+        return shift(v, kind) if kind and (kind in "ILP" if isinstance(v, X) else kind != "I") else v
     return [shifted(i, v) for i, v in enumerate(args)], {k: shifted(k, v) for k, v in kw.items()}
 
 

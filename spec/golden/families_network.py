@@ -13,7 +13,8 @@ SIGNATURE.update({name: [p.split(":") for p in text.split()] for name, text in {
     "embedding_bag": "weight indices:I offsets scale_grad_by_freq mode sparse per_sample_weights include_last_offset padding_idx:P",
     "ctc_loss": "log_probs targets:I input_lengths target_lengths blank:P reduction zero_infinity",
     "n ctc_loss": "log_probs targets:I input_lengths target_lengths blank:P reduction zero_infinity",
-    "n normalize": "input p dim:D eps", "n max_unpool1d": "input indices:I kernel_size", "n max_unpool2d": "input indices:I kernel_size",
+    "n unfold": "input kernel_size dilation padding stride", "n normalize": "input p dim:D eps",
+    "n max_unpool1d": "input indices:I kernel_size", "n max_unpool2d": "input indices:I kernel_size",
     "n max_unpool3d": "input indices:I kernel_size",
 }.items()})
 SIGNATURE["embedding"] = [[p[0], "P"] if p[-1] == "N" else p for p in SIGNATURE["embedding"]]
