@@ -162,7 +162,7 @@ test:
 check:
 	luacheck -q lua spec examples bench
 	$(LUA) spec/support/check_floors.lua
-	clang-format --dry-run -Werror $$(find src spec -name '*.[ch]')
+	clang-format --dry-run -Werror $$(find src spec bench -name '*.[ch]')
 	@$(MAKE) $(J) --no-print-directory BUILD=$(BUILD)/check-gcc CC=gcc CFLAGS="-O2 -Werror" module ctests
 	@if command -v clang >/dev/null; then $(MAKE) $(J) --no-print-directory BUILD=$(BUILD)/check-clang CC=clang \
 	  CFLAGS="-O1 -Werror" VEC_OPT=-O1 module ctests; fi
@@ -205,11 +205,11 @@ gcstress:
 	  $(PROVE) --build $(BUILD) --env GCSTRESS=$$mode --timeout 1200 \
 	    --busted "--helper=spec/support/gcstress.lua $(BUSTED)" $(or $(SPEC),spec) || exit 1; done
 
-# PYTHON names the one whose PyTorch is the rival; BENCH_JSON a file for the figures.
+# PYTHON names the one whose PyTorch is the rival; ONLY=text the rows that are run; BENCH_JSON a file for the figures.
 bench:
-	@$(MAKE) $(J) --no-print-directory module $(BUILD)/bench/stream
-	$(RUN) bench/run.lua $(BUILD)/bench/stream
-$(BUILD)/bench/stream: bench/stream.c
+	@$(MAKE) $(J) --no-print-directory module $(BUILD)/bench/machine
+	ONLY="$(ONLY)" $(RUN) bench/run.lua $(BUILD)/bench/machine
+$(BUILD)/bench/machine: bench/machine.c
 	@mkdir -p $(@D)
 	$(call Q,CC)$(CC) -O3 -Wall -Wextra -pthread -o $@ $<
 
@@ -238,7 +238,7 @@ docs:
 	$(RUN) spec/support/docs.lua $(BUILD)
 
 format:
-	clang-format -i $$(find src spec -name '*.[ch]')
+	clang-format -i $$(find src spec bench -name '*.[ch]')
 
 install: $(MODULE) $(IMAGE)
 	$(INSTALL) -d $(DESTDIR)$(INST_LIBDIR)/moontorch

@@ -1,17 +1,23 @@
---- The benchmark: lua bench/run.lua STREAM, where STREAM is the compiled bench/stream.c (`make bench` makes it).
+--- The benchmark: lua bench/run.lua MACHINE, where MACHINE is the compiled bench/machine.c (`make bench` makes it).
 --
--- One table, all in one run: each workload, how we do, how PyTorch does, the ratio, the target, whether it is met.
--- Ours and PyTorch's rounds alternate and medians are shown, so that a busy machine is busy for both. PyTorch is what
--- $PYTHON (python3) imports; without it those columns stay empty. $BENCH_JSON names a file for the figures.
-local torch = require "moontorch"
-
+-- First what the machine can do, for one thread and for all; then every workload of workloads.lua here and in PyTorch,
+-- rounds alternating, medians. A row's floor is the time that its operations and its memory traffic need at those
+-- limits; "ours" and "PyTorch's" are floor over time. PyTorch is what $PYTHON (python3) imports; without it its columns
+-- stay empty. $ONLY runs the rows whose group or title holds that text, $BENCH_JSON names a file for the figures.
 local here = arg[0]:match("^(.*)/[^/]*$") or "."
-local stream = arg[1]
-local python = os.getenv("PYTHON") or "python3"
-local all_threads = torch.get_num_threads()
-local ROUNDS = 15
+package.path = here .. "/?.lua;" .. package.path
+local torch = require "moontorch"
+local rivals = require "rival"
+local report = require "report"
+local workloads = require "workloads"
 
-local function quoted(s) return "'" .. s:gsub("'", "'\\''") .. "'" end
+local machine_program = arg[1]
+local python = os.getenv("PYTHON") or "python3"
+local only = os.getenv("ONLY")
+local all_threads = torch.get_num_threads()
+-- A workload is measured in at least and at most so many rounds, and for about so many seconds on our side.
+local FEWEST, MOST, SECONDS = 5, 15, 1.5
+local quoted, output = rivals.quoted, rivals.output
 
 -- This interpreter, as it was called.
 local lua = "lua"
@@ -25,91 +31,46 @@ local function median(values)
   return values[(#values + 1) // 2]
 end
 
-local function lines_of(command)
-  local pipe = assert(io.popen(command))
-  local text = pipe:read("a")
-  pipe:close()
-  return text
-end
-
--- Progress, on a terminal only --------------------------------------------------------------------------------------
-
 local talks = torch.isatty(2)
-local function say(text)
-  if talks then io.stderr:write("\r\27[K", text) end
+local function say(format, ...)
+  if talks then io.stderr:write("\r\27[K", format:format(...)) end
 end
 
--- The rival: a process that answers through a pipe ------------------------------------------------------------------
-
+local rows = {}
 local rival
 
-local function start_rival()
-  if lines_of(quoted(python) .. " -c 'import torch; print(1)' 2>/dev/null") ~= "1\n" then return end
-  local name = os.tmpname()
-  os.remove(name)
-  if not os.execute("mkfifo " .. quoted(name)) then return end
-  rival = { name = name }
-  local script = quoted(here .. "/torch_side.py")
-  rival.answers = io.popen(("exec %s %s %s 2>/dev/null"):format(quoted(python), script, quoted(name)))
-  rival.version = rival.answers:read("l")
-  rival.orders = rival.version and io.open(name, "w")
-  os.remove(name)
-  if not rival.orders then rival = nil end
-end
+-- The machine ---------------------------------------------------------------------------------------------------------
 
-local function rival_seconds(workload, threads, repeats)
-  rival.orders:write(workload, " ", threads, " ", repeats, "\n")
-  rival.orders:flush()
-  return tonumber(rival.answers:read("l"))
-end
-
--- Our side ----------------------------------------------------------------------------------------------------------
-
-local function trainer(sizes, batch)
-  local nn = torch.nn
-  local layers = {}
-  for k = 1, #sizes - 1 do
-    layers[#layers + 1] = nn.Linear(sizes[k], sizes[k + 1])
-    if k < #sizes - 1 then layers[#layers + 1] = nn.ReLU() end
-  end
-  local model, criterion = nn.Sequential(table.unpack(layers)), nn.CrossEntropyLoss()
-  local optimizer = torch.optim.Adam(model:parameters())
-  local x, y = torch.randn(batch, sizes[1]), torch.randint(1, sizes[#sizes] + 1, { batch })
-  return function(repeats)
-    for _ = 1, repeats do
-      optimizer:zero_grad()
-      criterion(model(x), y):backward()
-      optimizer:step()
+-- Limits for that many threads: f32, f64 in operations, read, fill, copy, add in bytes a second; `sets` for the text.
+local function measure_machine(threads)
+  say("measuring the machine, %d thread%s", threads, threads == 1 and "" or "s")
+  local m = { threads = threads, f32 = 0, f64 = 0, sets = {} }
+  for line in output(("%s %d"):format(quoted(machine_program), threads)):gmatch("[^\n]+") do
+    local set, kind, flops = line:match("^fma (%S+) (%S+) (%d+)$")
+    if set then
+      m[kind] = math.max(m[kind], tonumber(flops))
+      if kind == "f32" then m.sets[#m.sets + 1] = ("%s %.0f"):format(set, tonumber(flops) / 1e9) end
+    else
+      local name, bytes = line:match("^(%S+) (%d+)$")
+      m[name] = tonumber(bytes)
     end
   end
+  return m
 end
 
-local workloads = {}
+local function describe(m)
+  local text = "%d thread%s: float32 GFLOP/s %s; float64 %.0f; GB/s read %.1f, fill %.1f, copy %.1f, add %.1f"
+  print(text:format(m.threads, m.threads == 1 and "" or "s", table.concat(m.sets, ", "), m.f64 / 1e9, m.read / 1e9,
+    m.fill / 1e9, m.copy / 1e9, m.add / 1e9))
+end
 
-function workloads.add4()
-  local a, b = torch.ones(4), torch.ones(4)
+-- Workloads -----------------------------------------------------------------------------------------------------------
+
+-- A function of the repeats that frees each result at once.
+local function repeated(once)
   return function(repeats)
     for _ = 1, repeats do
-      local c = a + b -- luacheck: ignore
-    end
-  end
-end
-
-function workloads.recorded()
-  local x, b = torch.ones(4, { requires_grad = true }), torch.ones(4)
-  return function(repeats)
-    for _ = 1, repeats do (x + b):sum():backward() end
-  end
-end
-
-function workloads.mlp() return trainer({ 32, 64, 64, 8 }, 16) end
-function workloads.mnist() return trainer({ 784, 256, 128, 10 }, 64) end
-
-function workloads.add16m()
-  local a, b = torch.ones(1 << 24), torch.ones(1 << 24)
-  return function(repeats)
-    for _ = 1, repeats do
-      local c <close> = a + b -- luacheck: ignore
+      local result <close> = once() -- luacheck: ignore
     end
   end
 end
@@ -120,91 +81,77 @@ local function seconds(run, repeats)
   return (torch.clock() - begin) / repeats
 end
 
--- Medians of both sides; the rival's is nil without one. Repeats are such that a round of ours takes 10 to 20 ms.
-local function compare(name, threads)
+-- Medians of both sides; the rival's is nil without one. A round of ours takes 10 ms or one repeat.
+local function compare(w, threads)
   torch.set_num_threads(threads)
-  local run = workloads[name]()
+  torch.manual_seed(1)
+  local run = workloads.make[w.key](table.unpack(w.args))
+  if not w.loops then run = repeated(run) end
   run(1)
   local repeats = 1
   while seconds(run, repeats) * repeats < 0.01 do repeats = repeats * 2 end
+  local rounds = math.max(FEWEST, math.min(MOST, SECONDS // (seconds(run, repeats) * repeats)))
   local ours, theirs = {}, {}
-  for round = 1, ROUNDS do
-    say(("%s, %d thread%s: round %d of %d"):format(name, threads, threads == 1 and "" or "s", round, ROUNDS))
+  for round = 1, rounds do
+    say("%s, %d thread%s: round %d of %d", w.title, threads, threads == 1 and "" or "s", round, rounds)
     ours[round] = seconds(run, repeats)
-    if rival then theirs[round] = rival_seconds(name, threads, math.max(1, repeats // 4)) end
+    theirs[round] = rival and rival.seconds(w.key, w.args, threads, math.max(1, repeats // 2))
   end
-  return median(ours), rival and median(theirs)
+  return median(ours), #theirs == rounds and median(theirs) or nil
 end
 
--- The table ---------------------------------------------------------------------------------------------------------
+-- The least time that a row can take on the machine, or nil.
+local function floor_of(w, m)
+  local floor = 0
+  if w.flops then floor = w.flops / (w.f64 and m.f64 or m.f32) end
+  if w.bytes then floor = math.max(floor, w.bytes / m[w.stream]) end
+  return floor > 0 and floor or nil
+end
 
-local rows = {}
-
--- ours and pytorch are numbers in `unit`. What the target asks: a ratio of at most `most` or at least `least`, or ours
--- below `limit`.
-local function row(r)
-  if r.ratio then
-    r.met = (not r.most or r.ratio <= r.most) and (not r.least or r.ratio >= r.least)
-  elseif r.limit then
-    r.met = r.ours < r.limit
+local function time_row(w, m)
+  local r = { title = w.title, threads = m.threads, unit = "s", floor = floor_of(w, m) }
+  r.ours, r.theirs = compare(w, m.threads)
+  r.ratio = r.theirs and r.theirs / r.ours
+  r.share = r.floor and r.floor / r.ours
+  r.their_share = r.floor and r.theirs and r.floor / r.theirs
+  local least = w.least or m.threads > 1 and w.least_all
+  if least then
+    r.target, r.met = (">= %.0f %% of the limit"):format(100 * least), r.share >= least
+  elseif w.most then
+    r.target, r.met = ("<= %.2f of PyTorch"):format(w.most), r.ratio and 1 / r.ratio <= w.most
   end
   rows[#rows + 1] = r
 end
 
-local function time_text(s)
-  if s < 1e-6 then return ("%.0f ns"):format(s * 1e9) end
-  if s < 1e-3 then return ("%.1f us"):format(s * 1e6) end
-  return ("%.2f ms"):format(s * 1e3)
-end
-local units = {
-  s = time_text,
-  ["B/s"] = function(v) return ("%.1f GB/s"):format(v / 1e9) end,
-  B = function(v) return ("%.2f MB"):format(v / 2 ^ 20) end,
-}
-
-local function against_pytorch(title, name, threads, most)
-  local ours, theirs = compare(name, threads)
-  row { workload = title, threads = threads, unit = "s", ours = ours, pytorch = theirs,
-    ratio = theirs and ours / theirs, most = most, target = ("<= %.2f of PyTorch"):format(most) }
-end
-
--- Our bandwidth against what a loop in C reaches, in alternating rounds.
-local function bandwidth(threads)
-  local bytes = 3 * 4 * (1 << 24)
-  local ours, theirs, machine = {}, {}, {}
-  torch.set_num_threads(threads)
-  local run = workloads.add16m()
-  run(3)
-  for round = 1, 7 do
-    say(("add16m, %d thread%s: round %d of 7"):format(threads, threads == 1 and "" or "s", round))
-    if stream then machine[round] = tonumber(lines_of(("%s %d %d"):format(quoted(stream), threads, 1 << 24))) end
-    local passes = {}
-    run(1) -- as stream does before it measures
-    for k = 1, 15 do passes[k] = bytes / seconds(run, 1) end
-    ours[round] = median(passes)
-    if rival then theirs[round] = bytes / rival_seconds("add16m", threads, 5) end
+local function wanted(...)
+  if not only or only == "" then return true end
+  for _, text in ipairs { ... } do
+    if text:find(only, 1, true) then return true end
   end
-  local c = stream and median(machine)
-  row { workload = "add of 16M floats", threads = threads, unit = "B/s", ours = median(ours),
-    pytorch = rival and median(theirs), ratio = c and median(ours) / c, least = 0.85,
-    target = c and (">= 0.85 of %.1f GB/s"):format(c / 1e9) or ">= 0.85 of the machine" }
+  return false
+end
+
+-- What is no workload -------------------------------------------------------------------------------------------------
+
+local function limit_row(title, unit, ours, limit, target)
+  rows[#rows + 1] = { title = title, unit = unit, ours = ours, target = target, met = ours < limit }
 end
 
 local function collector(mode, tables, limit)
   local peaks, left, closed = {}, {}, {}
   for round = 1, 3 do
-    say(("collector, %s, %d live tables: round %d of 3"):format(mode, tables, round))
-    local answer = lines_of(("%s %s %s %d"):format(quoted(lua), quoted(here .. "/collector.lua"), mode, tables))
+    say("collector, %s, %d live tables: round %d of 3", mode, tables, round)
+    local answer = output(("%s %s %s %d"):format(quoted(lua), quoted(here .. "/collector.lua"), mode, tables))
     local a, b, c = answer:match("(%S+)%s+(%S+)%s+(%S+)")
     peaks[round], left[round], closed[round] = tonumber(a), tonumber(b), tonumber(c)
   end
-  local what = ("8,000 x 1 MB, %s, %s"):format(mode, tables == 0 and "empty heap" or "1M live tables")
-  row { workload = what .. ": peak", threads = 1, unit = "B", ours = median(peaks), limit = limit * 2 ^ 20,
-    target = ("< %d MB"):format(limit) }
+  local what = ("8,000 x 1 MB, %s, %s"):format(mode, tables == 0 and "empty heap" or "1M tables")
+  limit_row(what .. ": peak", "B", median(peaks), limit * 2 ^ 20, ("< %d MB"):format(limit))
   local with, without = median(closed), median(left)
-  row { workload = what .. ": time", threads = 1, unit = "s", ours = without, ratio = without / with,
-    most = tables == 0 and 2 or nil,
-    target = (tables == 0 and "<= 2 of %s with <close>" or "beside %s with <close>"):format(time_text(with)) }
+  local r = { title = what .. ": time", unit = "s", ours = without }
+  r.target = (tables == 0 and "<= 2 of %s closed" or "beside %s closed"):format(report.time_text(with))
+  if tables == 0 then r.met = without <= 2 * with end
+  rows[#rows + 1] = r
 end
 
 -- Loading, in fresh processes.
@@ -222,15 +169,13 @@ local function loading()
     local took = os.clock() - begin
     print(took, resident() - before)]]
   local took, grown = {}, {}
-  for round = 1, ROUNDS do
-    say(("require: round %d of %d"):format(round, ROUNDS))
-    local a, b = lines_of(("%s -e %s"):format(quoted(lua), quoted(script))):match("(%S+)%s+(%S+)")
+  for round = 1, MOST do
+    say("require: round %d of %d", round, MOST)
+    local a, b = output(("%s -e %s"):format(quoted(lua), quoted(script))):match("(%S+)%s+(%S+)")
     took[round], grown[round] = tonumber(a), tonumber(b)
   end
-  local title = 'require "moontorch": '
-  row { workload = title .. "time", unit = "s", ours = median(took), limit = 0.010, target = "< 10 ms" }
-  if median(grown) == 0 then return end
-  row { workload = title .. "memory", unit = "B", ours = median(grown), limit = 10 * 2 ^ 20, target = "< 10 MB" }
+  limit_row('require "moontorch": time', "s", median(took), 0.005, "< 5 ms")
+  if median(grown) > 0 then limit_row('require "moontorch": memory', "B", median(grown), 8 * 2 ^ 20, "< 8 MB") end
 end
 
 local function size_of_object()
@@ -242,66 +187,38 @@ local function size_of_object()
   local bytes = f and f:seek("end")
   if f then f:close() end
   os.remove(copy)
-  if stripped then
-    row { workload = "shared object, stripped", unit = "B", ours = bytes, limit = 2.5 * 2 ^ 20, target = "< 2.5 MB" }
-  end
+  if stripped then limit_row("shared object, stripped", "B", bytes, 2.5 * 2 ^ 20, "< 2.5 MB") end
 end
 
-local function show()
-  local columns = { { "workload", 48 }, { "threads", 7 }, { "ours", 9 }, { "PyTorch", 9 }, { "ratio", 5 },
-    { "target", 29 }, { "met", 3 } }
-  local function print_line(cells)
-    local out = {}
-    for k, c in ipairs(columns) do out[k] = ((k == 1 or k == 6) and "%-" or "%") .. c[2] .. "s" end
-    print((table.concat(out, "  "):format(table.unpack(cells)):gsub("%s+$", "")))
-  end
-  local heads, rules = {}, {}
-  for k, c in ipairs(columns) do heads[k], rules[k] = c[1], ("-"):rep(c[2]) end
-  print_line(heads)
-  print_line(rules)
-  for _, r in ipairs(rows) do
-    local text = units[r.unit]
-    print_line { r.workload, r.threads or "", text(r.ours), r.pytorch and text(r.pytorch) or "",
-      r.ratio and ("%.2f"):format(r.ratio) or "", r.target or "", r.met == nil and "" or r.met and "yes" or "NO" }
-  end
-end
-
-local function write_json(path)
-  local function value(v)
-    if type(v) == "string" then return '"' .. v:gsub('[\\"]', "\\%0") .. '"' end
-    return type(v) == "number" and ("%.9g"):format(v) or tostring(v)
-  end
-  local out = {}
-  for i, r in ipairs(rows) do
-    local fields = {}
-    for _, key in ipairs { "workload", "threads", "unit", "ours", "pytorch", "ratio", "target", "met" } do
-      if r[key] ~= nil then fields[#fields + 1] = ('"%s": %s'):format(key, value(r[key])) end
+local function main()
+  say("looking for PyTorch")
+  rival = rivals.start(python, here .. "/torch_side.py")
+  local machine = { measure_machine(1) }
+  if all_threads > 1 then machine[2] = measure_machine(all_threads) end
+  for _, w in ipairs(workloads.rows) do
+    if wanted(w.group, w.title) then
+      for k, m in ipairs(machine) do
+        if k == 1 or w.threads ~= "one" then time_row(w, m) end
+      end
     end
-    out[i] = "  {" .. table.concat(fields, ", ") .. "}"
   end
-  local f = assert(io.open(path, "w"))
-  f:write("[\n", table.concat(out, ",\n"), "\n]\n")
-  assert(f:close())
+  if wanted("memory") then
+    for _, tables in ipairs { 0, 1000000 } do
+      for _, mode in ipairs { "incremental", "generational" } do collector(mode, tables, tables == 0 and 64 or 192) end
+    end
+  end
+  if wanted("loading") then
+    loading()
+    size_of_object()
+  end
+  say("")
+  print(("%s, %d thread%s; PyTorch: %s"):format(_VERSION, all_threads, all_threads == 1 and "" or "s",
+    rival and rival.version or "not found by " .. python))
+  for _, m in ipairs(machine) do describe(m) end
+  print()
+  report.show(rows)
+  local path = os.getenv("BENCH_JSON")
+  if path and path ~= "" then report.write_json(path, machine, rows) end
 end
 
-say("looking for PyTorch")
-start_rival()
-against_pytorch("add of 4 elements", "add4", 1, 0.3)
-against_pytorch("add, sum and backward of 4 elements", "recorded", 1, 0.25)
-against_pytorch("training step 32-64-64-8, batch 16, Adam", "mlp", 1, 0.25)
-against_pytorch("training step 784-256-128-10, batch 64, Adam", "mnist", 1, 1)
-if all_threads > 1 then against_pytorch("training step 784-256-128-10, batch 64, Adam", "mnist", all_threads, 1) end
-bandwidth(1)
-if all_threads > 1 then bandwidth(all_threads) end
-for _, tables in ipairs { 0, 1000000 } do
-  for _, mode in ipairs { "incremental", "generational" } do collector(mode, tables, tables == 0 and 64 or 192) end
-end
-loading()
-size_of_object()
-say("")
-
-print(("%s, %d thread%s; PyTorch: %s"):format(_VERSION, all_threads, all_threads == 1 and "" or "s",
-  rival and rival.version or "not found by " .. python))
-show()
-local path = os.getenv("BENCH_JSON")
-if path and path ~= "" then write_json(path) end
+main()

@@ -1,14 +1,247 @@
-"""The rival's side of bench/run.lua: reads lines "workload threads repeats" from the named pipe given as its argument and
-answers each with the seconds that one repeat took."""
+"""PyTorch's side of the benchmark: workloads.lua and models.lua again.
+
+Reads lines "threads repeats key args..." from the named pipe given as its argument and answers each with the seconds that
+one repeat took. The first line it writes is PyTorch's version.
+"""
 import sys
 import time
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 
-def add4():
-    a, b = torch.ones(4), torch.ones(4)
+def gradients(y, inputs):
+    gy = torch.randn_like(y)
+    return lambda: torch.autograd.grad(y, inputs, gy, retain_graph=True) and None
+
+
+def both(way, f, *inputs):
+    if way == "forward":
+        return lambda: f(*inputs)
+    for t in inputs:
+        t.requires_grad_()
+    return gradients(f(*inputs), inputs)
+
+
+def matmul(n):
+    a, b = torch.randn(n, n), torch.randn(n, n)
+    return lambda: a @ b
+
+
+def matmul_f64(n):
+    a = torch.randn(n, n, dtype=torch.float64)
+    b = a.clone()
+    return lambda: a @ b
+
+
+def linear_gradients(m, k, n):
+    x, w = torch.randn(m, k, requires_grad=True), torch.randn(n, k, requires_grad=True)
+    gy = torch.randn(m, n)
+    return lambda: torch.autograd.grad(F.linear(x, w), (x, w), gy) and None
+
+
+def matvec(n):
+    a, b = torch.randn(n, n), torch.randn(n)
+    return lambda: a @ b
+
+
+def bmm(b, n):
+    x, y = torch.randn(b, n, n), torch.randn(b, n, n)
+    return lambda: torch.bmm(x, y)
+
+
+def unary(name, n):
+    x = torch.randn(n)
+    f = getattr(torch, name, None) or getattr(F, name)
+    return lambda: f(x)
+
+
+def binary(name, n):
+    a, b = torch.randn(n), torch.randn(n)
+    f = getattr(torch, name)
+    return lambda: f(a, b)
+
+
+def copy(n):
+    x, y = torch.randn(n), torch.empty(n)
+    return lambda: y.copy_(x) is None
+
+
+def fill(n):
+    x = torch.empty(n)
+    return lambda: x.fill_(1) is None
+
+
+def transpose_copy(n):
+    x = torch.randn(n, n).t()
+    return lambda: x.contiguous()
+
+
+def reduce(name, n, m, dim):
+    x = torch.randn(n, m) if m > 1 else torch.randn(n)
+    f = getattr(torch, name)
+    return (lambda: f(x)) if dim == 0 else (lambda: f(x, dim - 1))
+
+
+def softmax(way, n, m):
+    return both(way, lambda x: F.softmax(x, -1), torch.randn(n, m))
+
+
+def layer_norm(way, n, m):
+    return both(way, lambda x, w, b: F.layer_norm(x, (m,), w, b), torch.randn(n, m), torch.ones(m), torch.zeros(m))
+
+
+def batch_norm(way, b, c, s):
+    return both(way, lambda x, w, v: F.batch_norm(x, None, None, w, v, True), torch.randn(b, c, s, s), torch.ones(c),
+                torch.zeros(c))
+
+
+def cross_entropy(way, n, m):
+    labels = torch.randint(0, m, (n,))
+    return both(way, lambda x: F.cross_entropy(x, labels), torch.randn(n, m))
+
+
+def conv(way, b, c, out, size, kernel, groups):
+    return both(way, lambda x, w: F.conv2d(x, w, None, 1, kernel // 2, 1, groups), torch.randn(b, c, size, size),
+                torch.randn(out, c // groups, kernel, kernel))
+
+
+def max_pool(way, b, c, size):
+    return both(way, lambda x: F.max_pool2d(x, 2), torch.randn(b, c, size, size))
+
+
+def recurrent(kind, way, t, b, n, h):
+    layer, x = getattr(nn, kind)(n, h), torch.randn(t, b, n, requires_grad=way == "backward")
+    if way == "forward":
+        layer.requires_grad_(False)
+        return lambda: layer(x)
+    return gradients(layer(x)[0], [x, *layer.parameters()])
+
+
+def attention(way, b, heads, length, width, causal):
+    return both(way, lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=causal == 1),
+                *(torch.randn(b, heads, length, width) for _ in range(3)))
+
+
+def step(model, x, labels, optimizer):
+    def run():
+        optimizer.zero_grad()
+        F.cross_entropy(model(x).flatten(0, -2), labels).backward()
+        optimizer.step()
+    return run
+
+
+def classifier(model, x, classes, length=1):
+    return step(model, x, torch.randint(0, classes, (x.shape[0] * length,)), torch.optim.Adam(model.parameters()))
+
+
+def mlp(sizes, activation):
+    layers = []
+    for a, b in zip(sizes, sizes[1:]):
+        layers += [nn.Linear(a, b), activation()]
+    return nn.Sequential(*layers[:-1])
+
+
+def mlp_step(batch, *sizes):
+    return classifier(mlp(sizes, nn.ReLU), torch.randn(batch, sizes[0]), sizes[-1])
+
+
+def mnist_cnn_step(batch):
+    model = nn.Sequential(nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+                          nn.Linear(9216, 128), nn.ReLU(), nn.Linear(128, 10))
+    return classifier(model, torch.randn(batch, 1, 28, 28), 10)
+
+
+class Block(nn.Module):
+    def __init__(self, n, out, stride):
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(n, out, 3, stride=stride, padding=1, bias=False), nn.BatchNorm2d(out)
+        self.conv2, self.bn2 = nn.Conv2d(out, out, 3, padding=1, bias=False), nn.BatchNorm2d(out)
+        self.shortcut = nn.Identity()
+        if stride > 1 or n != out:
+            self.shortcut = nn.Sequential(nn.Conv2d(n, out, 1, stride=stride, bias=False), nn.BatchNorm2d(out))
+
+    def forward(self, x):
+        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        return F.relu(y + self.shortcut(x))
+
+
+def resnet_step(batch):
+    layers, n = [nn.Conv2d(3, 64, 3, padding=1, bias=False), nn.BatchNorm2d(64), nn.ReLU()], 64
+    for out, stride in ((64, 1), (128, 2), (256, 2), (512, 2)):
+        layers += [Block(n, out, stride), Block(out, out, 1)]
+        n = out
+    model = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10))
+    return classifier(model, torch.randn(batch, 3, 32, 32), 10)
+
+
+class Layer(nn.Module):
+    def __init__(self, width, heads):
+        super().__init__()
+        self.heads = heads
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+
+    def forward(self, x):
+        b, t, c = x.shape
+        q, k, v = self.qkv(self.norm1(x)).view(b, t, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = x + self.out(y.transpose(1, 2).reshape(b, t, c))
+        return x + self.down(F.gelu(self.up(self.norm2(x))))
+
+
+class Gpt(nn.Module):
+    def __init__(self, layers, width, heads, length, vocabulary):
+        super().__init__()
+        self.tokens, self.places = nn.Embedding(vocabulary, width), nn.Embedding(length, width)
+        self.layers = nn.Sequential(*(Layer(width, heads) for _ in range(layers)))
+        self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, vocabulary)
+        self.register_buffer("range", torch.arange(length))
+
+    def forward(self, index):
+        return self.head(self.norm(self.layers(self.tokens(index) + self.places(self.range))))
+
+
+def gpt_step(layers, width, length, batch):
+    model = Gpt(layers, width, width // 64, length, 65)
+    return classifier(model, torch.randint(0, 65, (batch, length)), 65, length)
+
+
+def adam_step(count):
+    parameters = [nn.Parameter(torch.randn(count // 10)) for _ in range(10)]
+    for p in parameters:
+        p.grad = torch.randn_like(p)
+    return torch.optim.Adam(parameters).step
+
+
+def sort(n):
+    return lambda: torch.randn(n).sort()
+
+
+def topk(n, m, k):
+    x = torch.randn(n, m)
+    return lambda: x.topk(k)
+
+
+def cumsum(n, m, dim):
+    x = torch.randn(n, m)
+    return lambda: x.cumsum(dim - 1)
+
+
+def gather(n, m):
+    x, index = torch.randn(n, m), torch.randint(0, m, (n, m))
+    return lambda: torch.gather(x, 1, index)
+
+
+def embedding(way, rows, width, count):
+    index = torch.randint(0, rows, (count,))
+    return both(way, lambda w: F.embedding(index, w), torch.randn(rows, width))
+
+
+def add_small(n):
+    a, b = torch.ones(n), torch.ones(n)
 
     def run(repeats):
         for _ in range(repeats):
@@ -16,8 +249,8 @@ def add4():
     return run
 
 
-def recorded():
-    x, b = torch.ones(4, requires_grad=True), torch.ones(4)
+def recorded(n):
+    x, b = torch.ones(n, requires_grad=True), torch.ones(n)
 
     def run(repeats):
         for _ in range(repeats):
@@ -25,52 +258,43 @@ def recorded():
     return run
 
 
-def trainer(sizes, batch):
-    layers = []
-    for k in range(len(sizes) - 1):
-        layers += [nn.Linear(sizes[k], sizes[k + 1]), nn.ReLU()]
-    model = nn.Sequential(*layers[:-1])
-    optimizer, loss = torch.optim.Adam(model.parameters()), nn.CrossEntropyLoss()
-    x, y = torch.randn(batch, sizes[0]), torch.randint(0, sizes[-1], (batch,))
+def mlp_forward(*sizes):
+    model, x = mlp(sizes, nn.Tanh), torch.randn(1, sizes[0])
 
     def run(repeats):
-        for _ in range(repeats):
-            optimizer.zero_grad()
-            loss(model(x), y).backward()
-            optimizer.step()
+        with torch.no_grad():
+            for _ in range(repeats):
+                model(x)
     return run
 
 
-def add16m():
-    a, b = torch.ones(1 << 24), torch.ones(1 << 24)
+LOOPS = (add_small, recorded, mlp_forward)  # the work is a function of the repeats
 
+
+def repeated(once):
     def run(repeats):
         for _ in range(repeats):
-            c = a + b  # noqa: F841
+            once()
     return run
-
-
-WORKLOADS = {
-    "add4": add4,
-    "recorded": recorded,
-    "mlp": lambda: trainer([32, 64, 64, 8], 16),
-    "mnist": lambda: trainer([784, 256, 128, 10], 64),
-    "add16m": add16m,
-}
 
 
 def main():
-    made = {}
+    name, run = None, None
     print(torch.__version__, flush=True)
     with open(sys.argv[1]) as pipe:
         for line in pipe:
-            name, threads, repeats = line.split()
+            threads, repeats, key, *args = line.split()
             torch.set_num_threads(int(threads))
-            if name not in made:
-                made = {name: WORKLOADS[name]()}
-                made[name](1)
+            if name != (key, args):
+                run = None
+                make = globals()[key]
+                run = make(*(int(a) if a.isdigit() else a for a in args))
+                if make not in LOOPS:
+                    run = repeated(run)
+                name = (key, args)
+                run(1)
             begin = time.perf_counter()
-            made[name](int(repeats))
+            run(int(repeats))
             print((time.perf_counter() - begin) / int(repeats), flush=True)
 
 

@@ -1,0 +1,109 @@
+--- The models that are timed: each as one would write it, and the same in torch_side.py.
+
+local torch = require "moontorch"
+
+local nn, F = torch.nn, torch.nn.functional
+local models = {}
+
+--- Linear layers of those sizes with an activation between them.
+function models.mlp(sizes, activation)
+  local layers = {}
+  for k = 1, #sizes - 1 do
+    layers[#layers + 1] = nn.Linear(sizes[k], sizes[k + 1])
+    if k < #sizes - 1 then layers[#layers + 1] = activation() end
+  end
+  return nn.Sequential(table.unpack(layers))
+end
+
+--- (N, 1, 28, 28) to ten classes.
+function models.mnist_cnn()
+  return nn.Sequential(nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+    nn.Linear(9216, 128), nn.ReLU(), nn.Linear(128, 10))
+end
+
+-- ResNet-18 for images of 32x32 (He et al., 2016, with the first layers of the CIFAR variant) ------------------------
+
+local Block = nn.class("Block")
+function Block:init(from, to, stride)
+  self.conv1 = nn.Conv2d(from, to, 3, { stride = stride, padding = 1, bias = false })
+  self.bn1 = nn.BatchNorm2d(to)
+  self.conv2 = nn.Conv2d(to, to, 3, { padding = 1, bias = false })
+  self.bn2 = nn.BatchNorm2d(to)
+  if stride > 1 or from ~= to then
+    self.shortcut = nn.Sequential(nn.Conv2d(from, to, 1, { stride = stride, bias = false }), nn.BatchNorm2d(to))
+  end
+end
+function Block:forward(x)
+  local y = F.relu(self.bn1(self.conv1(x)))
+  return F.relu(self.bn2(self.conv2(y)) + (self.shortcut and self.shortcut(x) or x))
+end
+
+-- Channels, size of the image, and the stride of the first block of each stage.
+local STAGES = { { 64, 32, 1 }, { 128, 16, 2 }, { 256, 8, 2 }, { 512, 4, 2 } }
+
+function models.resnet18(classes)
+  local layers = { nn.Conv2d(3, 64, 3, { padding = 1, bias = false }), nn.BatchNorm2d(64), nn.ReLU() }
+  local from = 64
+  for _, stage in ipairs(STAGES) do
+    layers[#layers + 1] = Block(from, stage[1], stage[3])
+    layers[#layers + 1] = Block(stage[1], stage[1], 1)
+    from = stage[1]
+  end
+  layers[#layers + 1] = nn.AdaptiveAvgPool2d(1)
+  layers[#layers + 1] = nn.Flatten()
+  layers[#layers + 1] = nn.Linear(512, classes)
+  return nn.Sequential(table.unpack(layers))
+end
+
+--- Operations of a training step for one image.
+function models.resnet18_flops()
+  local sum, from = 2 * 2 * 3 * 64 * 9 * 32 ^ 2, 64
+  for _, stage in ipairs(STAGES) do
+    local c, pixels = stage[1], stage[2] ^ 2
+    sum = sum + 3 * 2 * pixels * 9 * c * (from + 3 * c)
+    if from ~= c then sum = sum + 3 * 2 * pixels * from * c end
+    from = c
+  end
+  return sum + 3 * 2 * 512 * 10
+end
+
+-- A decoder of the GPT-2 kind ---------------------------------------------------------------------------------------
+
+local Layer = nn.class("Layer")
+function Layer:init(width, heads)
+  self.heads = heads
+  self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+  self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+  self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+end
+function Layer:forward(x)
+  local b, t, c = table.unpack(x.shape)
+  local parts = self.qkv(self.norm1(x)):view(b, t, 3, self.heads, c // self.heads):permute(3, 1, 4, 2, 5)
+  local y = F.scaled_dot_product_attention(parts[1], parts[2], parts[3], { is_causal = true })
+  x = x + self.out(y:transpose(2, 3):reshape(b, t, c))
+  return x + self.down(F.gelu(self.up(self.norm2(x))))
+end
+
+local Gpt = nn.class("Gpt")
+function Gpt:init(o)
+  self.tokens, self.places = nn.Embedding(o.vocabulary, o.width), nn.Embedding(o.length, o.width)
+  self.layers = {}
+  for k = 1, o.layers do self.layers[k] = Layer(o.width, o.heads) end
+  self.norm, self.head = nn.LayerNorm(o.width), nn.Linear(o.width, o.vocabulary)
+  self:register_buffer("range", torch.arange(1, o.length + 1))
+end
+function Gpt:forward(index)
+  local x = self.tokens(index) + self.places(self.range)
+  for _, layer in ipairs(self.layers) do x = layer(x) end
+  return self.head(self.norm(x))
+end
+
+--- o: layers, width, heads, length, vocabulary. Indices (N, length) to scores (N, length, vocabulary).
+function models.gpt(o) return Gpt(o) end
+
+--- Operations of a training step for one token: six for each weight of a product, and the causal attention.
+function models.gpt_flops(o)
+  return 6 * (o.layers * 12 * o.width ^ 2 + o.width * o.vocabulary) + 6 * o.layers * o.length * o.width
+end
+
+return models
