@@ -3,6 +3,7 @@
  * Windows are boxes, so those of a dim are given by themselves: where each begins and ends, clipped to the input. */
 #ifndef MT_POOL_KERNELS_H
 #define MT_POOL_KERNELS_H
+#include "cpu/isa.h"
 #include "tensor/tensor.h"
 
 typedef struct Span {
@@ -27,4 +28,12 @@ bool cpu_pool_mean_back(const Pooling *p, Tensor *grad, Tensor *out);
  * a position that is none. */
 bool cpu_plane_put(Tensor *x, Tensor *index, int64_t planes, bool add, Tensor *out);
 bool cpu_plane_take(Tensor *x, Tensor *index, int64_t planes, Tensor *out);
+
+/* One element of each of n windows that lie `stride` apart, float and double: joins x[i * stride], whose place is
+ * place + i * stride, into the best so far; or adds it. */
+typedef struct PoolTable {
+  void (*max[2])(const void *x, int64_t stride, int64_t n, void *best, int32_t *at, int32_t place);
+  void (*add[2])(const void *x, int64_t stride, int64_t n, void *sum);
+} PoolTable;
+VEC_TABLE(PoolTable, pool_table);
 #endif
