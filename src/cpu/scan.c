@@ -157,35 +157,39 @@ bool cpu_extreme(Tensor *t, int dim, bool least, Tensor *values, Tensor *index) 
   return good;
 }
 
-/* Scans: x, g and out of one type, NARROW columns at a time; step is the distance between rows. */
-typedef void (*ScanFn)(const void *x, const void *g, void *out, int64_t rows, int64_t step, int64_t width);
+/* Scans: x, g and out of one type, `width` columns at a time, so that one does not wait for the sum before; step is the
+ * distance between rows, across that between columns. */
+typedef void (*ScanFn)(const void *x, const void *g, void *out, int64_t rows, int64_t step, int64_t width,
+                       int64_t across);
+enum { ABREAST = 4 }; /* columns of a contiguous dim; of more, those a power of two apart would share few cache lines */
 
-#define SCAN(name, S, T, W, start, forward, backward, first, each)                                              \
-  static void name##_##S(const void *px, const void *pg, void *po, int64_t rows, int64_t step, int64_t width) { \
-    const T *x = px, *g = pg;                                                                                   \
-    T *out = po;                                                                                                \
-    W a[NARROW];                                                                                                \
-    (void)g;                                                                                                    \
-    if (forward) {                                                                                              \
-      for (int64_t j = 0; j < width; j++) a[j] = start;                                                         \
-      for (int64_t r = 0; r < rows; r++)                                                                        \
-        for (int64_t j = 0; j < width; j++) {                                                                   \
-          int64_t at = r * step + j;                                                                            \
-          (void)at;                                                                                             \
-          first                                                                                                 \
-        }                                                                                                       \
-    }                                                                                                           \
-    if (backward) {                                                                                             \
-      W b = 0;                                                                                                  \
-      (void)b;                                                                                                  \
-      for (int64_t j = 0; j < width; j++) a[j] = start;                                                         \
-      for (int64_t r = rows - 1; r >= 0; r--)                                                                   \
-        for (int64_t j = 0; j < width; j++) {                                                                   \
-          int64_t at = r * step + j;                                                                            \
-          (void)at;                                                                                             \
-          each                                                                                                  \
-        }                                                                                                       \
-    }                                                                                                           \
+#define SCAN(name, S, T, W, start, forward, backward, first, each)                                            \
+  static void name##_##S(const void *px, const void *pg, void *po, int64_t rows, int64_t step, int64_t width, \
+                         int64_t across) {                                                                    \
+    const T *x = px, *g = pg;                                                                                 \
+    T *out = po;                                                                                              \
+    W a[NARROW];                                                                                              \
+    (void)g;                                                                                                  \
+    if (forward) {                                                                                            \
+      for (int64_t j = 0; j < width; j++) a[j] = start;                                                       \
+      for (int64_t r = 0; r < rows; r++)                                                                      \
+        for (int64_t j = 0; j < width; j++) {                                                                 \
+          int64_t at = r * step + j * across;                                                                 \
+          (void)at;                                                                                           \
+          first                                                                                               \
+        }                                                                                                     \
+    }                                                                                                         \
+    if (backward) {                                                                                           \
+      W b = 0;                                                                                                \
+      (void)b;                                                                                                \
+      for (int64_t j = 0; j < width; j++) a[j] = start;                                                       \
+      for (int64_t r = rows - 1; r >= 0; r--)                                                                 \
+        for (int64_t j = 0; j < width; j++) {                                                                 \
+          int64_t at = r * step + j * across;                                                                 \
+          (void)at;                                                                                           \
+          each                                                                                                \
+        }                                                                                                     \
+    }                                                                                                         \
   }
 #define RUNNING_SUM                \
   a[j] += (__typeof__(a[0]))x[at]; \
@@ -238,15 +242,24 @@ typedef struct {
   char *out;
   int size;
   Lines lines;
-  int64_t tiles;
+  int64_t tiles; /* of columns that lie side by side; 0: the dim is the last, and lines are columns */
 } Scan;
 
 static void scan_body(void *context, int64_t begin, int64_t end) {
   const Scan *s = context;
+  int64_t length = s->lines.length;
+  if (s->tiles == 0) {
+    for (int64_t i = begin; i < end; i += ABREAST) {
+      int64_t offset = i * length * s->size;
+      s->fn(s->x + offset, s->g ? s->g + offset : NULL, s->out + offset, length, 1,
+            end - i < ABREAST ? end - i : ABREAST, length);
+    }
+    return;
+  }
   for (int64_t i = begin; i < end; i++) {
     int64_t first = i % s->tiles * NARROW, width = s->lines.inner - first < NARROW ? s->lines.inner - first : NARROW;
-    int64_t offset = (i / s->tiles * s->lines.length * s->lines.inner + first) * s->size;
-    s->fn(s->x + offset, s->g ? s->g + offset : NULL, s->out + offset, s->lines.length, s->lines.inner, width);
+    int64_t offset = (i / s->tiles * length * s->lines.inner + first) * s->size;
+    s->fn(s->x + offset, s->g ? s->g + offset : NULL, s->out + offset, length, s->lines.inner, width, 1);
   }
 }
 
@@ -267,9 +280,9 @@ bool cpu_scan(ScanKind kind, Tensor *t, Tensor *grad, int dim, Tensor *out) {
               .out = tensor_data(to),
               .size = dtype_size(lane),
               .lines = lines_of(out, dim)};
-    s.tiles = (s.lines.inner + NARROW - 1) / NARROW;
+    s.tiles = s.lines.inner == 1 ? 0 : (s.lines.inner + NARROW - 1) / NARROW;
     int64_t each = s.lines.length * (s.lines.inner < NARROW ? s.lines.inner : NARROW);
-    parallel_for(s.lines.outer * s.tiles, each < UNIT / 4 ? UNIT / 4 / each : 1, scan_body, &s);
+    parallel_for(s.lines.outer * (s.tiles ? s.tiles : 1), each < UNIT / 4 ? UNIT / 4 / each : 1, scan_body, &s);
   }
   if (good && to != out) good = tensor_copy_into(out, to);
   tensor_release(to);
