@@ -121,6 +121,14 @@ static inline int64_t place(const Reach *r, const char *p) {
       }                                                                                                      \
       return;                                                                                                \
     }                                                                                                        \
+    if (MOVED == 1 && r->dims == 1 && r->wide && s0 == sizeof(T) && s1 == 0 && s2 == sizeof(int64_t)) {      \
+      T *to = (T *)ptr[0];                                                                                   \
+      const int64_t *v = (const int64_t *)ptr[2];                                                            \
+      int64_t size = r->size, step = r->stride[0];                                                           \
+      for (int64_t i = 0; i < n; i++)                                                                        \
+        ASSIGN(T, to[i], *(const T *)(ptr[1] + (v[i] > 0 ? v[i] - 1 : v[i] + size) * step));                 \
+      return;                                                                                                \
+    }                                                                                                        \
     for (int64_t i = 0; i < n; i++) {                                                                        \
       char *at[2] = {side[0] + i * s0, side[1] + i * s1};                                                    \
       at[MOVED] += place(r, ptr[2] + i * s2);                                                                \
