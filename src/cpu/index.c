@@ -7,6 +7,7 @@
 #include "cpu/index.h"
 #include "base/size.h"
 #include "cpu/kernels.h"
+#include "cpu/pointwise.h"
 #include "tensor/iter.h"
 #include "tensor/shape.h"
 #include <math.h>
@@ -103,9 +104,17 @@ static inline int64_t place(const Reach *r, const char *p) {
   return bytes + at * r->stride[0];
 }
 
+/* n elements that lie in a row on both sides. */
+#define EACH(T, ASSIGN, to, from, n) \
+  for (int64_t i = 0; i < (n); i++) ASSIGN(T, ((T *)(to))[i], ((const T *)(from))[i])
+#define COPY_RUN(T, ASSIGN, to, from, n) memmove(to, from, (size_t)(n) * sizeof(T))
+#define ADD_RUN(T, ASSIGN, to, from, n)                                             \
+  pointwise_row(PW_add, sizeof(T) == 8 ? MT_F64 : MT_F32)((char *[]){to, to, from}, \
+                                                          (int64_t[]){sizeof(T), sizeof(T), sizeof(T)}, n, NULL)
+
 /* A row of ptr[0] op= ptr[1], where the position at ptr[2] moves one of both. One position for the row: elements lie
  * in a row on both sides; else each element has its own. */
-#define MOVE_ROW(name, T, MOVED, ASSIGN)                                                                     \
+#define MOVE_ROW(name, T, MOVED, ASSIGN, RUN)                                                                \
   static void name(char **ptr, const int64_t *stride, int64_t n, const void *context) {                      \
     const Reach *r = context;                                                                                \
     int64_t s0 = stride[0], s1 = stride[1], s2 = stride[2];                                                  \
@@ -113,9 +122,7 @@ static inline int64_t place(const Reach *r, const char *p) {
     if (s2 == 0) {                                                                                           \
       side[MOVED] += place(r, ptr[2]);                                                                       \
       if (s0 == sizeof(T) && s1 == sizeof(T)) {                                                              \
-        T *to = (T *)side[0];                                                                                \
-        const T *from = (const T *)side[1];                                                                  \
-        for (int64_t i = 0; i < n; i++) ASSIGN(T, to[i], from[i]);                                           \
+        RUN(T, ASSIGN, side[0], side[1], n);                                                                 \
       } else {                                                                                               \
         for (int64_t i = 0; i < n; i++) ASSIGN(T, *(T *)(side[0] + i * s0), *(const T *)(side[1] + i * s1)); \
       }                                                                                                      \
@@ -137,29 +144,29 @@ static inline int64_t place(const Reach *r, const char *p) {
   }
 
 #define COPY(T, to, from) (to) = (from)
-MOVE_ROW(read_1, uint8_t, 1, COPY)
-MOVE_ROW(read_2, uint16_t, 1, COPY)
-MOVE_ROW(read_4, uint32_t, 1, COPY)
-MOVE_ROW(read_8, uint64_t, 1, COPY)
-MOVE_ROW(write_1, uint8_t, 0, COPY)
-MOVE_ROW(write_2, uint16_t, 0, COPY)
-MOVE_ROW(write_4, uint32_t, 0, COPY)
-MOVE_ROW(write_8, uint64_t, 0, COPY)
+MOVE_ROW(read_1, uint8_t, 1, COPY, COPY_RUN)
+MOVE_ROW(read_2, uint16_t, 1, COPY, COPY_RUN)
+MOVE_ROW(read_4, uint32_t, 1, COPY, COPY_RUN)
+MOVE_ROW(read_8, uint64_t, 1, COPY, COPY_RUN)
+MOVE_ROW(write_1, uint8_t, 0, COPY, COPY_RUN)
+MOVE_ROW(write_2, uint16_t, 0, COPY, COPY_RUN)
+MOVE_ROW(write_4, uint32_t, 0, COPY, COPY_RUN)
+MOVE_ROW(write_8, uint64_t, 0, COPY, COPY_RUN)
 
 /* Sums, plain and with alpha; integers wrap. */
 #define ADD(T, to, from) (to) += (from)
 #define ADD_BOOL(T, to, from) (to) = (to) || (from)
 #define ADD_F16(T, to, from) (to) = float_to_half(half_to_float(to) + half_to_float(from))
 #define ADD_BF16(T, to, from) (to) = float_to_bfloat(bfloat_to_float(to) + bfloat_to_float(from))
-MOVE_ROW(add_bool, uint8_t, 0, ADD_BOOL)
-MOVE_ROW(add_u8, uint8_t, 0, ADD)
-MOVE_ROW(add_u16, uint16_t, 0, ADD)
-MOVE_ROW(add_u32, uint32_t, 0, ADD)
-MOVE_ROW(add_u64, uint64_t, 0, ADD)
-MOVE_ROW(add_f16, uint16_t, 0, ADD_F16)
-MOVE_ROW(add_bf16, uint16_t, 0, ADD_BF16)
-MOVE_ROW(add_f32, float, 0, ADD)
-MOVE_ROW(add_f64, double, 0, ADD)
+MOVE_ROW(add_bool, uint8_t, 0, ADD_BOOL, EACH)
+MOVE_ROW(add_u8, uint8_t, 0, ADD, EACH)
+MOVE_ROW(add_u16, uint16_t, 0, ADD, EACH)
+MOVE_ROW(add_u32, uint32_t, 0, ADD, EACH)
+MOVE_ROW(add_u64, uint64_t, 0, ADD, EACH)
+MOVE_ROW(add_f16, uint16_t, 0, ADD_F16, EACH)
+MOVE_ROW(add_bf16, uint16_t, 0, ADD_BF16, EACH)
+MOVE_ROW(add_f32, float, 0, ADD, ADD_RUN)
+MOVE_ROW(add_f64, double, 0, ADD, ADD_RUN)
 #define SCALED(T, to, from) (to) += (from) * (T)scalar_double(r->alpha)
 #define SCALED_INT(T, to, from) (to) += (T)((from) * (uint64_t)scalar_int64(r->alpha))
 #define SCALED_BOOL(T, to, from) (to) = (to) || ((from) && scalar_double(r->alpha) != 0)
@@ -167,15 +174,15 @@ MOVE_ROW(add_f64, double, 0, ADD)
   (to) = float_to_half(half_to_float(to) + half_to_float(from) * (float)scalar_double(r->alpha))
 #define SCALED_BF16(T, to, from) \
   (to) = float_to_bfloat(bfloat_to_float(to) + bfloat_to_float(from) * (float)scalar_double(r->alpha))
-MOVE_ROW(scaled_bool, uint8_t, 0, SCALED_BOOL)
-MOVE_ROW(scaled_u8, uint8_t, 0, SCALED_INT)
-MOVE_ROW(scaled_u16, uint16_t, 0, SCALED_INT)
-MOVE_ROW(scaled_u32, uint32_t, 0, SCALED_INT)
-MOVE_ROW(scaled_u64, uint64_t, 0, SCALED_INT)
-MOVE_ROW(scaled_f16, uint16_t, 0, SCALED_F16)
-MOVE_ROW(scaled_bf16, uint16_t, 0, SCALED_BF16)
-MOVE_ROW(scaled_f32, float, 0, SCALED)
-MOVE_ROW(scaled_f64, double, 0, SCALED)
+MOVE_ROW(scaled_bool, uint8_t, 0, SCALED_BOOL, EACH)
+MOVE_ROW(scaled_u8, uint8_t, 0, SCALED_INT, EACH)
+MOVE_ROW(scaled_u16, uint16_t, 0, SCALED_INT, EACH)
+MOVE_ROW(scaled_u32, uint32_t, 0, SCALED_INT, EACH)
+MOVE_ROW(scaled_u64, uint64_t, 0, SCALED_INT, EACH)
+MOVE_ROW(scaled_f16, uint16_t, 0, SCALED_F16, EACH)
+MOVE_ROW(scaled_bf16, uint16_t, 0, SCALED_BF16, EACH)
+MOVE_ROW(scaled_f32, float, 0, SCALED, EACH)
+MOVE_ROW(scaled_f64, double, 0, SCALED, EACH)
 
 static const IterRow add_rows[MT_DTYPES] = {
     [MT_BOOL] = add_bool, [MT_U8] = add_u8,   [MT_I8] = add_u8,     [MT_I16] = add_u16, [MT_I32] = add_u32,
