@@ -1,7 +1,7 @@
 /* Large blocks: system memory and the cache of freed blocks.
  *
  * Policy. What a program has used in the recent past it will use again: in use and cached together may reach the
- * highest use of the last two windows of WINDOW large allocations, plus an eighth for sizes that do not match. When
+ * highest use of the last two windows of WINDOW large allocations, plus a quarter for sizes that do not match. When
  * that is less, KEEP bytes may be cached all the same. With a cap, in use and cached together stay below it. Beyond
  * that the blocks that have waited longest go back to the system. So a training step finds all its memory warm, a
  * loop over one size never holds more than its own peak, and a peak is forgotten after two windows. A fresh 4 KiB page
@@ -113,7 +113,7 @@ static void free_chain(Entry *chain) {
 
 static int64_t allowed_now(int64_t in_use, int64_t cap) {
   int64_t top = high > high_before ? high : high_before;
-  int64_t allowed = top + top / 8 - in_use;
+  int64_t allowed = top + top / 4 - in_use;
   if (allowed < KEEP) allowed = KEEP;
   if (cap > 0 && allowed > cap - in_use) allowed = cap - in_use;
   return allowed;
