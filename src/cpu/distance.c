@@ -1,42 +1,61 @@
-/* Distances: p-norms of the differences between the rows of two matrices. Sums run in double, in four parts. */
+/* Distances: p-norms of the differences between the rows of two matrices. Terms are the element's type, in the kernels of
+ * the pointwise losses and of pow; sums run in double across blocks. */
 #include "base/pool.h"
 #include "cpu/copy_tensor.h"
 #include "cpu/kernels.h"
+#include "cpu/loss.h"
+#include "cpu/pointwise.h"
 #include "cpu/reduce.h"
 #include <math.h>
 
-enum { UNIT = 16384, PARTS = 4 };
+enum { UNIT = 16384, BLOCK = 256, PARTS = 4 };
 
-/* What one element of the difference adds. */
-static double term(double d, double p) {
-  d = fabs(d);
-  return p == 0 ? d != 0 : p == 1 ? d : p == 2 ? d * d : pow(d, p);
+/* The largest difference, or how many are not 0; a NaN is the largest. */
+#define EXTREME(S, T)                                                                \
+  static double extreme_##S(const void *pa, const void *pb, int64_t n, bool count) { \
+    const T *a = pa, *b = pb;                                                        \
+    double all = 0;                                                                  \
+    for (int64_t k = 0; k < n && all == all; k++) {                                  \
+      double d = fabs((double)(T)(a[k] - b[k]));                                     \
+      if (count)                                                                     \
+        all += d != 0;                                                               \
+      else if (d > all || d != d)                                                    \
+        all = d;                                                                     \
+    }                                                                                \
+    return all;                                                                      \
+  }                                                                                  \
+  static double sum_##S(const T *x, int64_t n) {                                     \
+    double part[PARTS] = {0};                                                        \
+    for (int64_t k = 0; k < n; k++) part[k % PARTS] += (double)x[k];                 \
+    return part[0] + part[1] + (part[2] + part[3]);                                  \
+  }
+EXTREME(f32, float)
+EXTREME(f64, double)
+
+/* The sum of |a - b| ^ p. */
+static double power_sum(bool wide, const char *a, const char *b, int64_t n, double p) {
+  const DType d = wide ? MT_F64 : MT_F32;
+  const int64_t size = dtype_size(d), stride[] = {size, size};
+  PairFn absolute = VEC_PICK(loss_table)->pair[PAIR_ABSOLUTE][wide];
+  RowFn power = pointwise_row(PW_pow_scalar, d);
+  PointwiseContext context = {.s = scalar_float(p)};
+  double all = 0, block[BLOCK];
+  for (int64_t k = 0; k < n; k += BLOCK) {
+    int64_t m = n - k < BLOCK ? n - k : BLOCK;
+    absolute(a + k * size, b + k * size, NULL, NULL, 0, block, m);
+    power((char *[]){(char *)block, (char *)block}, stride, m, &context);
+    all += wide ? sum_f64(block, m) : sum_f32((const float *)(const void *)block, m);
+  }
+  return all;
 }
 
-#define DISTANCE(S, T)                                                              \
-  static double distance_##S(const void *pa, const void *pb, int64_t n, double p) { \
-    const T *a = pa, *b = pb;                                                       \
-    double sum[PARTS] = {0};                                                        \
-    int64_t k = 0;                                                                  \
-    if (isinf(p)) {                                                                 \
-      for (; k < n; k++) {                                                          \
-        double d = fabs((double)(T)(a[k] - b[k]));                                  \
-        if (d > sum[0] || d != d) sum[0] = d;                                       \
-        if (d != d) break;                                                          \
-      }                                                                             \
-      return sum[0];                                                                \
-    }                                                                               \
-    for (; (p == 1 || p == 2) && k + PARTS <= n; k += PARTS)                        \
-      for (int j = 0; j < PARTS; j++) {                                             \
-        double d = (double)(T)(a[k + j] - b[k + j]);                                \
-        sum[j] += p == 2 ? d * d : fabs(d);                                         \
-      }                                                                             \
-    for (; k < n; k++) sum[0] += term((double)(T)(a[k] - b[k]), p);                 \
-    double all = sum[0] + sum[1] + (sum[2] + sum[3]);                               \
-    return p == 2 ? sqrt(all) : p == 0 || p == 1 ? all : pow(all, 1 / p);           \
-  }
-DISTANCE(f32, float)
-DISTANCE(f64, double)
+static double distance(bool wide, const char *a, const char *b, int64_t n, double p) {
+  if (p == 0 || isinf(p)) return wide ? extreme_f64(a, b, n, p == 0) : extreme_f32(a, b, n, p == 0);
+  const LossTable *table = VEC_PICK(loss_table);
+  if (p == 1) return table->pair[PAIR_ABSOLUTE][wide](a, b, NULL, NULL, 0, NULL, n);
+  if (p == 2) return sqrt(table->pair[PAIR_SQUARED][wide](a, b, NULL, NULL, 0, NULL, n));
+  return pow(power_sum(wide, a, b, n, p), 1 / p);
+}
 
 typedef struct {
   const char *a, *b;
@@ -53,10 +72,11 @@ static void body(void *context, int64_t begin, int64_t end) {
     const char *a = j->a + i * j->length * size, *b = j->b + i / j->rows * j->others * j->length * size;
     for (int64_t k = 0; k < j->others; k++, b += j->length * size) {
       int64_t at = i * j->others + k;
+      double d = distance(j->wide, a, b, j->length, j->p);
       if (j->wide)
-        ((double *)(void *)j->out)[at] = distance_f64(a, b, j->length, j->p);
+        ((double *)(void *)j->out)[at] = d;
       else
-        ((float *)(void *)j->out)[at] = (float)distance_f32(a, b, j->length, j->p);
+        ((float *)(void *)j->out)[at] = (float)d;
     }
   }
 }
