@@ -156,11 +156,24 @@ function Sequential:init(...)
   for _, item in ipairs(items) do self:register_module(item[1], must_be_module(self, item[2])) end
 end
 
+-- Container -> the modules that its fields held at the last forward: what is still the same need not be looked at.
+local seen_items = setmetatable({}, { __mode = "k" })
+
+local function note_item(self, i, item)
+  if not is_module(item) then return false end
+  local seen = seen_items[self] or {}
+  seen_items[self] = seen
+  seen[i] = item
+  return true
+end
+
+local rawget, NONE = rawget, {}
+
 function Sequential:forward(x)
-  local order = self._module.order
+  local order, seen = self._module.order, seen_items[self] or NONE
   for i = 1, #order do
-    local module = rawget(self, order[i])
-    if type(module) == "table" and is_module(module) then x = module(x) end
+    local item = rawget(self, order[i])
+    if item ~= nil and (item == seen[i] or note_item(self, i, item)) then x = item(x) end
   end
   return x
 end

@@ -263,9 +263,15 @@ static void pack_b(const GemmBlock *g, int64_t j0, int64_t j1) {
 
 enum { DOT_ROWS = VECTOR_BYTES == 64 ? 4 : 2, DOT_COLUMNS = 4 };
 
-static REAL lane_sum(REAL *part) {
-  for (int width = LANES / 2; width > 0; width /= 2)
-    for (int i = 0; i < width; i++) part[i] = (REAL)((WIDE)part[i] + (WIDE)part[i + width]);
+/* Halves of known length, so that each sum of two is one vector. */
+#define ADD_HALF(part, half) \
+  if (LANES > (half))        \
+    for (int i_ = 0; i_ < (half); i_++) (part)[i_] = (REAL)((WIDE)(part)[i_] + (WIDE)(part)[i_ + (half)])
+INLINE REAL lane_sum(REAL *part) {
+  ADD_HALF(part, 8);
+  ADD_HALF(part, 4);
+  ADD_HALF(part, 2);
+  ADD_HALF(part, 1);
   return part[0];
 }
 
