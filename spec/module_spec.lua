@@ -425,6 +425,30 @@ describe("state dicts", function()
     assert.is_true(c.fc1.weight.requires_grad)
   end)
 
+  it("hold shared tensors once, and for PyTorch under each of their names", function()
+    local Tied = nn.class("Tied")
+    function Tied:init()
+      self.embedding, self.head = nn.Embedding(4, 3), nn.Linear(3, 4, { bias = false })
+      self.head.weight = self.embedding.weight
+      self.first = nn.ModuleList { nn.Linear(2, 2) }
+      self.second = self.first
+    end
+    local function keys(t)
+      local list = {}
+      for key in pairs(t) do list[#list + 1] = key end
+      return list
+    end
+    local a, b = Tied(), Tied()
+    assert.same({ "embedding.weight", "first.1.weight", "first.1.bias" }, keys(a:state_dict()))
+    local state = a:state_dict { index_base = 0 }
+    assert.same({ "embedding.weight", "head.weight", "first.0.weight", "first.0.bias", "second.0.weight",
+      "second.0.bias" }, keys(state)) -- PyTorch's
+    assert.equal(state["head.weight"]:data_ptr(), state["embedding.weight"]:data_ptr())
+    assert.equal("<All keys matched successfully>", tostring(b:load_state_dict(state, { index_base = 0 })))
+    assert.is_true(b.head.weight:equal(a.embedding.weight))
+    assert.is_true(rawequal(b.head.weight, b.embedding.weight))
+  end)
+
   it("accept the other names of shared tensors", function()
     local a = Zoo(2)
     local sd = a:state_dict()

@@ -29,8 +29,8 @@ local function saved_entries(root, options)
 end
 
 -- Calls `enter(module, prefix)` for every module, parents first, and `leave` when all below it have had theirs. A
--- prefix is the module's path with a dot at its end.
-local function visit(root, base, prefix, enter, leave)
+-- prefix is the module's path with a dot at its end. A shared module has its turn once, or under each of its names.
+local function visit(root, base, prefix, enter, leave, every_name)
   local seen = {}
   local function go(module, at)
     if seen[module] then return end
@@ -38,6 +38,7 @@ local function visit(root, base, prefix, enter, leave)
     if enter then enter(module, at) end
     for _, child in ipairs(walk.own(module, base).children) do go(child.value, at .. child.name .. ".") end
     if leave then leave(module, at) end
+    if every_name then seen[module] = nil end
   end
   go(root, prefix)
 end
@@ -67,7 +68,8 @@ local state_arguments = arguments.signature("state_dict", {
 
 --- All parameters and persistent buffers by name, in order; each shared tensor once. The tensors share memory with the
 -- module and record no gradient (`keep_vars = true` gives the tensors themselves). Keywords: prefix, keep_vars, and
--- `index_base = 0` for PyTorch's own key names (positions counted from 0).
+-- `index_base = 0` for what PyTorch's load_state_dict wants: its own key names (positions counted from 0), and a shared
+-- tensor under each of its names.
 function Module:state_dict(...)
   local only = ...
   local destination, prefix, keep_vars, base
@@ -83,7 +85,7 @@ function Module:state_dict(...)
     local own, state = walk.own(module, base), module._module
     for _, kind in ipairs { "parameters", "buffers" } do
       for _, item in ipairs(own[kind]) do
-        if (kind == "parameters" or state.buffers[item.key]) and not seen[item.value] then
+        if (kind == "parameters" or state.buffers[item.key]) and (base == 0 or not seen[item.value]) then
           seen[item.value] = true
           result[at .. item.name] = keep_vars and item.value or item.value:detach()
         end
@@ -97,7 +99,7 @@ function Module:state_dict(...)
       end
     end
   end
-  visit(self, base, prefix, take, finish)
+  visit(self, base, prefix, take, finish, base == 0)
   return result
 end
 
