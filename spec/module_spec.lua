@@ -428,7 +428,8 @@ describe("state dicts", function()
   it("hold shared tensors once, and for PyTorch under each of their names", function()
     local Tied = nn.class("Tied")
     function Tied:init()
-      self.embedding, self.head = nn.Embedding(4, 3), nn.Linear(3, 4, { bias = false })
+      self.embedding = nn.Embedding(4, 3)
+      self.head = nn.Linear(3, 4, { bias = false })
       self.head.weight = self.embedding.weight
       self.first = nn.ModuleList { nn.Linear(2, 2) }
       self.second = self.first

@@ -117,7 +117,7 @@ local MODELS = {
     encoder = { words, function() return Encoder(0.2) end } },
 }
 
--- Ways: optimiser, and scheduler where there is one --------------------------------------------------------------------
+-- Ways of training: optimiser, and scheduler where there is one --------------------------------------------------------
 
 local function groups(model)
   local matrices, others = { weight_decay = 0.01, params = {} }, { weight_decay = 0.0, params = {} }
@@ -144,7 +144,7 @@ end
 -- Fails when `got` is further than `tolerance * scale` from `wanted`.
 local function compare(what, wanted, got, tolerance, scale)
   local off = math.abs(wanted - got)
-  if not (off <= tolerance * scale) then
+  if off > tolerance * scale or off ~= off then
     error(("%s: expected %.12g, got %.12g, off by %.2g of %.2g"):format(what, wanted, got, off / scale, tolerance), 0)
   end
 end
