@@ -121,7 +121,7 @@ describe("refused by name", function()
     refuses(function() load("legacy.pt") end, "no zip archive", "1.6")
     refuses(function() load("stored.npz") end, "no data.pkl")
     refuses(function() load("no.pt") end, "cannot open")
-    refuses(function() pickle.load_file(3) end, "must be a string, not integer")
+    refuses(function() pickle.load_file(3) end, "must be str, not integer")
   end)
 
   it("is a program that would run something", function()

@@ -152,7 +152,7 @@ describe("csv", function()
     refuses(function() csv.parse_numbers("1", { columns = { 2 } }) end, "no column 2")
     refuses(function() csv.parse_numbers("1", { colums = { 2 } }) end, "unexpected keyword argument 'colums'")
     refuses(function() csv.parse_numbers("1", { delimiter = ",," }) end, "delimiter must be one character")
-    refuses(function() csv.load(3) end, "must be a string, not integer")
+    refuses(function() csv.load(3) end, "must be str, not integer")
   end)
 
   it("reads files", function()

@@ -117,7 +117,7 @@ local MODELS = {
     encoder = { words, function() return Encoder(0.2) end } },
 }
 
--- Ways of training: optimiser, and scheduler where there is one --------------------------------------------------------
+-- Ways of training: optimiser, and scheduler where there is one ------------------------------------------------------
 
 local function groups(model)
   local matrices, others = { weight_decay = 0.01, params = {} }, { weight_decay = 0.0, params = {} }

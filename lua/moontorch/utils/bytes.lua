@@ -16,11 +16,17 @@ function bytes.swapped(s, width)
   return (s:gsub(("(.)"):rep(width), table.concat(replacement)))
 end
 
---- A file's bytes. `owner` is the function that messages name.
-function bytes.read(path, owner)
+-- Raises unless `path` can name a file; a zero byte would cut it short. `name` is the argument's.
+local function check_path(path, owner, name)
   if type(path) ~= "string" then
-    core.raise(owner, "argument 'path' (position 1) must be a string, not %s", arguments.type_name(path))
+    core.raise(owner, "argument '%s' must be str, not %s", name or "path", arguments.type_name(path))
   end
+  if path:find("\0", 1, true) then core.raise(owner, "argument '%s': embedded null byte", name or "path") end
+end
+
+--- A file's bytes. `owner` is the function that messages name, `name` its argument.
+function bytes.read(path, owner, name)
+  check_path(path, owner, name)
   local file, reason = io.open(path, "rb")
   if not file then core.raise(owner, "cannot open the file: %s", reason) end
   local s, failure = file:read("a")
@@ -29,13 +35,17 @@ function bytes.read(path, owner)
   return s
 end
 
---- Replaces a file by the pieces (strings and contiguous tensors), only when all are on the disk.
-function bytes.write(path, pieces, owner)
-  if type(path) ~= "string" then
-    core.raise(owner, "argument 'path' must be a string, not %s", arguments.type_name(path))
+--- Replaces a file by the pieces (strings and contiguous tensors), only when all are on the disk: whatever fails, the
+-- file is as it was, and nothing is left beside it. Every writer of files goes through here. `owner` is the function
+-- that messages name, `name` its argument.
+function bytes.write(path, pieces, owner, name)
+  check_path(path, owner, name)
+  local ok, reason, remedy = core.write_file_atomic(path, pieces)
+  if ok then return end
+  if remedy:find("folder first", 1, true) then
+    reason = ("Parent directory %s does not exist"):format(path:match("^(.*)/[^/]*$") or "")
   end
-  local ok, reason = core.write_file_atomic(path, pieces)
-  if not ok then core.raise(owner, "cannot write %s: %s", path, tostring(reason)) end
+  core.raise(owner, "cannot write '%s': %s. Nothing was changed%s", path, reason, remedy == "" and "" or "; " .. remedy)
 end
 
 --- The number of elements of a shape, or nil when it is more than `most`.

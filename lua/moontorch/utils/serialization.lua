@@ -199,7 +199,7 @@ local save_arguments = arguments.signature("save", { { "obj", "any?" }, { "f", "
 function serialization.save(...)
   local obj, path = save_arguments(...)
   local structure, entries = describe(obj)
-  safetensors.save_file(entries, path, { moontorch = structure })
+  safetensors.write(entries, path, { moontorch = structure }, "save")
 end
 
 -- Loading -------------------------------------------------------------------------------------------------------------
