@@ -157,6 +157,14 @@ describe("torch.save and torch.load", function()
     assert.same({ 1, 1 }, torch.load(path()).a:tolist())
   end)
 
+  it("tell their own files from PyTorch's, whatever the header's length", function()
+    -- A header of 640 bytes makes the file start with the bytes 80 02, as a pickle does.
+    for length = 500, 800 do
+      torch.save({ x = ("x"):rep(length) }, path())
+      assert.equal(length, #torch.load(path()).x)
+    end
+  end)
+
   it("write the same bytes for the same object", function()
     local function object()
       local t = {}
@@ -276,11 +284,15 @@ describe("torch.load refuses", function()
     end
   end)
 
-  it("PyTorch's own files, which are programs", function()
+  it("what looks like PyTorch's file and is none, and what looks like nothing", function()
     near.write(path(), "PK\3\4and so on")
-    near.refuses(function() torch.load(path()) end, "pickle", "safetensors")
+    near.refuses(function() torch.load(path()) end, "load(): ", "no valid zip file", "save_spec.lua:")
+    near.write(path(), "\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.and so on")
+    near.refuses(function() torch.load(path()) end, "load(): ", "no valid .pt file", "save_spec.lua:")
+    near.write(path(), "")
+    near.refuses(function() torch.load(path()) end, "load(): ", "empty (Ran out of input)")
     near.write(path(), "\x80\x02and so on")
-    near.refuses(function() torch.load(path()) end, "pickle")
+    near.refuses(function() torch.load(path()) end, "load(): ", "of no known format")
   end)
 
   it("any byte that was changed, or reads an object all the same", function()
