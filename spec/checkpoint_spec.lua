@@ -1,5 +1,5 @@
 --- Checkpoints cross over: what PyTorch saved (spec/golden/files/theirs, made by make_checkpoints.py) is loaded here,
--- predicts what it predicted there, and training goes on with the same losses. The other way is proved by `make crossover`.
+-- predicts what it predicted there, and training goes on with the same losses. `make crossover` proves the other way.
 local torch = require "moontorch"
 local here = debug.getinfo(1, "S").source:match("^@(.*)/[^/]*$") or "."
 local near = dofile(here .. "/support/near.lua")
@@ -7,7 +7,7 @@ local cross = dofile(here .. "/support/crossover.lua")
 local golden = dofile(here .. "/golden/checkpoints.lua")
 local ordered = require "moontorch.nn.ordered"
 local theirs, ours = here .. "/golden/files/theirs/", here .. "/golden/files/ours/"
-local refuses, nn = near.refuses, torch.nn
+local refuses = near.refuses
 
 local names = {}
 for name in pairs(cross.models) do names[#names + 1] = name end
@@ -74,6 +74,29 @@ describe("every form of a checkpoint gives the same:", function()
         assert.equal(1, optimizer.state[model[1].weight].step)
       end)
     end
+  end
+
+  for protocol = 0, 5 do
+    it("plain values, protocol " .. protocol, function()
+      local v = torch.load(theirs .. ("spelled_%d.pt"):format(protocol))
+      assert.same({ 0, -1, 1 << 31, math.mininteger, math.maxinteger }, v.integers)
+      for _, n in ipairs(v.integers) do assert.equal("integer", math.type(n)) end
+      assert.same({ true, false }, v.booleans)
+      assert.same({ 0.5, -1e300, math.huge }, v.floats)
+      assert.equal("grüße € 😀 \\ \n 'quoted' \"twice\"", v.text)
+      assert.same({}, v.tuple)
+      assert.same({ 1, { 2 } }, v.nested[1])
+      assert.same({ {} }, v.nested[2])
+      assert.same(0, #v.nested[3].k)
+      assert.is_true(rawequal(v.nested, v.again))
+      assert.equal(torch.none, v.none)
+      assert.same({ true, a = true }, v.set)
+      assert.same({ [2] = true }, v.frozen)
+      assert.equal("\0\255'\n", v.bytes)
+      assert.equal("xyz", v.array)
+      assert.same({ 2, 1 }, { v.counter.a, v.counter.b })
+      assert.equal("OrderedDict([('b', 1), ('a', 2)])", tostring(v.ordered))
+    end)
   end
 
   it("map_location, weights_only and mmap are taken", function()

@@ -2,6 +2,7 @@
 local torch = require "moontorch"
 local here = debug.getinfo(1, "S").source:match("^@(.*)/[^/]*$") or "."
 local near = dofile(here .. "/support/near.lua")
+local warnings_of = dofile(here .. "/support/warnings.lua")
 local nn = torch.nn
 local refuses = near.refuses
 
@@ -472,12 +473,33 @@ describe("state dicts", function()
     refuses(function() layer:load_state_dict(3) end, "'state_dict' (position 1) must be a table, not integer")
   end)
 
+  it("warn when strict = false lets keys pass that another way of reading would fit", function()
+    local net = nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1))
+    local function load(state, options)
+      return warnings_of(function() net:load_state_dict(state, options) end)
+    end
+    local said = load(net:state_dict { index_base = 0 }, { strict = false })
+    assert.equal(1, #said)
+    assert.is_truthy(said[1]:find("load_state_dict(): 2 missing and 2 unexpected keys were ignored, as strict is "
+      .. "false. The keys count positions from 0: load_state_dict(state_dict, {index_base = 0}).", 1, true), said[1])
+    net = nn.Sequential(nn.Linear(1, 1))
+    said = load(net:state_dict { prefix = "module." }, { strict = false })
+    assert.is_truthy(said[1]:find('{strip_prefix = "module."}', 1, true), said[1])
+    net = nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1))
+    assert.same({}, load({ ["1.weight"] = torch.ones(1, 1), ["1.bias"] = torch.ones(1) }, { strict = false }))
+    assert.same({}, load({ other = torch.ones(1) }, { strict = false }))
+    assert.same({}, load(net:state_dict { index_base = 0 }, { strict = false, index_base = 0 }))
+  end)
+
   it("offer index_base and strip_prefix where they would help", function()
     local net = nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1))
     refuses(function() net:load_state_dict(net:state_dict { index_base = 0 }) end, "{index_base = 0}")
     local sd = net:state_dict { prefix = "module." }
     refuses(function() net:load_state_dict(sd) end, '{strip_prefix = "module."}')
     assert.equal("<All keys matched successfully>", tostring(net:load_state_dict(sd, { strip_prefix = "module." })))
+    refuses(function()
+      net:load_state_dict({ ["0.weight"] = torch.zeros(1, 1), ["1.weight"] = torch.zeros(2, 2) }, { strict = false })
+    end, "size mismatch for 1.weight", "{index_base = 0}")
     refuses(function() net:load_state_dict({}, { index_base = 2 }) end, "index_base must be 0", "2")
   end)
 

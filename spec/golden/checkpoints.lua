@@ -1,4 +1,5 @@
 -- Made by spec/golden/make_checkpoints.py from PyTorch; do not edit.
+-- luacheck: ignore 631
 -- Steps 6 to 10 of the training runs in files/theirs/run_*.pt.
 return {
   sgd = { losses = { 0.10718732133477187, 0.10687678601377783, 0.10575643649687076, 0.1035322366995685, 0.10043166632456269 }, rates = { 0.012500000000000001, 0.012500000000000001 } },

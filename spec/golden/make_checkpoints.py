@@ -1,6 +1,7 @@
 """Writes spec/golden/files/theirs and checkpoints.lua: what PyTorch saves, for spec/checkpoint_spec.lua. Run with torch 2.15
 and safetensors; /usr/bin/python3 has torch 1.13, which writes the files of an older PyTorch (this file with --old)."""
 import collections
+import math
 import os
 import subprocess
 import sys
@@ -82,6 +83,20 @@ def numpy_scalars():
     torch.save({"a": np.arange(3)}, path("numpy_array.pt"))
 
 
+def spelled():
+    """Protocol 0, in which tensors cannot be, and what else a pickle can say."""
+    import pickle
+    import zipfile
+    value = {"integers": [0, -1, 2**31, -(2**63), 2**63 - 1], "booleans": [True, False], "floats": [0.5, -1e300, math.inf],
+             "text": "grüße \u20ac \U0001f600 \\ \n 'quoted' \"twice\"", "tuple": (), "nested": ((1, (2,)), [[]], {"k": {}}),
+             "none": None, "set": {1, "a"}, "frozen": frozenset([2]), "bytes": b"\x00\xff'\n", "array": bytearray(b"xyz"),
+             "counter": collections.Counter("aab"), "ordered": collections.OrderedDict(b=1, a=2)}
+    value["again"] = value["nested"]
+    for protocol in range(6):
+        with zipfile.ZipFile(path("spelled_%d.pt" % protocol), "w") as z:
+            z.writestr("archive/data.pkl", pickle.dumps(value, protocol=protocol))
+
+
 def attributes():
     x, p = torch.ones(2), nn.Parameter(torch.full((2,), 2.0))
     x.note, p.note = "kept by Python alone", "too"
@@ -123,7 +138,7 @@ def runs():
         text.append("  %s = { losses = { %s }, rates = { %s } },\n" % (
             name, ", ".join("%.17g" % v for v in losses), ", ".join("%.17g" % v for v in rates)))
     with open(os.path.join(here, "checkpoints.lua"), "w") as f:
-        f.write("-- Made by spec/golden/make_checkpoints.py from PyTorch; do not edit.\n")
+        f.write("-- Made by spec/golden/make_checkpoints.py from PyTorch; do not edit.\n-- luacheck: ignore 631\n")
         f.write("-- Steps 6 to 10 of the training runs in files/theirs/run_*.pt.\nreturn {\n%s}\n" % "".join(text))
 
 
@@ -135,6 +150,7 @@ else:
     models()
     variants()
     numpy_scalars()
+    spelled()
     attributes()
     locations()
     runs()

@@ -1,5 +1,5 @@
---- Models, optimisers and schedulers whose files cross between PyTorch and moontorch; spec/golden/crossover_models.py has
--- the same. `lua crossover.lua FOLDER` writes ours into a folder, for spec/golden/check_ours.py.
+--- Models, optimisers and schedulers whose files cross between PyTorch and moontorch; those of
+-- spec/golden/crossover_models.py. `lua crossover.lua FOLDER` writes ours into a folder, for spec/golden/check_ours.py.
 local torch = require "moontorch"
 local nn, optim = torch.nn, torch.optim
 local schedulers = optim.lr_scheduler
@@ -174,7 +174,8 @@ end
 crossover.dtypes = { "float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool" }
 
 --- Writes models (FOLDER/NAME.safetensors, and what they predict: outputs.safetensors), checkpoints of training in the
--- middle (run_NAME.st, by torch.save, with the losses of the five steps that follow), and values of all kinds (values.st).
+-- middle (run_NAME.st, by torch.save, with the losses of the five steps that follow), and values of all kinds
+-- (values.st).
 function crossover.write(folder)
   local outputs = {}
   for name, entry in pairs(crossover.models) do

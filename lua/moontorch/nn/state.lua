@@ -222,18 +222,23 @@ local function compare(self, given, base, missing, unexpected, problems, copies)
   end
 end
 
--- Raises what is wrong, everything in one message.
+-- Raises what is wrong, everything in one message. Keys that strict = false lets pass are a likely mistake when another
+-- way of reading them would fit: positions counted from 0 would go into the wrong layers.
 local function complain(self, keys, strict, problems, base)
   local missing, unexpected = keys.missing_keys, keys.unexpected_keys
+  local hint = hints(self, missing, unexpected, base)
   if strict then
     if #unexpected > 0 then table.insert(problems, 1, describe_keys("Unexpected", unexpected, missing)) end
     if #missing > 0 then table.insert(problems, 1, describe_keys("Missing", missing, unexpected)) end
-    local hint = hints(self, missing, unexpected, base)
-    if hint then problems[#problems + 1] = hint end
   end
   if #problems > 0 then
+    if hint then problems[#problems + 1] = hint end
     core.raise("load_state_dict", "Error(s) in loading state_dict for %s:\n\t%s", self:_get_name(),
       table.concat(problems, "\n\t"))
+  end
+  if hint and not strict then
+    arguments.warn_once(self, "load_state_dict(): %d missing and %d unexpected keys were ignored, as strict is false. "
+      .. "%s", #missing, #unexpected, hint)
   end
 end
 

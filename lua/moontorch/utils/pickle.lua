@@ -378,15 +378,14 @@ end
 
 -- The data stand behind the program, so it runs twice: to find out which storages there are, then to make the tensors.
 local function read_legacy(self, s, at)
-  self.code, self.at = s, at
+  self.code, self.at, self.looking, self.find = s, at, {}, find_data
   local version = unpickle.run(self)
-  if version ~= LEGACY_VERSION then bad(self, "its version is %s; %d is known", tostring(version), LEGACY_VERSION) end
+  if version ~= LEGACY_VERSION then bad(self, "its version is %s; %d is known", named(version), LEGACY_VERSION) end
   unpickle.run(self) -- the machine that wrote it; data are little-endian whatever it was
   local start = self.at
-  self.looking = {}
   finished(self, unpickle.run(self))
-  local known = self.looking
-  self.data, self.find, self.looking = locate_data(self, known), find_data, nil
+  self.data = locate_data(self, self.looking)
+  self.looking = nil
   self.at = start
   return finished(self, unpickle.run(self))
 end
