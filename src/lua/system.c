@@ -86,11 +86,17 @@ static int f_inflate(lua_State *L) {
   return 2;
 }
 
-/* crc32(string) -> the checksum of zip files. */
+/* crc32(string, offset = 0, count = the rest) -> the checksum of zip files, of count bytes from byte offset (from 0). */
 static int f_crc32(lua_State *L) {
   size_t n;
   const char *bytes = luaL_checklstring(L, 1, &n);
-  return lua_pushinteger(L, (lua_Integer)crc32_of((const uint8_t *)bytes, n)), 1;
+  int64_t offset = 0, count;
+  if (!lua_isnoneornil(L, 2) && (!read_integer(L, 2, &offset) || offset < 0 || offset > (int64_t)n))
+    return raise_text(L, "crc32", "offset must be a position in the string");
+  count = (int64_t)n - offset;
+  if (!lua_isnoneornil(L, 3) && (!read_integer(L, 3, &count) || count < 0 || count > (int64_t)n - offset))
+    return raise_text(L, "crc32", "count reaches past the string");
+  return lua_pushinteger(L, (lua_Integer)crc32_of((const uint8_t *)bytes + offset, (size_t)count)), 1;
 }
 
 static bool checks_off; /* one word for the process: warnings about likely mistakes */

@@ -313,8 +313,7 @@ end
 local function find_entry(self, storage)
   local entry = self.archive.by_name[self.prefix .. "data/" .. storage.key]
   if not entry then bad(self, "it has no data for the storage '%s'", storage.key) end
-  local s = zip.read(self.archive, entry)
-  return s, 0, #s
+  return zip.find(self.archive, entry)
 end
 
 local function read_zip(self, s)
