@@ -497,6 +497,11 @@ describe("state dicts", function()
     local sd = net:state_dict { prefix = "module." }
     refuses(function() net:load_state_dict(sd) end, '{strip_prefix = "module."}')
     assert.equal("<All keys matched successfully>", tostring(net:load_state_dict(sd, { strip_prefix = "module." })))
+    local c = { epoch = 1, optimizer = { state = {} }, model = net:state_dict() }
+    refuses(function() net:load_state_dict(c) end,
+      'The state dict stands under the key "model": load_state_dict(checkpoint.model).')
+    c = { ["my net"] = net:state_dict { index_base = 0 } }
+    refuses(function() net:load_state_dict(c) end, 'load_state_dict(checkpoint["my net"], {index_base = 0}).')
     refuses(function()
       net:load_state_dict({ ["0.weight"] = torch.zeros(1, 1), ["1.weight"] = torch.zeros(2, 2) }, { strict = false })
     end, "size mismatch for 1.weight", "{index_base = 0}")

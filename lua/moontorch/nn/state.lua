@@ -142,15 +142,38 @@ local function common_prefix(unexpected, wanted)
   return prefix
 end
 
--- Remedies for keys that do not match: counting from 0, a prefix.
-local function hints(self, missing, unexpected, base)
-  if #missing == 0 or #unexpected == 0 then return nil end
-  local other = set_of(names_of(saved_entries(self, { base = 1 - base, keep_shared = true })))
-  local fits = 0
-  for _, key in ipairs(unexpected) do
-    if other[key] then fits = fits + 1 end
+-- How many of the keys are names in a set.
+local function count_fitting(keys, set)
+  local count = 0
+  for _, key in ipairs(keys) do
+    if set[key] then count = count + 1 end
   end
-  if fits == #unexpected then
+  return count
+end
+
+-- The call for a checkpoint that has the state dict in one of its entries, or nil.
+local function nested_call(given, names, base)
+  for key, value in pairs(given) do
+    if type(value) == "table" then
+      local keys = {}
+      for name in pairs(value) do keys[#keys + 1] = name end
+      for _, b in ipairs { base, 1 - base } do
+        if #keys > 0 and count_fitting(keys, names[b]) == #keys then
+          return string.format("The state dict stands under the key \"%s\": load_state_dict(%s%s).", key,
+            key:find("^[%a_][%w_]*$") and "checkpoint." .. key or string.format("checkpoint[%q]", key),
+            b == base and "" or string.format(", {index_base = %d}", b))
+        end
+      end
+    end
+  end
+end
+
+-- Remedies for keys that do not match: counting from 0, a prefix, a state dict inside of a checkpoint.
+local function hints(self, missing, unexpected, base, given)
+  if #missing == 0 or #unexpected == 0 then return nil end
+  local names = {}
+  for b = 0, 1 do names[b] = set_of(names_of(saved_entries(self, { base = b, keep_shared = true }))) end
+  if count_fitting(unexpected, names[1 - base]) == #unexpected then
     return string.format("The keys count positions from %d: load_state_dict(state_dict, {index_base = %d}).",
       1 - base, 1 - base)
   end
@@ -159,6 +182,7 @@ local function hints(self, missing, unexpected, base)
     return string.format("The keys start with '%s': load_state_dict(state_dict, {strip_prefix = \"%s\"}).", prefix,
       prefix)
   end
+  return nested_call(given, names, base)
 end
 
 local function describe_keys(title, keys, candidates)
@@ -224,9 +248,9 @@ end
 
 -- Raises what is wrong, everything in one message. Keys that strict = false lets pass are a likely mistake when another
 -- way of reading them would fit: positions counted from 0 would go into the wrong layers.
-local function complain(self, keys, strict, problems, base)
+local function complain(self, keys, strict, problems, base, given)
   local missing, unexpected = keys.missing_keys, keys.unexpected_keys
-  local hint = hints(self, missing, unexpected, base)
+  local hint = hints(self, missing, unexpected, base, given)
   if strict then
     if #unexpected > 0 then table.insert(problems, 1, describe_keys("Unexpected", unexpected, missing)) end
     if #missing > 0 then table.insert(problems, 1, describe_keys("Missing", missing, unexpected)) end
@@ -299,9 +323,9 @@ function Module:load_state_dict(...)
         end
       end
     end)
-    complain(self, keys, strict, problems, base)
+    complain(self, keys, strict, problems, base, given)
   else
-    complain(self, keys, strict, problems, base)
+    complain(self, keys, strict, problems, base, given)
     copy_all(copies, assign)
   end
   return keys
