@@ -88,14 +88,14 @@ local save_arguments = arguments.signature("save_file", {
   { "tensors", "dict" }, { "filename", "string" }, { "metadata", "dict?" },
 })
 
---- What save_file does, for other functions: `owner` is the one that messages name.
-function safetensors.write(tensors, filename, metadata, owner)
+--- What save_file does, for other functions: `owner` is the one that messages name, `name` its argument.
+function safetensors.write(tensors, filename, metadata, owner, name)
   local list = plan(tensors)
   local header = header_of(list, metadata)
   if #header > HEADER_LIMIT then core.raise(owner, "the header would have %d bytes, too many", #header) end
   local pieces = { string.pack("<I8", #header), header }
   for _, item in ipairs(list) do pieces[#pieces + 1] = raw.of(item.tensor) end
-  raw.write(filename, pieces, owner, "filename")
+  raw.write(filename, pieces, owner, name)
 end
 
 --- Writes the tensors of a table (name -> Tensor, such as a state_dict) to a file. `metadata`: strings by name. The
@@ -103,7 +103,7 @@ end
 function safetensors.save_file(...)
   local tensors, filename, metadata = save_arguments(...)
   if metadata then check_metadata(metadata) end
-  safetensors.write(tensors, filename, metadata, "save_file")
+  safetensors.write(tensors, filename, metadata, "save_file", "filename")
 end
 
 -- Reading -------------------------------------------------------------------------------------------------------------

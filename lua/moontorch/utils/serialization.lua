@@ -189,15 +189,16 @@ local function describe(obj)
   return ('{"version":%d,"root":%d,"nodes":[%s]}'):format(VERSION, root, table.concat(nodes, ",")), entries
 end
 
-local save_arguments = arguments.signature("save", { { "obj", "any?" }, { "f", "string" } })
+local save_arguments = arguments.signature("save", { { "obj", "any?" }, { "f", "any" } })
 
---- save(obj, path): writes tensors, numbers, strings, booleans, dtypes, and tables of them, nested as deep as you like.
--- Tables and tensors that stand in several places, and tensors that share memory, do so again after torch.load;
--- requires_grad and being a Parameter are kept. The file is replaced only when the new one is whole and on the disk.
+--- save(obj, f), f a path or an open file: writes tensors, numbers, strings, booleans, dtypes, and tables of them,
+-- nested as deep as you like. Tables and tensors that stand in several places, and tensors that share memory, do so
+-- again after torch.load; requires_grad and being a Parameter are kept. The file at a path is replaced only when the
+-- new one is whole and on the disk.
 function serialization.save(...)
   local obj, path = save_arguments(...)
   local structure, entries = describe(obj)
-  safetensors.write(entries, path, { moontorch = structure }, "save")
+  safetensors.write(entries, path, { moontorch = structure }, "save", "f")
 end
 
 -- Loading -------------------------------------------------------------------------------------------------------------
@@ -344,20 +345,21 @@ local function build(file, structure)
 end
 
 local load_arguments = arguments.signature("load", {
-  { "f", "string" }, { "map_location", "any?" }, { "weights_only", "boolean", true }, { "mmap", "boolean?" },
+  { "f", "any" }, { "map_location", "any?" }, { "weights_only", "boolean", true }, { "mmap", "boolean?" },
 })
 
---- load(path, {map_location = ...}): what torch.save wrote, here or in PyTorch (.pt and .pth files, see utils/pickle);
--- of any other safetensors file its tensors by name. The content tells what a file is, not its name. Numbers and names
--- in PyTorch's files count from 0: load_state_dict(state, {index_base = 0}). map_location says where tensors go: a
--- device, a table from saved to wanted devices, or a function(tensor, location) that returns a tensor, a device or nil;
--- of PyTorch's files it gets each storage as a tensor of one dim. Nothing in a file is ever executed, so weights_only
--- and mmap change nothing.
+--- load(f, {map_location = ...}), f a path or an open file: what torch.save wrote, here or in PyTorch (.pt and .pth
+-- files, see utils/pickle); of any other safetensors file its tensors by name. The content tells what a file is, not
+-- its name. Numbers and names in PyTorch's files count from 0: load_state_dict(state, {index_base = 0}). map_location says
+-- where tensors go: a device, a table from saved to wanted devices, or a function(tensor, location) that returns a
+-- tensor, a device or nil; of PyTorch's files it gets each storage as a tensor of one dim. Nothing in a file is ever
+-- executed, so weights_only and mmap change nothing.
 function serialization.load(...)
   local path, map = load_arguments(...)
   map = location.check(map, "load")
   local function place(t, saved) return location.placed(t, map, saved, "load") end
   local s = raw.read(path, "load", "f")
+  if type(path) ~= "string" then path = "the open file" end
   -- A safetensors header starts at its ninth byte.
   if s:byte(9) ~= 0x7B and pickle.recognizes(s) then return pickle.load(s, path, { owner = "load", place = place }) end
   if s:byte(9) ~= 0x7B then
