@@ -227,6 +227,13 @@ golden-table:
 	$(RUN) spec/support/dump_cases.lua $(BUILD)/table
 	$(or $(PYTHON),python3) spec/golden/make_table.py $(BUILD)/table
 
+# Files written here, this build's and those in spec/golden/files/ours, read by PyTorch; PYTHON has it and safetensors.
+crossover:
+	@$(MAKE) $(J) --no-print-directory module
+	@mkdir -p $(BUILD)/crossover
+	$(RUN) spec/support/crossover.lua $(BUILD)/crossover
+	$(or $(PYTHON),python3) spec/golden/check_ours.py $(BUILD)/crossover spec/golden/files/ours
+
 # Names of PyTorch that exist, and how they are proved. COVERAGE_LISTS names files of spec/coverage that must be complete.
 coverage:
 	@$(MAKE) $(J) --no-print-directory module
@@ -249,5 +256,5 @@ install: $(MODULE) $(IMAGE)
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all rock module archive ctests static-test deps demo test check asan oom fuzz fuzz-files gcstress bench golden-table coverage cuda docs format install clean FORCE
+.PHONY: all rock module archive ctests static-test deps demo test check asan oom fuzz fuzz-files gcstress bench golden-table crossover coverage cuda docs format install clean FORCE
 .DELETE_ON_ERROR:

@@ -117,8 +117,12 @@ local readers = {
     either(change, mended), 1032 * 32 },
   jpeg = { utils.image.decode, "image.decode", { golden "ramp.jpg", golden "progressive.jpg", golden "gray.jpg" },
     change, 4096 * 3 },
-  pickle = { utils.pickle.load, "pickle.load_file", { golden "values.pt", golden "views.pt", golden "protocol4.pt" },
-    either(change, change_entry), 4 },
+  pickle = { utils.pickle.load, "pickle.load_file", { golden "values.pt", golden "views.pt", golden "protocol4.pt",
+    golden "theirs/spelled_0.pt", golden "theirs/checkpoint_zip_5.pt", golden "theirs/numpy_2.pt",
+    golden "theirs/attributes.pt" }, either(change, change_entry), 4 },
+  legacy_pickle = { utils.pickle.load, "pickle.load_file", { golden "theirs/old_mlp.pth",
+    golden "theirs/checkpoint_legacy_1.pt", golden "theirs/checkpoint_legacy_2.pt",
+    golden "theirs/checkpoint_legacy_4.pt" }, change, 4 },
 }
 
 local function try(name, reader, number)

@@ -2,6 +2,7 @@
 local torch = require "moontorch"
 local here = debug.getinfo(1, "S").source:match("^@(.*)/[^/]*$") or "."
 local near = dofile(here .. "/support/near.lua")
+local warnings_of = dofile(here .. "/support/warnings.lua")
 local nn = torch.nn
 local refuses = near.refuses
 
@@ -425,6 +426,31 @@ describe("state dicts", function()
     assert.is_true(c.fc1.weight.requires_grad)
   end)
 
+  it("hold shared tensors once, and for PyTorch under each of their names", function()
+    local Tied = nn.class("Tied")
+    function Tied:init()
+      self.embedding = nn.Embedding(4, 3)
+      self.head = nn.Linear(3, 4, { bias = false })
+      self.head.weight = self.embedding.weight
+      self.first = nn.ModuleList { nn.Linear(2, 2) }
+      self.second = self.first
+    end
+    local function keys(t)
+      local list = {}
+      for key in pairs(t) do list[#list + 1] = key end
+      return list
+    end
+    local a, b = Tied(), Tied()
+    assert.same({ "embedding.weight", "first.1.weight", "first.1.bias" }, keys(a:state_dict()))
+    local state = a:state_dict { index_base = 0 }
+    assert.same({ "embedding.weight", "head.weight", "first.0.weight", "first.0.bias", "second.0.weight",
+      "second.0.bias" }, keys(state)) -- PyTorch's
+    assert.equal(state["head.weight"]:data_ptr(), state["embedding.weight"]:data_ptr())
+    assert.equal("<All keys matched successfully>", tostring(b:load_state_dict(state, { index_base = 0 })))
+    assert.is_true(b.head.weight:equal(a.embedding.weight))
+    assert.is_true(rawequal(b.head.weight, b.embedding.weight))
+  end)
+
   it("accept the other names of shared tensors", function()
     local a = Zoo(2)
     local sd = a:state_dict()
@@ -447,12 +473,38 @@ describe("state dicts", function()
     refuses(function() layer:load_state_dict(3) end, "'state_dict' (position 1) must be a table, not integer")
   end)
 
+  it("warn when strict = false lets keys pass that another way of reading would fit", function()
+    local net = nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1))
+    local function load(state, options)
+      return warnings_of(function() net:load_state_dict(state, options) end)
+    end
+    local said = load(net:state_dict { index_base = 0 }, { strict = false })
+    assert.equal(1, #said)
+    assert.is_truthy(said[1]:find("load_state_dict(): 2 missing and 2 unexpected keys were ignored, as strict is "
+      .. "false. The keys count positions from 0: load_state_dict(state_dict, {index_base = 0}).", 1, true), said[1])
+    net = nn.Sequential(nn.Linear(1, 1))
+    said = load(net:state_dict { prefix = "module." }, { strict = false })
+    assert.is_truthy(said[1]:find('{strip_prefix = "module."}', 1, true), said[1])
+    net = nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1))
+    assert.same({}, load({ ["1.weight"] = torch.ones(1, 1), ["1.bias"] = torch.ones(1) }, { strict = false }))
+    assert.same({}, load({ other = torch.ones(1) }, { strict = false }))
+    assert.same({}, load(net:state_dict { index_base = 0 }, { strict = false, index_base = 0 }))
+  end)
+
   it("offer index_base and strip_prefix where they would help", function()
     local net = nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1))
     refuses(function() net:load_state_dict(net:state_dict { index_base = 0 }) end, "{index_base = 0}")
     local sd = net:state_dict { prefix = "module." }
     refuses(function() net:load_state_dict(sd) end, '{strip_prefix = "module."}')
     assert.equal("<All keys matched successfully>", tostring(net:load_state_dict(sd, { strip_prefix = "module." })))
+    local c = { epoch = 1, optimizer = { state = {} }, model = net:state_dict() }
+    refuses(function() net:load_state_dict(c) end,
+      'The state dict stands under the key "model": load_state_dict(checkpoint.model).')
+    c = { ["my net"] = net:state_dict { index_base = 0 } }
+    refuses(function() net:load_state_dict(c) end, 'load_state_dict(checkpoint["my net"], {index_base = 0}).')
+    refuses(function()
+      net:load_state_dict({ ["0.weight"] = torch.zeros(1, 1), ["1.weight"] = torch.zeros(2, 2) }, { strict = false })
+    end, "size mismatch for 1.weight", "{index_base = 0}")
     refuses(function() net:load_state_dict({}, { index_base = 2 }) end, "index_base must be 0", "2")
   end)
 

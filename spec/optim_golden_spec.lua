@@ -118,7 +118,11 @@ end)
 describe("a group in a state dict has PyTorch's options and defaults", function()
   for name, group in pairs(golden.groups) do
     it(name, function()
-      assert.same(group, optim[name]({ nn.Parameter(torch.zeros(1)) }):state_dict({ index_base = 0 }).param_groups[1])
+      local got = optim[name]({ nn.Parameter(torch.zeros(1)) }):state_dict({ index_base = 0 }).param_groups[1]
+      for key, value in pairs(got) do
+        if value == torch.none then got[key] = nil end -- the golden file has None as nil
+      end
+      assert.same(group, got)
     end)
   end
 end)

@@ -116,12 +116,17 @@ describe("refused by name", function()
     refuses(function() load("whole_model.pt") end, "Unsupported global: GLOBAL torch.nn.modules.activation.ReLU",
       "state_dict()")
     refuses(function() load("complex.pt") end, "torch.ComplexFloatStorage")
-    refuses(function() load("numpy.pt") end, "scalar", "save float(x)")
     refuses(function() load("sparse.pt") end, "sparse", "to_dense()")
-    refuses(function() load("legacy.pt") end, "no zip archive", "1.6")
+    for program, remedy in pairs {
+      ["cargparse\nNamespace\n)R."] = "save vars(x)", ["cpathlib\nPosixPath\n)R."] = "save str(x)",
+      ["ccollections\ndefaultdict\n)R."] = "save dict(x)", ["cbuiltins\ncomplex\n)R."] = "[x.real, x.imag]",
+    } do
+      refuses(function() pickle.load(file(program), "f") end, "Unsupported global: GLOBAL ", remedy)
+    end
+    refuses(function() pickle.load("text") end, "neither a zip archive", "1.6")
     refuses(function() load("stored.npz") end, "no data.pkl")
     refuses(function() load("no.pt") end, "cannot open")
-    refuses(function() pickle.load_file(3) end, "must be a string, not integer")
+    refuses(function() pickle.load_file(3) end, "must be str, not integer")
   end)
 
   it("is a program that would run something", function()
@@ -132,6 +137,54 @@ describe("refused by name", function()
     refuses(function() pickle.load(file("\x80\2ctorch\nFloatStorage\n)R."), "f") end, "torch.FloatStorage")
     refuses(function() pickle.load(file("\x80\2ctorch\nmanual_seed\n(K\1tR."), "f") end, "torch.manual_seed")
     refuses(function() pickle.load(file("\x80\2ctorch\nnone\n."), "f") end, "torch.none")
+  end)
+
+  it("is a call with the wrong arguments", function()
+    local ordered, codec = "ccollections\nOrderedDict\n", "c_codecs\nencode\n"
+    local rebuilt, class = "ctorch._tensor\n_rebuild_from_type_v2\n", "ctorch\nTensor\n"
+    local scalar, dtype = "cnumpy._core.multiarray\nscalar\n", "cnumpy\ndtype\n(" .. text("f8") .. "tR"
+    for program, reason in pairs {
+      [ordered .. "(K\1tR."] = "an OrderedDict is made of integer", [ordered .. "(](K\1K\2etR."] = "no list of pairs",
+      [ordered .. "(K\1K\2R."] = "calls integer", [ordered .. "(](](NK\1eetR."] = "a dictionary has None as key",
+      ["ccollections\nCounter\n(K\1tR."] = "a Counter is made of integer",
+      ["cbuiltins\nset\n(K\1tR."] = "a set is made of integer", ["cbuiltins\nset\n(]R."] = "takes a value",
+      ["cbuiltins\nset\n(](NetR."] = "a set has None as key",
+      ["cbuiltins\nbytes\n(K\1tR."] = "bytes are made of integer",
+      [codec .. "(" .. text("a") .. text("utf8") .. "tR."] = "bytes are made of",
+      [codec .. "(" .. text("€") .. text("latin1") .. "tR."] = "the character 8364",
+      [codec .. "(" .. text("\255") .. text("latin1") .. "tR."] = "bytes are made of",
+      [rebuilt .. "(cos\nsystem\n" .. class .. ")}tR."] = "os.system",
+      [rebuilt .. "(" .. ordered .. class .. ")}tR."] = "GLOBAL collections.OrderedDict",
+      [rebuilt .. "(ctorch._utils\n_rebuild_tensor_v2\n" .. ordered .. ")}tR."] = "GLOBAL collections.OrderedDict",
+      [rebuilt .. "(ctorch._utils\n_rebuild_tensor_v2\n" .. class .. ")}tR."] = "without its arguments",
+      [class .. ")R."] = "GLOBAL torch.Tensor", [scalar .. "(K\1K\1tR."] = "of type integer",
+      [scalar .. "(" .. dtype .. text("1234567") .. "tR."] = "type f8 is made of string",
+      [scalar .. "(cnumpy\ndtype\n(" .. text("c8") .. "tR" .. text("x") .. "tR."] = "of type c8",
+      [dtype .. "K\1b."] = "a numpy.dtype is made of", [dtype .. "."] = "no value by itself",
+      ["K\1}b."] = "sets the attributes of", ["I1.5\n."] = "spells an integer",
+      ["L99999999999999999999L\n."] = "64 bits",
+      ["Fhuge\n."] = "spells a number", ["Sabc\n."] = "spells a string", ["V\\U00110000\n."] = "spells a string",
+      ["NpX\n."] = "under no number", ["K\1(K\2\x90."] = "adds to integer", ["1."] = "a mark",
+    } do
+      refuses(function() pickle.load(file("\x80\2" .. program), "f") end, "f", reason)
+    end
+    assert.equal(1.5, pickle.load(file(scalar .. "(" .. dtype .. "C\8" .. string.pack("<d", 1.5) .. "tR.")))
+    local big = "(K\3" .. text(">") .. "tb"
+    assert.equal(1.5, pickle.load(file(scalar .. "(" .. dtype .. big .. "C\8" .. string.pack(">d", 1.5) .. "tR.")))
+    assert.equal("a\tb\255'c", pickle.load(file("S'a\\tb\\xff\\'c'\n.")))
+  end)
+
+  it("is no bomb", function()
+    -- each tuple holds the one before twice: 2^60 entries if they were copied
+    local laughs = pickle.load(file(")" .. ("q\0h\0\x86"):rep(60) .. "."))
+    for _ = 1, 60 do
+      assert.is_true(rawequal(laughs[1], laughs[2]))
+      laughs = laughs[1]
+    end
+    assert.same({}, laughs)
+    local deep, depth = pickle.load(file(")" .. ("\x85"):rep(300000) .. ".")), 0
+    while deep[1] do deep, depth = deep[1], depth + 1 end
+    assert.equal(300000, depth)
   end)
 
   it("is a program that makes no sense", function()

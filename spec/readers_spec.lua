@@ -8,6 +8,29 @@ local refuses = near.refuses
 
 local function shape(t) return { table.unpack(t.shape) } end
 
+describe("crc32", function()
+  it("is the one of zip files, of any part of a string", function()
+    assert.equal(0xCBF43926, torch.crc32("123456789"))
+    local function bit_by_bit(bytes)
+      local crc = 0xFFFFFFFF
+      for i = 1, #bytes do
+        crc = crc ~ bytes:byte(i)
+        for _ = 1, 8 do crc = crc & 1 == 1 and 0xEDB88320 ~ (crc >> 1) or crc >> 1 end
+      end
+      return crc ~ 0xFFFFFFFF
+    end
+    local bytes = torch.randint(0, 256, { 60 }, { dtype = torch.uint8 }):tobytes()
+    for count = 0, 40 do
+      assert.equal(bit_by_bit(bytes:sub(count // 3 + 1, count // 3 + count)), torch.crc32(bytes, count // 3, count))
+    end
+    assert.equal(bit_by_bit(bytes:sub(8)), torch.crc32(bytes, 7))
+    assert.equal(0, torch.crc32(bytes, 60))
+    for _, part in ipairs { { 61 }, { -1 }, { 60, 1 }, { 3, -1 }, { 0, math.maxinteger } } do
+      refuses(function() torch.crc32(bytes, table.unpack(part)) end, "crc32(): ")
+    end
+  end)
+end)
+
 describe("npy files", function()
   local folder, remove, path
   setup(function()
@@ -152,7 +175,7 @@ describe("csv", function()
     refuses(function() csv.parse_numbers("1", { columns = { 2 } }) end, "no column 2")
     refuses(function() csv.parse_numbers("1", { colums = { 2 } }) end, "unexpected keyword argument 'colums'")
     refuses(function() csv.parse_numbers("1", { delimiter = ",," }) end, "delimiter must be one character")
-    refuses(function() csv.load(3) end, "must be a string, not integer")
+    refuses(function() csv.load(3) end, "must be str, not integer")
   end)
 
   it("reads files", function()

@@ -157,6 +157,39 @@ describe("torch.save and torch.load", function()
     assert.same({ 1, 1 }, torch.load(path()).a:tolist())
   end)
 
+  it("take open files, from where they stand", function()
+    local file = assert(io.open(path(), "w+b"))
+    file:write("before ")
+    torch.save({ x = torch.arange(3), y = torch.ones(2):expand(4, 2) }, file)
+    file:seek("set", 7)
+    local r = torch.load(file, { map_location = "cpu" })
+    assert.same({ 0, 1, 2 }, r.x:tolist())
+    assert.equal("before ", near.read(path()):sub(1, 7))
+    assert.equal("file", io.type(file))
+    file:seek("set", 8)
+    near.refuses(function() torch.load(file) end, "load(): the open file is of no known format")
+    file:close()
+    near.refuses(function() torch.load(file) end, "load(): argument 'f': I/O operation on closed file")
+    near.refuses(function() torch.save(1, file) end, "save(): argument 'f': I/O operation on closed file")
+    near.refuses(function() torch.save(1, 2) end, "save(): argument 'f' must be str, not integer; a path or an open",
+      "save_spec.lua:")
+    near.refuses(function() torch.load(2) end, "load(): argument 'f' must be str, not integer")
+    local full = io.open("/dev/full", "wb")
+    near.refuses(function() torch.save(torch.ones(9), full) end, "cannot write to the open file: ", "No space left")
+    pcall(full.close, full)
+    local closed = assert(io.open(path(), "rb"))
+    near.refuses(function() torch.save(1, closed) end, "cannot write to the open file: ", "Bad file descriptor")
+    closed:close()
+  end)
+
+  it("tell their own files from PyTorch's, whatever the header's length", function()
+    -- A header of 640 bytes makes the file start with the bytes 80 02, as a pickle does.
+    for length = 500, 800 do
+      torch.save({ x = ("x"):rep(length) }, path())
+      assert.equal(length, #torch.load(path()).x)
+    end
+  end)
+
   it("write the same bytes for the same object", function()
     local function object()
       local t = {}
@@ -276,11 +309,15 @@ describe("torch.load refuses", function()
     end
   end)
 
-  it("PyTorch's own files, which are programs", function()
+  it("what looks like PyTorch's file and is none, and what looks like nothing", function()
     near.write(path(), "PK\3\4and so on")
-    near.refuses(function() torch.load(path()) end, "pickle", "safetensors")
+    near.refuses(function() torch.load(path()) end, "load(): ", "no valid zip file", "save_spec.lua:")
+    near.write(path(), "\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.and so on")
+    near.refuses(function() torch.load(path()) end, "load(): ", "no valid .pt file", "save_spec.lua:")
+    near.write(path(), "")
+    near.refuses(function() torch.load(path()) end, "load(): ", "empty (Ran out of input)")
     near.write(path(), "\x80\x02and so on")
-    near.refuses(function() torch.load(path()) end, "pickle")
+    near.refuses(function() torch.load(path()) end, "load(): ", "of no known format")
   end)
 
   it("any byte that was changed, or reads an object all the same", function()

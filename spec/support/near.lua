@@ -50,6 +50,21 @@ function near.folder()
   return path, function() os.execute("rm -rf '" .. path .. "'") end
 end
 
+--- The interpreter that runs this spec, for a shell.
+function near.interpreter()
+  local lowest = 0
+  while arg and arg[lowest - 1] do lowest = lowest - 1 end
+  return "'" .. (lowest < 0 and arg[lowest] or "lua5.4") .. "'"
+end
+
+--- What a shell command prints, errors too.
+function near.output(command)
+  local pipe = assert(io.popen("(" .. command .. ") 2>&1"))
+  local text = pipe:read("a")
+  pipe:close()
+  return text
+end
+
 function near.write(path, bytes)
   local file = assert(io.open(path, "wb"))
   assert(file:write(bytes))

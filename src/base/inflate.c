@@ -5,6 +5,7 @@
  * noticed before anything made from them is kept. */
 #include "base/inflate.h"
 #include "base/status.h"
+#include <pthread.h>
 #include <string.h>
 
 enum { FAST = 10, MAX_BITS = 15, LITERALS = 288, DISTANCES = 32 };
@@ -225,14 +226,28 @@ static bool deflate_stream(Inflater *s) {
   return true;
 }
 
-uint32_t crc32_of(const uint8_t *p, size_t n) {
-  uint32_t table[256], crc = 0xffffffff;
+/* crc_of[k][i]: what byte i becomes that k more bytes follow, so that eight bytes are taken at once. */
+static uint32_t crc_of[8][256];
+static void make_crc(void) {
   for (uint32_t i = 0; i < 256; i++) {
     uint32_t c = i;
     for (int k = 0; k < 8; k++) c = c & 1 ? 0xedb88320 ^ (c >> 1) : c >> 1;
-    table[i] = c;
+    crc_of[0][i] = c;
   }
-  for (size_t i = 0; i < n; i++) crc = table[(crc ^ p[i]) & 255] ^ (crc >> 8);
+  for (uint32_t i = 0; i < 256; i++)
+    for (int k = 1; k < 8; k++) crc_of[k][i] = crc_of[0][crc_of[k - 1][i] & 255] ^ (crc_of[k - 1][i] >> 8);
+}
+
+uint32_t crc32_of(const uint8_t *p, size_t n) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, make_crc);
+  uint32_t crc = 0xffffffff;
+  for (; n >= 8; n -= 8, p += 8) {
+    uint32_t low = crc ^ (p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24);
+    crc = crc_of[7][low & 255] ^ crc_of[6][low >> 8 & 255] ^ crc_of[5][low >> 16 & 255] ^ crc_of[4][low >> 24] ^
+          crc_of[3][p[4]] ^ crc_of[2][p[5]] ^ crc_of[1][p[6]] ^ crc_of[0][p[7]];
+  }
+  for (; n > 0; n--) crc = crc_of[0][(crc ^ *p++) & 255] ^ (crc >> 8);
   return ~crc;
 }
 

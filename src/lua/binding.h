@@ -122,7 +122,8 @@ lua_State *main_thread(lua_State *L); /* lives as long as the state */
 /* Where a callback that belongs to the state of `main` runs: the calling thread if it is of that state, else `main`. */
 lua_State *callback_state(lua_State *main);
 void generators_open(lua_State *L, int core); /* generator.c */
-void system_open(lua_State *L, int core);     /* system.c: threads, memory, files, terminal */
+void system_open(lua_State *L, int core);     /* system.c: threads, memory, terminal */
+void files_open(lua_State *L, int core);      /* files.c */
 int tensor_index_key(lua_State *L);           /* tensor_index.c: (tensor, key) */
 int tensor_newindex_key(lua_State *L);        /* (tensor, key, value) */
 void workers_open(lua_State *L, int core);    /* worker.c: states in other threads */

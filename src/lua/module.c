@@ -30,6 +30,7 @@ __attribute__((visibility("default"))) int luaopen_moontorch_core(lua_State *L) 
   storage_open(L, 1, 2);
   generators_open(L, 1);
   system_open(L, 1);
+  files_open(L, 1);
   workers_open(L, 1);
   lua_pushvalue(L, 2);
   lua_setfield(L, 1, "methods");

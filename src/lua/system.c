@@ -1,15 +1,12 @@
-/* The host's side: threads, memory figures, files written whole or not at all, terminal, clock. */
+/* The host's side: threads, memory figures, terminal, clock, packed data. */
 #define _GNU_SOURCE
 #include "lua/binding.h"
 #include "base/alloc.h"
 #include "base/inflate.h"
 #include "base/pool.h"
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -61,85 +58,7 @@ static int f_clock(lua_State *L) {
   return lua_pushnumber(L, (double)t.tv_sec + (double)t.tv_nsec * 1e-9), 1;
 }
 
-/* --- files --- */
-
-static bool write_all(int fd, const char *bytes, size_t n) {
-  while (n > 0) {
-    ssize_t w = write(fd, bytes, n < 1 << 30 ? n : 1 << 30);
-    if (w < 0 && errno == EINTR) continue;
-    if (w <= 0) return false;
-    bytes += w;
-    n -= (size_t)w;
-  }
-  return true;
-}
-
-/* Flushes the folder's entry too, so that the rename survives a power cut. Best effort: some file systems refuse. */
-static void sync_folder(const char *path) {
-  char folder[4096];
-  const char *slash = strrchr(path, '/');
-  size_t n = slash ? (size_t)(slash - path) + (slash == path) : 0;
-  if (n >= sizeof folder) return;
-  memcpy(folder, path, n);
-  folder[n] = 0;
-  int fd = open(n ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return;
-  fsync(fd);
-  close(fd);
-}
-
-/* write_file_atomic(path, pieces): strings and contiguous host tensors, one after the other, into a temporary file beside
- * path, synced, renamed. true; or nil and a message, and path is as it was. */
-static int f_write_file(lua_State *L) {
-  const char *path = luaL_checkstring(L, 1);
-  luaL_checktype(L, 2, LUA_TTABLE);
-  char *temporary = lua_newuserdatauv(L, strlen(path) + 32, 0);
-  int fd = -1;
-  for (int attempt = 0; fd < 0 && attempt < 100; attempt++) {
-    sprintf(temporary, "%s.tmp%d-%d", path, (int)getpid() % 1000000, attempt);
-    fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (fd < 0 && errno != EEXIST) break;
-  }
-  if (fd < 0) {
-    lua_pushnil(L);
-    lua_pushfstring(L, "%s: %s", path, strerror(errno));
-    return 2;
-  }
-  struct stat old;
-  if (stat(path, &old) == 0) fchmod(fd, old.st_mode & 07777);
-  lua_Unsigned n = lua_rawlen(L, 2);
-  bool good = true;
-  for (lua_Unsigned i = 1; good && i <= n; i++) {
-    lua_rawgeti(L, 2, (lua_Integer)i);
-    Tensor *t = to_tensor(L, -1);
-    if (t) {
-      good = tensor_is_contiguous(t) && tensor_device(t).kind == MT_CPU;
-      if (!good) errno = EINVAL;
-      good = good && write_all(fd, tensor_data(t), (size_t)tensor_bytes(t));
-    } else if (lua_type(L, -1) == LUA_TSTRING) {
-      size_t length;
-      const char *bytes = lua_tolstring(L, -1, &length);
-      good = write_all(fd, bytes, length);
-    } else {
-      good = false;
-      errno = EINVAL;
-    }
-    lua_pop(L, 1);
-  }
-  int error = good ? 0 : errno;
-  if (good && fsync(fd) != 0) error = errno;
-  if (close(fd) != 0 && !error) error = errno;
-  if (!error && rename(temporary, path) != 0) error = errno;
-  if (error) {
-    unlink(temporary);
-    lua_pushnil(L);
-    lua_pushfstring(L, "%s: %s", path, strerror(error));
-    return 2;
-  }
-  sync_folder(path);
-  lua_pushboolean(L, 1);
-  return 1;
-}
+/* --- packed data --- */
 
 /* inflate(gzip, limit) -> what it unpacks to, at most `limit` bytes; or nil and a message. The output lies in a Lua
  * userdata, so nothing is lost when memory for the string fails. */
@@ -167,11 +86,17 @@ static int f_inflate(lua_State *L) {
   return 2;
 }
 
-/* crc32(string) -> the checksum of zip files. */
+/* crc32(string, offset = 0, count = the rest) -> the checksum of zip files, of count bytes from byte offset (from 0). */
 static int f_crc32(lua_State *L) {
   size_t n;
   const char *bytes = luaL_checklstring(L, 1, &n);
-  return lua_pushinteger(L, (lua_Integer)crc32_of((const uint8_t *)bytes, n)), 1;
+  int64_t offset = 0, count;
+  if (!lua_isnoneornil(L, 2) && (!read_integer(L, 2, &offset) || offset < 0 || offset > (int64_t)n))
+    return raise_text(L, "crc32", "offset must be a position in the string");
+  count = (int64_t)n - offset;
+  if (!lua_isnoneornil(L, 3) && (!read_integer(L, 3, &count) || count < 0 || count > (int64_t)n - offset))
+    return raise_text(L, "crc32", "count reaches past the string");
+  return lua_pushinteger(L, (lua_Integer)crc32_of((const uint8_t *)bytes + offset, (size_t)count)), 1;
 }
 
 static bool checks_off; /* one word for the process: warnings about likely mistakes */
@@ -192,7 +117,6 @@ static const luaL_Reg functions[] = {{"get_num_threads", f_get_num_threads},
                                      {"isatty", f_isatty},
                                      {"columns", f_columns},
                                      {"clock", f_clock},
-                                     {"write_file_atomic", f_write_file},
                                      {"inflate", f_inflate},
                                      {"crc32", f_crc32},
                                      {"set_checks", f_set_checks},

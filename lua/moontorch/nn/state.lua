@@ -29,8 +29,8 @@ local function saved_entries(root, options)
 end
 
 -- Calls `enter(module, prefix)` for every module, parents first, and `leave` when all below it have had theirs. A
--- prefix is the module's path with a dot at its end.
-local function visit(root, base, prefix, enter, leave)
+-- prefix is the module's path with a dot at its end. A shared module has its turn once, or under each of its names.
+local function visit(root, base, prefix, enter, leave, every_name)
   local seen = {}
   local function go(module, at)
     if seen[module] then return end
@@ -38,6 +38,7 @@ local function visit(root, base, prefix, enter, leave)
     if enter then enter(module, at) end
     for _, child in ipairs(walk.own(module, base).children) do go(child.value, at .. child.name .. ".") end
     if leave then leave(module, at) end
+    if every_name then seen[module] = nil end
   end
   go(root, prefix)
 end
@@ -67,7 +68,8 @@ local state_arguments = arguments.signature("state_dict", {
 
 --- All parameters and persistent buffers by name, in order; each shared tensor once. The tensors share memory with the
 -- module and record no gradient (`keep_vars = true` gives the tensors themselves). Keywords: prefix, keep_vars, and
--- `index_base = 0` for PyTorch's own key names (positions counted from 0).
+-- `index_base = 0` for what PyTorch's load_state_dict wants: its own key names (positions counted from 0), and a shared
+-- tensor under each of its names.
 function Module:state_dict(...)
   local only = ...
   local destination, prefix, keep_vars, base
@@ -83,7 +85,7 @@ function Module:state_dict(...)
     local own, state = walk.own(module, base), module._module
     for _, kind in ipairs { "parameters", "buffers" } do
       for _, item in ipairs(own[kind]) do
-        if (kind == "parameters" or state.buffers[item.key]) and not seen[item.value] then
+        if (kind == "parameters" or state.buffers[item.key]) and (base == 0 or not seen[item.value]) then
           seen[item.value] = true
           result[at .. item.name] = keep_vars and item.value or item.value:detach()
         end
@@ -97,7 +99,7 @@ function Module:state_dict(...)
       end
     end
   end
-  visit(self, base, prefix, take, finish)
+  visit(self, base, prefix, take, finish, base == 0)
   return result
 end
 
@@ -140,15 +142,38 @@ local function common_prefix(unexpected, wanted)
   return prefix
 end
 
--- Remedies for keys that do not match: counting from 0, a prefix.
-local function hints(self, missing, unexpected, base)
-  if #missing == 0 or #unexpected == 0 then return nil end
-  local other = set_of(names_of(saved_entries(self, { base = 1 - base, keep_shared = true })))
-  local fits = 0
-  for _, key in ipairs(unexpected) do
-    if other[key] then fits = fits + 1 end
+-- How many of the keys are names in a set.
+local function count_fitting(keys, set)
+  local count = 0
+  for _, key in ipairs(keys) do
+    if set[key] then count = count + 1 end
   end
-  if fits == #unexpected then
+  return count
+end
+
+-- The call for a checkpoint that has the state dict in one of its entries, or nil.
+local function nested_call(given, names, base)
+  for key, value in pairs(given) do
+    if type(value) == "table" then
+      local keys = {}
+      for name in pairs(value) do keys[#keys + 1] = name end
+      for _, b in ipairs { base, 1 - base } do
+        if #keys > 0 and count_fitting(keys, names[b]) == #keys then
+          return string.format("The state dict stands under the key \"%s\": load_state_dict(%s%s).", key,
+            key:find("^[%a_][%w_]*$") and "checkpoint." .. key or string.format("checkpoint[%q]", key),
+            b == base and "" or string.format(", {index_base = %d}", b))
+        end
+      end
+    end
+  end
+end
+
+-- Remedies for keys that do not match: counting from 0, a prefix, a state dict inside of a checkpoint.
+local function hints(self, missing, unexpected, base, given)
+  if #missing == 0 or #unexpected == 0 then return nil end
+  local names = {}
+  for b = 0, 1 do names[b] = set_of(names_of(saved_entries(self, { base = b, keep_shared = true }))) end
+  if count_fitting(unexpected, names[1 - base]) == #unexpected then
     return string.format("The keys count positions from %d: load_state_dict(state_dict, {index_base = %d}).",
       1 - base, 1 - base)
   end
@@ -157,6 +182,7 @@ local function hints(self, missing, unexpected, base)
     return string.format("The keys start with '%s': load_state_dict(state_dict, {strip_prefix = \"%s\"}).", prefix,
       prefix)
   end
+  return nested_call(given, names, base)
 end
 
 local function describe_keys(title, keys, candidates)
@@ -220,18 +246,23 @@ local function compare(self, given, base, missing, unexpected, problems, copies)
   end
 end
 
--- Raises what is wrong, everything in one message.
-local function complain(self, keys, strict, problems, base)
+-- Raises what is wrong, everything in one message. Keys that strict = false lets pass are a likely mistake when another
+-- way of reading them would fit: positions counted from 0 would go into the wrong layers.
+local function complain(self, keys, strict, problems, base, given)
   local missing, unexpected = keys.missing_keys, keys.unexpected_keys
+  local hint = hints(self, missing, unexpected, base, given)
   if strict then
     if #unexpected > 0 then table.insert(problems, 1, describe_keys("Unexpected", unexpected, missing)) end
     if #missing > 0 then table.insert(problems, 1, describe_keys("Missing", missing, unexpected)) end
-    local hint = hints(self, missing, unexpected, base)
-    if hint then problems[#problems + 1] = hint end
   end
   if #problems > 0 then
+    if hint then problems[#problems + 1] = hint end
     core.raise("load_state_dict", "Error(s) in loading state_dict for %s:\n\t%s", self:_get_name(),
       table.concat(problems, "\n\t"))
+  end
+  if hint and not strict then
+    arguments.warn_once(self, "load_state_dict(): %d missing and %d unexpected keys were ignored, as strict is false. "
+      .. "%s", #missing, #unexpected, hint)
   end
 end
 
@@ -292,9 +323,9 @@ function Module:load_state_dict(...)
         end
       end
     end)
-    complain(self, keys, strict, problems, base)
+    complain(self, keys, strict, problems, base, given)
   else
-    complain(self, keys, strict, problems, base)
+    complain(self, keys, strict, problems, base, given)
     copy_all(copies, assign)
   end
   return keys

@@ -28,7 +28,8 @@ local function index_base(self, method, options)
 end
 
 --- `{state = {[i] = …}, param_groups = …}`, parameters numbered from 1 over all groups. Tensors are the optimiser's
--- own. Keyword: index_base = 0 numbers them as PyTorch does.
+-- own. Keyword: index_base = 0 gives what PyTorch's load_state_dict wants: its numbers, and torch.none for options that
+-- are None.
 function Optimizer:state_dict(options)
   local base = index_base(self, "state_dict", options)
   for _, hook in ipairs(self.hooks.state_dict_pre or {}) do hook.fn(self) end
@@ -43,6 +44,9 @@ function Optimizer:state_dict(options)
       numbers[i] = number_of[param]
     end
     packed.params = numbers
+    for _, name in ipairs(base == 0 and self.none_options or {}) do
+      if packed[name] == nil then packed[name] = core.none end
+    end
     groups[g] = packed
   end
   for key, own in pairs(self.state) do
@@ -78,15 +82,17 @@ local function restore(key, value, param)
   return value
 end
 
--- The group as loaded: the optimiser's parameters, the options of the file; switches that it does not have are off, and
--- those that make the class are on.
+-- The group as loaded: the optimiser's parameters, the options of the file, None being nil; switches that it does not
+-- have are off, and those that make the class are on.
 local function loaded_group(self, saved, current, number)
-  local new = copy(saved)
+  local new = {}
+  for key, value in pairs(saved) do
+    if value ~= core.none then new[key] = value end
+  end
   new.params = current.params
   for name, value in pairs(self.fixed or {}) do new[name] = value end
   if new.param_names == nil then new.param_names = current.param_names end
   for name, default in pairs(self.defaults) do
-    if new[name] == core.none then new[name] = nil end
     if new[name] == nil and default == false then new[name] = false end
     if new[name] == nil and not (self.may_lack and self.may_lack[name]) then
       core.raise(owner(self, "load_state_dict"), "parameter group %d of the loaded state dict has no '%s': is it one "
@@ -136,7 +142,9 @@ function Optimizer:load_state_dict(state_dict, options)
         known[number] = true
         if own ~= nil then
           state[param] = {}
-          for key, value in pairs(own) do state[param][key] = restore(key, value, param) end
+          for key, value in pairs(own) do
+            if value ~= core.none then state[param][key] = restore(key, value, param) end
+          end
         end
       end
     end

@@ -16,26 +16,56 @@ function bytes.swapped(s, width)
   return (s:gsub(("(.)"):rep(width), table.concat(replacement)))
 end
 
---- A file's bytes. `owner` is the function that messages name.
-function bytes.read(path, owner)
+-- Raises unless `path` is an open file or can name one; a zero byte would cut the name short. `name` is the argument's.
+local function check_path(path, owner, name)
+  local state = io.type(path)
+  if state == "file" then return end
+  if state == "closed file" then core.raise(owner, "argument '%s': I/O operation on closed file", name or "path") end
   if type(path) ~= "string" then
-    core.raise(owner, "argument 'path' (position 1) must be a string, not %s", arguments.type_name(path))
+    core.raise(owner, "argument '%s' must be str, not %s; a path or an open file", name or "path",
+      arguments.type_name(path))
   end
-  local file, reason = io.open(path, "rb")
+  if path:find("\0", 1, true) then core.raise(owner, "argument '%s': embedded null byte", name or "path") end
+end
+
+--- A file's bytes; of an open one those from where it stands. `owner` is the function that messages name, `name` its
+-- argument.
+function bytes.read(path, owner, name)
+  check_path(path, owner, name)
+  local file, reason = path, nil
+  if type(path) == "string" then file, reason = io.open(path, "rb") end
   if not file then core.raise(owner, "cannot open the file: %s", reason) end
   local s, failure = file:read("a")
-  file:close()
-  if not s then core.raise(owner, "cannot read %s: %s", path, failure or "unknown error") end
+  if file ~= path then file:close() end
+  if not s then core.raise(owner, "cannot read %s: %s", tostring(path), failure or "unknown error") end
   return s
 end
 
---- Replaces a file by the pieces (strings and contiguous tensors), only when all are on the disk.
-function bytes.write(path, pieces, owner)
-  if type(path) ~= "string" then
-    core.raise(owner, "argument 'path' must be a string, not %s", arguments.type_name(path))
+-- Writes the pieces to an open file, where it stands. Its buffer may tell of a failure only at the end.
+local function write_open(file, pieces)
+  for _, piece in ipairs(pieces) do
+    local ok, reason = file:write(type(piece) == "string" and piece or piece:tobytes())
+    if not ok then return nil, reason end
   end
-  local ok, reason = core.write_file_atomic(path, pieces)
-  if not ok then core.raise(owner, "cannot write %s: %s", path, tostring(reason)) end
+  return file:flush()
+end
+
+--- Replaces a file by the pieces (strings and contiguous tensors), only when all are on the disk: whatever fails, the
+-- file is as it was, and nothing is left beside it. Every writer of files goes through here. An open file is written
+-- to where it stands. `owner` is the function that messages name, `name` its argument.
+function bytes.write(path, pieces, owner, name)
+  check_path(path, owner, name)
+  if type(path) ~= "string" then
+    local ok, reason = write_open(path, pieces)
+    if not ok then core.raise(owner, "cannot write to the open file: %s", reason) end
+    return
+  end
+  local ok, reason, remedy = core.write_file_atomic(path, pieces)
+  if ok then return end
+  if remedy:find("folder first", 1, true) then
+    reason = ("Parent directory %s does not exist"):format(path:match("^(.*)/[^/]*$") or "")
+  end
+  core.raise(owner, "cannot write '%s': %s. Nothing was changed%s", path, reason, remedy == "" and "" or "; " .. remedy)
 end
 
 --- The number of elements of a shape, or nil when it is more than `most`.

@@ -6,6 +6,7 @@
 -- database). A file is never trusted: header and length must agree to the byte before a tensor is made.
 
 local core = require "moontorch.core"
+local raw = require "moontorch.utils.bytes"
 
 local idx = {}
 
@@ -86,15 +87,6 @@ function idx.parse(bytes, name)
   return core.frombuffer(bytes, { dtype = core[dtype], count = count, offset = start }):reshape(sizes)
 end
 
-local function read_file(path)
-  local file, reason = io.open(path, "rb")
-  if not file then core.raise("idx.read", "cannot open the file: %s", reason) end
-  local bytes, failure = file:read("a")
-  file:close()
-  if not bytes then core.raise("idx.read", "cannot read %s: %s", path, failure or "unknown error") end
-  return bytes
-end
-
 -- What a gzipped file unpacks to, at most `limit` bytes.
 local function unpack_gzip(path, packed, limit)
   if core.inflate then
@@ -118,7 +110,7 @@ end
 function idx.read(path, options)
   if type(path) ~= "string" then core.raise("idx.read", "expected a path, but got %s", type(path)) end
   local limit = options and options.limit or LIMIT
-  local bytes = read_file(path)
+  local bytes = raw.read(path, "idx.read")
   if bytes:sub(1, 2) == "\31\139" then bytes = unpack_gzip(path, bytes, limit) end
   return idx.parse(bytes, path)
 end

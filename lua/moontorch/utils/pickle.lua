@@ -1,52 +1,27 @@
 --- PyTorch's .pt and .pth files: the tensors, tables and plain values that torch.save wrote.
 --
---     state = torch.utils.pickle.load_file("model.pth")    -- name -> tensor, as state_dict() gives it
+--     state = torch.load("model.pth")                      -- name -> tensor, as state_dict() gives it
+--     model:load_state_dict(state, {index_base = 0})       -- its names count from 0
 --
--- A .pt file is a zip archive of tensor data and a pickle, a program for a stack machine. This interpreter knows only
--- the instructions and the few Python names that tensors and plain values need; it calls no other code, whatever the
--- file says, and refuses the rest by name. Sizes are checked against the archive before a tensor is made. Tensors that
--- share memory in the file share it here; all come to the cpu. Source: Python's pickletools, torch.serialization.
+-- A .pt file is a pickle, a program for a stack machine (unpickle.lua), and the tensors' data: in a zip archive, or one
+-- after the other in files from before PyTorch 1.6. Only the few Python names are known that tensors and plain values
+-- need; no other code is called, whatever the file says, and the rest is refused by name. Sizes are checked against the
+-- file before a tensor is made. Tensors that share memory in the file share it here. Source: torch.serialization.
 
 local core = require "moontorch.core"
 local bytes = require "moontorch.utils.bytes"
 local zip = require "moontorch.utils.zip"
+local unpickle = require "moontorch.utils.unpickle"
+local location = require "moontorch.utils.location"
 local ordered = require "moontorch.nn.ordered"
 local arguments = require "moontorch.arguments"
 
 local pickle = {}
 
-local OWNER = "pickle.load_file"
+local Global, Tuple, Storage = unpickle.Global, unpickle.Tuple, {}
+local is, bad, named, plain = unpickle.is, unpickle.bad, unpickle.named, unpickle.plain
 
-local function bad(self, format, ...)
-  core.raise(OWNER, "%s is no valid .pt file: " .. format, self.name, ...)
-end
-
--- Values ------------------------------------------------------------------------------------------------------------
-
-local none = core.none
--- What a Python name stands for while the program runs. Tuples are arrays of their own kind, so that a list is none.
-local Global, Tuple, Storage = {}, {}, {}
-
-local MARK = {}
-
-local function is(v, kind) return type(v) == "table" and getmetatable(v) == kind end
-
-local function named(v)
-  if is(v, Global) then return v.name end
-  if is(v, Tuple) then return "a tuple" end
-  if v == none then return "None" end
-  return arguments.type_name(v)
-end
-
--- A tuple becomes a plain array once it is part of what the caller gets.
-local function plain(v)
-  if not is(v, Tuple) then return v end
-  local list = {}
-  for i = 1, v.n do list[i] = plain(v[i]) end
-  return list
-end
-
--- Rebuilding ----------------------------------------------------------------------------------------------------------
+-- Tensors -------------------------------------------------------------------------------------------------------------
 
 local storages = {
   DoubleStorage = "float64", FloatStorage = "float32", HalfStorage = "float16", BFloat16Storage = "bfloat16",
@@ -54,24 +29,23 @@ local storages = {
   BoolStorage = "bool",
 }
 
--- The elements of a storage as a 1-d tensor, read once.
+-- The elements of a storage as a 1-d tensor where map_location wants it, read once.
 local function elements(self, storage)
   local key = storage.key
   local known = self.storages[key]
-  if known then
-    if known.dtype ~= storage.dtype then bad(self, "the storage '%s' is used with two dtypes", key) end
-    return known
+  if not known then
+    local s, at, size = self.find(self, storage)
+    local width = storage.dtype.itemsize
+    if storage.count > size // width then
+      bad(self, "the storage '%s' should hold %d elements of %s, but its data has %d bytes", key, storage.count,
+        tostring(storage.dtype), size)
+    end
+    local t = bytes.tensor(s, storage.dtype, storage.count, at, self.order)
+    known = { dtype = storage.dtype, tensor = self.place(t, storage.location) }
+    self.storages[key] = known
   end
-  local entry = self.archive.by_name[self.prefix .. "data/" .. key]
-  if not entry then bad(self, "it has no data for the storage '%s'", key) end
-  local width = storage.dtype.itemsize
-  if storage.count > entry.size // width then
-    bad(self, "the storage '%s' should hold %d elements of %s, but its data has %d bytes", key, storage.count,
-      tostring(storage.dtype), entry.size)
-  end
-  local t = bytes.tensor(zip.read(self.archive, entry), storage.dtype, storage.count, 0, self.order)
-  self.storages[key] = t
-  return t
+  if known.dtype ~= storage.dtype then bad(self, "the storage '%s' is used with two dtypes", key) end
+  return known.tensor
 end
 
 local function sizes_of(self, v, what)
@@ -84,83 +58,210 @@ local function sizes_of(self, v, what)
   return list
 end
 
+-- Does a tensor reach past `count` elements? Nothing overflows: it stops at the end.
+local function reaches_past(count, offset, shape, stride)
+  local last = offset
+  for d, size in ipairs(shape) do
+    if size > 1 then
+      if stride[d] > 0 and size - 1 > (count - last) // stride[d] then return true end
+      last = last + (size - 1) * stride[d]
+    end
+  end
+  return last >= count
+end
+
 local function rebuild_tensor(self, args)
   local storage, offset = args[1], args[2]
   if not is(storage, Storage) then bad(self, "a tensor is built from %s instead of a storage", named(storage)) end
   if math.type(offset) ~= "integer" or offset < 0 then bad(self, "a tensor's offset is %s", named(offset)) end
   local shape, stride = sizes_of(self, args[3], "shape"), sizes_of(self, args[4], "strides")
   if #shape ~= #stride then bad(self, "a tensor has %d sizes and %d strides", #shape, #stride) end
-  local base = elements(self, storage)
-  -- The last element that the tensor reaches, kept from overflowing by stopping at the storage's end.
-  local last, empty = offset, false
-  for d, size in ipairs(shape) do empty = empty or size == 0 end
-  for d, size in ipairs(shape) do
-    if not empty and size > 1 then
-      if stride[d] > 0 and size - 1 > (storage.count - last) // stride[d] then last = storage.count end
-      if last < storage.count then last = last + (size - 1) * stride[d] end
-    end
+  local needs_grad, dtype = args[5] == true, storage.dtype
+  if needs_grad and not dtype.is_floating_point then
+    bad(self, "a tensor is %s and cannot require a gradient", tostring(dtype))
   end
-  if not empty and last >= storage.count then
+  if type(args[7]) == "table" and (args[7].neg or args[7].conj) then
+    core.raise(self.owner, "%s: it holds a tensor whose sign is lazy; save x.resolve_neg().resolve_conj()", self.name)
+  end
+  local empty = false
+  for _, size in ipairs(shape) do empty = empty or size == 0 end
+  if not empty and reaches_past(storage.length, offset, shape, stride) then
     bad(self, "a tensor of shape [%s] with strides [%s] from element %d reaches past its storage '%s' of %d elements",
-      table.concat(shape, ", "), table.concat(stride, ", "), offset, storage.key, storage.count)
+      table.concat(shape, ", "), table.concat(stride, ", "), offset, storage.key, storage.length)
   end
-  if empty then return core.empty(shape, { dtype = storage.dtype }) end
-  local t = core.as_strided(base, shape, stride, offset):detach()
-  if args[5] == true then t.requires_grad = true end
-  return t
+  if self.looking then return core.empty(0, { dtype = dtype }) end
+  local base = elements(self, storage)
+  if empty then
+    base = core.empty(shape, { dtype = base.dtype, device = base.device })
+  else
+    base = core.as_strided(base, shape, stride, storage.first + offset):detach()
+  end
+  if needs_grad then base.requires_grad = true end
+  return base
 end
 
 local function rebuild_parameter(self, args)
-  if not core.is_tensor(args[1]) then bad(self, "a parameter is built from %s", named(args[1])) end
-  return core.parameter(args[1], args[2] ~= false)
+  local t = args[1]
+  if not core.is_tensor(t) then bad(self, "a parameter is built from %s", named(t)) end
+  local needs_grad = args[2] ~= false
+  if needs_grad and not t:is_floating_point() then
+    bad(self, "a parameter is %s and cannot require a gradient", tostring(t.dtype))
+  end
+  return core.parameter(t, needs_grad)
 end
 
--- Calls that a file may make: the name of the function, the least number of arguments.
-local calls = {
-  ["torch._utils._rebuild_tensor_v2"] = { 4, rebuild_tensor },
-  ["torch._utils._rebuild_tensor"] = { 4, rebuild_tensor },
-  ["torch._utils._rebuild_parameter"] = { 1, rebuild_parameter },
-  ["collections.OrderedDict"] = { 0, function(self, args)
-    local result = ordered.new()
-    if args.n > 0 then
-      if type(args[1]) ~= "table" then bad(self, "an OrderedDict is made of %s", named(args[1])) end
-      for _, pair in ipairs(args[1]) do
-        if type(pair) ~= "table" or pair[1] == nil or pair[1] == none or type(pair[1]) == "table" then
-          bad(self, "an OrderedDict is made of what is no list of pairs")
-        end
-        result[pair[1]] = plain(pair[2])
-      end
+-- A tensor with attributes of its own, which are not read: (function, class, arguments, attributes).
+local function rebuild_from_type(self, args)
+  local f, class, inner = args[1], args[2], args[3]
+  if not is(f, Global) or not f.rebuilds or not is(class, Global) or not class.is_tensor_class then
+    self.refuse(self, named(is(f, Global) and f.rebuilds and class or f))
+  end
+  if not is(inner, Tuple) or inner.n < f.call[1] then bad(self, "it calls %s without its arguments", f.name) end
+  local t = f.call[2](self, inner)
+  if class.name == "torch.nn.parameter.Parameter" and not core.is_parameter(t) then
+    t = rebuild_parameter(self, { t, t.requires_grad })
+  end
+  return t
+end
+
+-- NumPy's numbers -----------------------------------------------------------------------------------------------------
+
+-- numpy.dtype objects while the program runs: a code such as "f8", and the order of bytes, which the state brings.
+local NumpyType = {}
+
+function NumpyType.build(self, to, state)
+  if not is(state, Tuple) or type(state[2]) ~= "string" then bad(self, "a numpy.dtype is made of %s", named(state)) end
+  to.order = state[2]
+end
+
+local formats = { i1 = "i1", i2 = "i2", i4 = "i4", i8 = "i8", u1 = "I1", u2 = "I2", u4 = "I4", f4 = "f", f8 = "d" }
+
+local function numpy_scalar(self, args)
+  local kind, s = args[1], args[2]
+  if not is(kind, NumpyType) then bad(self, "a NumPy number is of type %s", named(kind)) end
+  local format = formats[kind.code]
+  if kind.code ~= "b1" and not format then
+    core.raise(self.owner, "%s: it holds a NumPy value of type %s; save float(x), int(x) or str(x)", self.name,
+      kind.code)
+  end
+  local width = format and string.packsize(format) or 1
+  if type(s) ~= "string" or #s ~= width then
+    bad(self, "a NumPy number of type %s is made of %s", kind.code, named(s))
+  end
+  if not format then return s ~= "\0" end
+  return (string.unpack((kind.order == ">" and ">" or "<") .. format, s))
+end
+
+-- Names ---------------------------------------------------------------------------------------------------------------
+
+local function ordered_dict(self, args)
+  local result = unpickle.dictionary(self)
+  if args.n == 0 then return result end
+  if type(args[1]) ~= "table" or is(args[1], Global) then bad(self, "an OrderedDict is made of %s", named(args[1])) end
+  for _, pair in ipairs(args[1]) do
+    if type(pair) ~= "table" or pair[1] == nil or pair[2] == nil then
+      bad(self, "an OrderedDict is made of what is no list of pairs")
     end
-    return result
-  end },
-  ["torch.Size"] = { 1, function(self, args) return core.Size(sizes_of(self, args[1], "size")) end },
-  ["torch.device"] = { 1, function(self, args)
-    if type(args[1]) ~= "string" or (args.n > 1 and math.type(args[2]) ~= "integer") then
-      bad(self, "a device is made of %s", named(args[1]))
-    end
-    local ok, device = pcall(core.device, args[1], args[2])
-    if not ok then
-      core.raise(OWNER, "%s: a value is the device '%s', which does not exist here", self.name, args[1])
-    end
-    return device
-  end },
+    unpickle.put(self, result, pair[1], pair[2])
+  end
+  return result
+end
+
+local function counter(self, args)
+  local result = unpickle.dictionary(self)
+  if args.n == 0 then return result end
+  if not ordered.is(args[1]) then bad(self, "a Counter is made of %s", named(args[1])) end
+  for key, value in pairs(args[1]) do unpickle.put(self, result, key, value) end
+  return result
+end
+
+local function set(self, args)
+  local result = unpickle.set(self)
+  if args.n == 0 then return result end
+  if type(args[1]) ~= "table" then bad(self, "a set is made of %s", named(args[1])) end
+  unpickle.add(self, result, args[1])
+  return result
+end
+
+local function encoded(self, args)
+  if type(args[1]) ~= "string" or args[2] ~= "latin1" or not utf8.len(args[1]) then
+    bad(self, "bytes are made of %s", named(args[1]))
+  end
+  return (args[1]:gsub(utf8.charpattern, function(c)
+    local code = utf8.codepoint(c)
+    if code > 255 then bad(self, "bytes are made of the character %d", code) end
+    return string.char(code)
+  end))
+end
+
+local function bytes_of(self, args)
+  if args.n > 0 and type(args[1]) ~= "string" then bad(self, "bytes are made of %s", named(args[1])) end
+  return args[1] or ""
+end
+
+local function device(self, args)
+  if type(args[1]) ~= "string" or (args.n > 1 and math.type(args[2]) ~= "integer") then
+    bad(self, "a device is made of %s", named(args[1]))
+  end
+  local ok, found = pcall(core.device, args[1], args[2])
+  if not ok then
+    core.raise(self.owner, "%s: a value is the device '%s', which does not exist here", self.name, args[1])
+  end
+  return found
+end
+
+local function numpy_type(self, args)
+  if type(args[1]) ~= "string" then bad(self, "a numpy.dtype is made of %s", named(args[1])) end
+  return setmetatable({ code = args[1]:gsub("^[<>|=]", ""), order = args[1]:sub(1, 1) }, NumpyType)
+end
+
+-- What a file may name: `call`, the least number of arguments and the function; `rebuilds` marks those that make a
+-- tensor.
+local names = {
+  ["torch._utils._rebuild_tensor_v2"] = { call = { 4, rebuild_tensor }, rebuilds = true },
+  ["torch._utils._rebuild_tensor"] = { call = { 4, rebuild_tensor }, rebuilds = true },
+  ["torch._utils._rebuild_parameter"] = { call = { 1, rebuild_parameter }, rebuilds = true },
+  ["torch._utils._rebuild_parameter_with_state"] = { call = { 1, rebuild_parameter }, rebuilds = true },
+  ["torch._tensor._rebuild_from_type_v2"] = { call = { 3, rebuild_from_type } },
+  ["torch.Tensor"] = { is_tensor_class = true },
+  ["torch.nn.parameter.Parameter"] = { is_tensor_class = true },
+  ["torch.nn.parameter.Buffer"] = { is_tensor_class = true },
+  ["collections.OrderedDict"] = { call = { 0, ordered_dict } },
+  ["collections.Counter"] = { call = { 0, counter } },
+  ["builtins.set"] = { call = { 0, set } },
+  ["builtins.frozenset"] = { call = { 0, set } },
+  ["builtins.bytes"] = { call = { 0, bytes_of } },
+  ["builtins.bytearray"] = { call = { 0, bytes_of } },
+  ["_codecs.encode"] = { call = { 2, encoded } },
+  ["torch.Size"] = { call = { 1, function(self, args) return core.Size(sizes_of(self, args[1], "size")) end } },
+  ["torch.device"] = { call = { 1, device } },
+  ["torch.serialization._get_layout"] = { call = { 1, function(_, args) return args[1] end } },
+  ["numpy.dtype"] = { call = { 1, numpy_type } },
+  ["numpy._core.multiarray.scalar"] = { call = { 2, numpy_scalar } },
+  ["numpy.core.multiarray.scalar"] = { call = { 2, numpy_scalar } },
 }
+for name, entry in pairs(names) do entry.name = name; setmetatable(entry, Global) end
 
 local hints = {
   ["torch._utils._rebuild_sparse_tensor"] = "it holds a sparse tensor; save x:to_dense()",
   ["torch._utils._rebuild_qtensor"] = "it holds a quantized tensor; save x.dequantize()",
+  ["torch._utils._rebuild_meta_tensor_no_storage"] = "it holds a tensor on the meta device, which has no data",
   ["torch.storage.UntypedStorage"] = "it holds a tensor of a dtype that does not exist here, or a bare storage",
-  ["numpy.core.multiarray.scalar"] = "it holds a NumPy number; save float(x) or int(x)",
-  ["numpy._core.multiarray.scalar"] = "it holds a NumPy number; save float(x) or int(x)",
   ["numpy.core.multiarray._reconstruct"] = "it holds a NumPy array; save torch.from_numpy(x)",
   ["numpy._core.multiarray._reconstruct"] = "it holds a NumPy array; save torch.from_numpy(x)",
+  ["collections.defaultdict"] = "it holds a defaultdict; save dict(x)",
+  ["argparse.Namespace"] = "it holds a Namespace; save vars(x)",
+  ["pathlib.PosixPath"] = "it holds a path; save str(x)",
+  ["builtins.complex"] = "it holds a complex number; save [x.real, x.imag]",
 }
+hints["pathlib._local.PosixPath"] = hints["pathlib.PosixPath"]
 
-local function refuse_global(self, name)
+local function refuse(self, name)
   local remedy = hints[name]
     or "if it holds a whole model, save its numbers in Python instead: torch.save(model.state_dict(), path)"
-  core.raise(OWNER, "%s: Weights only load failed: Unsupported global: GLOBAL %s was not an allowed global by default. "
-    .. "Nothing in a file is ever executed; only tensors and plain values are read. %s", self.name, name, remedy)
+  core.raise(self.owner, "%s: Weights only load failed: Unsupported global: GLOBAL %s was not an allowed global by "
+    .. "default. Nothing in a file is ever executed; only tensors and plain values are read. %s", self.name, name,
+    remedy)
 end
 
 local function global(self, module, name)
@@ -168,261 +269,56 @@ local function global(self, module, name)
   local full = module .. "." .. name
   if module == "torch" then
     if storages[name] then return setmetatable({ name = full, dtype = core[storages[name]] }, Global) end
-    local dtype = core[name]
-    if name:match("^%l+%d*$") and type(dtype) == "userdata" and pcall(function() return dtype.itemsize end)
-      and not core.is_tensor(dtype) then
-      return dtype
-    end
+    local dtype = name:match("^%l+%d*$") and core[name]
+    if core.is_dtype(dtype) then return dtype end
   end
-  if not calls[full] then refuse_global(self, full) end
-  return setmetatable({ name = full, call = calls[full] }, Global)
+  return names[full] or refuse(self, full)
 end
 
+-- A storage: ("storage", type, key, location, count), and in old files a part of another: (key, first, count).
 local function persistent(self, id)
-  if not is(id, Tuple) or id.n ~= 5 or id[1] ~= "storage" then bad(self, "it refers to %s outside of it", named(id)) end
-  local kind, key, location, count = id[2], id[3], id[4], id[5]
-  if not is(kind, Global) or not kind.dtype then refuse_global(self, named(kind)) end
-  if type(key) ~= "string" or type(location) ~= "string" or math.type(count) ~= "integer" or count < 0 then
-    bad(self, "a storage is described by %s, %s, %s", named(key), named(location), named(count))
+  if not is(id, Tuple) or id.n < 5 or id.n > 6 or id[1] ~= "storage" then
+    if is(id, Tuple) and id[1] == "module" then refuse(self, named(id[2])) end
+    bad(self, "it refers to %s outside of it", named(id))
   end
-  return setmetatable({ dtype = kind.dtype, key = key, count = count }, Storage)
-end
-
--- The machine ---------------------------------------------------------------------------------------------------------
-
-local function push(self, v)
-  local n = self.top + 1
-  self.stack[n], self.top = v, n
-end
-
-local function pop(self)
-  local n = self.top
-  local v = self.stack[n]
-  if n == 0 or v == MARK then bad(self, "its program takes a value where there is none") end
-  self.stack[n], self.top = nil, n - 1
-  return v
-end
-
-local function peek(self)
-  local v = self.stack[self.top]
-  if self.top == 0 or v == MARK then bad(self, "its program takes a value where there is none") end
-  return v
-end
-
--- The values above the last mark, as a tuple.
-local function pop_mark(self)
-  local at = self.top
-  while at > 0 and self.stack[at] ~= MARK do at = at - 1 end
-  if at == 0 then bad(self, "its program refers to a mark that was not set") end
-  local list = setmetatable({ n = self.top - at }, Tuple)
-  for i = 1, list.n do
-    list[i] = self.stack[at + i]
-    self.stack[at + i] = nil
+  local kind, key, place, count, part = id[2], id[3], id[4], id[5], id[6]
+  if not is(kind, Global) or not kind.dtype then refuse(self, named(kind)) end
+  if type(key) ~= "string" or type(place) ~= "string" or math.type(count) ~= "integer" or count < 0 then
+    bad(self, "a storage is described by %s, %s, %s", named(key), named(place), named(count))
   end
-  self.stack[at], self.top = nil, at - 1
-  return list
-end
-
-local function tuple(self, n)
-  local list = setmetatable({ n = n }, Tuple)
-  for i = n, 1, -1 do list[i] = pop(self) end
-  push(self, list)
-end
-
-local function unpack(self, format)
-  local size = string.packsize(format)
-  if self.at + size - 1 > #self.code then bad(self, "its program is truncated") end
-  local v = string.unpack(format, self.code, self.at)
-  self.at = self.at + size
-  return v
-end
-
-local function text(self, length)
-  if length < 0 or length > #self.code - self.at + 1 then bad(self, "its program is truncated") end
-  local s = self.code:sub(self.at, self.at + length - 1)
-  self.at = self.at + length
-  return s
-end
-
-local function line(self)
-  local stop = self.code:find("\n", self.at, true)
-  if not stop then bad(self, "its program is truncated") end
-  local s = self.code:sub(self.at, stop - 1)
-  self.at = stop + 1
-  return s
-end
-
-local function remember(self, i) self.memo[i] = peek(self) end
-local function recall(self, i)
-  local v = self.memo[i]
-  if v == nil then bad(self, "its program recalls what it did not remember") end
-  push(self, v)
-end
-
-local function dictionary(self, v)
-  if type(v) ~= "table" or not self.dictionaries[v] then bad(self, "its program sets an entry of %s", named(v)) end
-  return v
-end
-
-local function set(self, to, key, value)
-  local kind = type(key)
-  if (kind ~= "string" and kind ~= "number" and kind ~= "boolean") or key ~= key then
-    core.raise(OWNER, "%s: a dictionary has %s as key; only strings, numbers and booleans are read", self.name,
-      named(key))
-  end
-  to[key] = plain(value)
-end
-
-local function append(self, to, value)
-  if type(to) ~= "table" or not self.lists[to] then bad(self, "its program appends to %s", named(to)) end
-  to[#to + 1] = plain(value)
-end
-
-local function new_dictionary(self)
-  local d = ordered.new()
-  self.dictionaries[d] = true
-  return d
-end
-
-local function reduce(self)
-  local args, f = pop(self), pop(self)
-  if not is(f, Global) or not f.call then
-    if is(f, Global) then refuse_global(self, f.name) end
-    bad(self, "its program calls %s", named(f))
-  end
-  if not is(args, Tuple) or args.n < f.call[1] then bad(self, "it calls %s without its arguments", f.name) end
-  local result = f.call[2](self, args)
-  if f.name == "collections.OrderedDict" then self.dictionaries[result] = true end
-  push(self, result)
-end
-
-local function integer(self, length)
-  local s = text(self, length)
-  if #s == 0 then return 0 end
-  if #s > 8 then
-    local sign = s:byte(8) >= 128 and "\255" or "\0"
-    if s:sub(9):find("[^" .. sign .. "]") then
-      core.raise(OWNER, "%s holds an integer that does not fit 64 bits", self.name)
+  local storage = setmetatable({ dtype = kind.dtype, key = key, count = count, location = place, first = 0,
+    length = count }, Storage)
+  if is(part, Tuple) then
+    local first, length = part[2], part[3]
+    if math.type(first) ~= "integer" or math.type(length) ~= "integer" or first < 0 or length < 0 or first > count
+      or length > count - first then
+      bad(self, "a part of the storage '%s' lies at %s", key, named(first))
     end
-    s = s:sub(1, 8)
+    storage.first, storage.length = first, length
   end
-  return (string.unpack("<i" .. #s, s))
-end
-
-local operations = {
-  ["\x80"] = function(self)
-    local version = unpack(self, "B")
-    if version > 5 then bad(self, "its pickle has version %d; up to 5 are known", version) end
-  end,
-  ["\x95"] = function(self) unpack(self, "<i8") end, -- a frame: only a hint
-  ["("] = function(self) push(self, MARK) end,
-  ["0"] = function(self) pop(self) end,
-  ["2"] = function(self) push(self, peek(self)) end,
-  ["N"] = function(self) push(self, none) end,
-  ["\x88"] = function(self) push(self, true) end,
-  ["\x89"] = function(self) push(self, false) end,
-  ["J"] = function(self) push(self, unpack(self, "<i4")) end,
-  ["K"] = function(self) push(self, unpack(self, "B")) end,
-  ["M"] = function(self) push(self, unpack(self, "<I2")) end,
-  ["\x8a"] = function(self) push(self, integer(self, unpack(self, "B"))) end,
-  ["\x8b"] = function(self) push(self, integer(self, unpack(self, "<i4"))) end,
-  ["G"] = function(self) push(self, unpack(self, ">d")) end,
-  ["X"] = function(self) push(self, text(self, unpack(self, "<I4"))) end,
-  ["\x8c"] = function(self) push(self, text(self, unpack(self, "B"))) end,
-  ["\x8d"] = function(self) push(self, text(self, unpack(self, "<i8"))) end,
-  ["U"] = function(self) push(self, text(self, unpack(self, "B"))) end,
-  ["T"] = function(self) push(self, text(self, unpack(self, "<i4"))) end,
-  ["C"] = function(self) push(self, text(self, unpack(self, "B"))) end,
-  ["B"] = function(self) push(self, text(self, unpack(self, "<I4"))) end,
-  [")"] = function(self) tuple(self, 0) end,
-  ["\x85"] = function(self) tuple(self, 1) end,
-  ["\x86"] = function(self) tuple(self, 2) end,
-  ["\x87"] = function(self) tuple(self, 3) end,
-  ["t"] = function(self) push(self, pop_mark(self)) end,
-  ["]"] = function(self)
-    local list = {}
-    self.lists[list] = true
-    push(self, list)
-  end,
-  ["a"] = function(self)
-    local value = pop(self)
-    append(self, peek(self), value)
-  end,
-  ["e"] = function(self)
-    local values = pop_mark(self)
-    local to = peek(self)
-    for i = 1, values.n do append(self, to, values[i]) end
-  end,
-  ["}"] = function(self) push(self, new_dictionary(self)) end,
-  ["s"] = function(self)
-    local value, key = pop(self), pop(self)
-    set(self, dictionary(self, peek(self)), key, value)
-  end,
-  ["u"] = function(self)
-    local values = pop_mark(self)
-    local to = dictionary(self, peek(self))
-    if values.n % 2 ~= 0 then bad(self, "its program sets a key without a value") end
-    for i = 1, values.n, 2 do set(self, to, values[i], values[i + 1]) end
-  end,
-  ["q"] = function(self) remember(self, unpack(self, "B")) end,
-  ["r"] = function(self) remember(self, unpack(self, "<I4")) end,
-  ["\x94"] = function(self)
-    self.memoized = self.memoized + 1
-    remember(self, self.memoized - 1)
-  end,
-  ["h"] = function(self) recall(self, unpack(self, "B")) end,
-  ["j"] = function(self) recall(self, unpack(self, "<I4")) end,
-  ["c"] = function(self)
-    local module = line(self)
-    push(self, global(self, module, line(self)))
-  end,
-  ["\x93"] = function(self)
-    local name, module = pop(self), pop(self)
-    if type(name) ~= "string" or type(module) ~= "string" then bad(self, "it names %s", named(name)) end
-    push(self, global(self, module, name))
-  end,
-  ["Q"] = function(self) push(self, persistent(self, pop(self))) end,
-  ["R"] = reduce,
-  -- The attributes of an OrderedDict (a state_dict's _metadata) are not part of what is read.
-  ["b"] = function(self)
-    pop(self)
-    dictionary(self, peek(self))
-  end,
-}
-
-local function run(self)
-  while true do
-    local code = self.code:sub(self.at, self.at)
-    self.at = self.at + 1
-    if code == "." then break end
-    local operation = operations[code]
-    if operation == nil then
-      if code == "" then bad(self, "its program has no end") end
-      core.raise(OWNER, "%s: Weights only load failed: Unsupported operand %d: only tensors and plain values are read; "
-        .. "save a state_dict in Python: torch.save(model.state_dict(), path)", self.name, code:byte())
-    end
-    operation(self)
-  end
-  local result = plain(pop(self))
-  if is(result, Global) or is(result, Storage) then
-    core.raise(OWNER, "%s holds %s, which is no value by itself", self.name, result.name or "a bare storage")
-  end
-  return result
+  if self.looking then self.looking[key] = storage end
+  return storage
 end
 
 -- Files ---------------------------------------------------------------------------------------------------------------
 
---- What is in a string that holds a whole .pt file. `name` is what messages call it.
-function pickle.load(s, name)
-  name = name or "the string"
-  if type(s) ~= "string" then core.raise(OWNER, "expected a string, but got %s", arguments.type_name(s)) end
-  if s:sub(1, 2) ~= "PK" then
-    core.raise(OWNER, "%s is no zip archive, which torch.save writes since PyTorch 1.6; if it is older, load and save "
-      .. "it again in Python", name)
+local function finished(self, v)
+  v = plain(v)
+  if is(v, Global) or is(v, Storage) or is(v, NumpyType) then
+    core.raise(self.owner, "%s holds %s, which is no value by itself", self.name, v.name or "a bare storage")
   end
-  local archive = zip.open(s, OWNER, name)
-  local self = { name = name, archive = archive, storages = {}, stack = {}, top = 0, memo = {}, memoized = 0, at = 1,
-    dictionaries = setmetatable({}, { __mode = "k" }), lists = setmetatable({}, { __mode = "k" }), order = "<" }
+  return v
+end
+
+local function find_entry(self, storage)
+  local entry = self.archive.by_name[self.prefix .. "data/" .. storage.key]
+  if not entry then bad(self, "it has no data for the storage '%s'", storage.key) end
+  return zip.find(self.archive, entry)
+end
+
+local function read_zip(self, s)
+  local archive = zip.open(s, self.owner, self.name)
+  self.archive, self.find = archive, find_entry
   for _, entry in ipairs(archive.list) do
     entry.unchecked = entry.crc == 0 -- torch.save can be told to write no checksums
     local prefix = entry.name:match("^(.*)data%.pkl$")
@@ -432,17 +328,98 @@ function pickle.load(s, name)
   end
   if self.prefix == nil then bad(self, "it has no data.pkl") end
   if archive.by_name[self.prefix .. "constants.pkl"] then
-    core.raise(OWNER, "%s is a TorchScript archive, which holds a program; save the model's state_dict instead", name)
+    core.raise(self.owner, "%s is a TorchScript archive, which holds a program; save the model's state_dict instead",
+      self.name)
   end
   local order = archive.by_name[self.prefix .. "byteorder"]
   if order and zip.read(archive, order) == "big" then self.order = ">" end
-  return run(self)
+  return finished(self, unpickle.run(self))
+end
+
+-- The number that files from before PyTorch 1.6 start with, as protocols from 2 spell it, and as 0 and 1 do.
+local MAGIC, SPELLED_MAGIC = "\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", "L119547037146038801333356L\n."
+local LEGACY_VERSION = 1001
+
+-- Where the first pickle of such a file ends, or nil.
+local function after_magic(s)
+  if s:sub(1, #SPELLED_MAGIC) == SPELLED_MAGIC then return #SPELLED_MAGIC + 1 end
+  if s:byte(1) ~= 0x80 then return nil end
+  local at = s:byte(3) == 0x95 and 12 or 3
+  if s:sub(at, at + #MAGIC - 1) == MAGIC then return at + #MAGIC end
+end
+
+local function find_data(self, storage)
+  local place = self.data[storage.key]
+  if not place then bad(self, "it has no data for the storage '%s'", storage.key) end
+  return self.code, place[1], place[2]
+end
+
+-- Where the data of each storage lies: the list of their keys, then for each the number of its elements and these.
+local function locate_data(self, known)
+  local keys = unpickle.run(self)
+  if type(keys) ~= "table" or is(keys, Tuple) then bad(self, "its list of storages is %s", named(keys)) end
+  local data = {}
+  for _, key in ipairs(keys) do
+    local storage = known[key]
+    if not storage or data[key] then bad(self, "its list of storages has '%s'", tostring(key)) end
+    if self.at + 7 > #self.code then bad(self, "it is truncated: the data of the storage '%s' is missing", key) end
+    local count = string.unpack("<i8", self.code, self.at)
+    local width, left = storage.dtype.itemsize, #self.code - self.at - 7
+    if count < 0 or count > left // width then
+      bad(self, "it is truncated: the storage '%s' should hold %d elements of %s, but %d bytes follow", key, count,
+        tostring(storage.dtype), left)
+    end
+    data[key] = { self.at + 7, count * width }
+    self.at = self.at + 8 + count * width
+  end
+  return data
+end
+
+-- The data stand behind the program, so it runs twice: to find out which storages there are, then to make the tensors.
+local function read_legacy(self, s, at)
+  self.code, self.at, self.looking, self.find = s, at, {}, find_data
+  local version = unpickle.run(self)
+  if version ~= LEGACY_VERSION then bad(self, "its version is %s; %d is known", named(version), LEGACY_VERSION) end
+  unpickle.run(self) -- the machine that wrote it; data are little-endian whatever it was
+  local start = self.at
+  finished(self, unpickle.run(self))
+  self.data = locate_data(self, self.looking)
+  self.looking = nil
+  self.at = start
+  return finished(self, unpickle.run(self))
+end
+
+--- Is a string the start of a file that this reads?
+function pickle.recognizes(s)
+  return s:sub(1, 4) == "PK\3\4" or after_magic(s) ~= nil
+end
+
+--- What is in a string that holds a whole .pt file. `name` is what messages call it. Keywords: map_location as for
+-- torch.load (all tensors come to the cpu unless it is given), owner (the function that messages name).
+function pickle.load(s, name, options)
+  name, options = name or "the string", options or {}
+  local owner = options.owner or "pickle.load_file"
+  if type(s) ~= "string" then core.raise(owner, "expected a string, but got %s", arguments.type_name(s)) end
+  local self = { name = name, owner = owner, at = 1, order = "<", storages = {}, global = global,
+    persistent = persistent, refuse = refuse, place = options.place }
+  if not self.place then
+    local map = location.check(options.map_location, owner)
+    self.place = function(t, saved) return map == nil and t or location.placed(t, map, saved, owner) end
+  end
+  local at = after_magic(s)
+  if at then return read_legacy(self, s, at) end
+  if s:sub(1, 2) ~= "PK" then
+    core.raise(owner, "%s is no file of torch.save: it is neither a zip archive nor does it start as files from before "
+      .. "PyTorch 1.6 do", name)
+  end
+  return read_zip(self, s)
 end
 
 --- What torch.save wrote: tables of tensors and plain values; a dictionary keeps its order, None is torch.none, lists
--- and tuples are arrays. Integer keys are as in the file, from 0 in an optimiser's state.
-function pickle.load_file(path)
-  return pickle.load(bytes.read(path, OWNER), path)
+-- and tuples are arrays, sets are tables with their values as keys, NumPy's numbers are numbers. Integer keys are as in
+-- the file, from 0 in an optimiser's state. Keyword: map_location.
+function pickle.load_file(path, options)
+  return pickle.load(bytes.read(path, "pickle.load_file"), path, options)
 end
 
 return pickle

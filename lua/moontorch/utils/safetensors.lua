@@ -7,6 +7,7 @@
 -- at github.com/huggingface/safetensors.
 
 local core = require "moontorch.core"
+local raw = require "moontorch.utils.bytes"
 local json = require "moontorch.utils.json"
 local ordered = require "moontorch.nn.ordered"
 local arguments = require "moontorch.arguments"
@@ -25,16 +26,6 @@ local types = {
 
 local codes = {}
 for code, entry in pairs(types) do codes["torch." .. entry[1]] = code end
-
-local little_endian = string.pack("=I2", 1) == "\1\0"
-
--- Elements of `width` bytes from this machine's order to the file's, or back.
-local function little_endian_order(bytes, width)
-  if width == 1 or little_endian then return bytes end
-  local replacement = {}
-  for i = width, 1, -1 do replacement[#replacement + 1] = "%" .. i end
-  return (bytes:gsub(("(.)"):rep(width), table.concat(replacement)))
-end
 
 -- Writing -------------------------------------------------------------------------------------------------------------
 
@@ -93,50 +84,26 @@ local function header_of(list, metadata)
   return header .. (" "):rep(-#header % 8)
 end
 
--- Without the core's atomic write: a temporary file beside the target, then a rename.
-local function write_plainly(path, chunks)
-  local temporary = string.format("%s.%x.tmp", path, math.random(0))
-  local file, reason = io.open(temporary, "wb")
-  if not file then return nil, reason end
-  local ok
-  ok, reason = true, nil
-  for _, chunk in ipairs(chunks) do
-    if ok then ok, reason = file:write(chunk) end
-  end
-  local closed, failure = file:close()
-  if ok and closed then
-    ok, reason = os.rename(temporary, path)
-  elseif ok then
-    ok, reason = nil, failure
-  end
-  if ok then return true end
-  os.remove(temporary)
-  return nil, reason
-end
-
--- What stands in the file for a tensor: the tensor itself where its memory is already so, else its bytes.
-local function data_of(item)
-  local tensor = item.tensor:detach():cpu():contiguous()
-  if core.write_file_atomic and little_endian then return tensor end
-  return little_endian_order(tensor:tobytes(), item.width)
-end
-
 local save_arguments = arguments.signature("save_file", {
   { "tensors", "dict" }, { "filename", "string" }, { "metadata", "dict?" },
 })
 
+--- What save_file does, for other functions: `owner` is the one that messages name, `name` its argument.
+function safetensors.write(tensors, filename, metadata, owner, name)
+  local list = plan(tensors)
+  local header = header_of(list, metadata)
+  if #header > HEADER_LIMIT then core.raise(owner, "the header would have %d bytes, too many", #header) end
+  local pieces = { string.pack("<I8", #header), header }
+  for _, item in ipairs(list) do pieces[#pieces + 1] = raw.of(item.tensor) end
+  raw.write(filename, pieces, owner, name)
+end
+
 --- Writes the tensors of a table (name -> Tensor, such as a state_dict) to a file. `metadata`: strings by name. The
--- file is written under another name, synced and renamed: a failure leaves the old one as it was.
+-- file is replaced only when the new one is whole and on the disk.
 function safetensors.save_file(...)
   local tensors, filename, metadata = save_arguments(...)
   if metadata then check_metadata(metadata) end
-  local list = plan(tensors)
-  local header = header_of(list, metadata)
-  if #header > HEADER_LIMIT then core.raise("save_file", "the header would have %d bytes, too many", #header) end
-  local chunks = { string.pack("<I8", #header), header }
-  for _, item in ipairs(list) do chunks[#chunks + 1] = data_of(item) end
-  local ok, reason = (core.write_file_atomic or write_plainly)(filename, chunks)
-  if not ok then core.raise("save_file", "cannot write %s: %s", filename, tostring(reason)) end
+  safetensors.write(tensors, filename, metadata, "save_file", "filename")
 end
 
 -- Reading -------------------------------------------------------------------------------------------------------------
@@ -238,14 +205,11 @@ local function make_tensor(name, entry, bytes, start)
   local count = (entry.last - entry.first) // entry.width
   if count == 0 then return core.empty(entry.shape, { dtype = dtype }) end
   local offset = start + entry.first
-  if offset % entry.width ~= 0 or not little_endian then
-    bytes, offset = little_endian_order(bytes:sub(offset + 1, start + entry.last), entry.width), 0
-  end
   if entry.dtype == "bool" then
     local at = bytes:find("[^\0\1]", offset + 1)
     if at and at <= offset + count then bad(name, "'%s' holds a boolean that is neither 0 nor 1", entry.name) end
   end
-  return core.frombuffer(bytes, { dtype = dtype, count = count, offset = offset }):reshape(entry.shape)
+  return raw.tensor(bytes, dtype, count, offset, "<"):reshape(entry.shape)
 end
 
 --- The tensors in a string that holds a whole safetensors file: a table by name in the order of the data, and the
@@ -273,15 +237,7 @@ end
 --- The tensors of a file (name -> Tensor; load_state_dict takes it as it is) and its metadata. Errors name the file and
 -- what is wrong with it.
 function safetensors.load_file(filename)
-  if type(filename) ~= "string" then
-    core.raise("load_file", "argument 'filename' (position 1) must be str, not %s", arguments.type_name(filename))
-  end
-  local file, reason = io.open(filename, "rb")
-  if not file then core.raise("load_file", "cannot open the file: %s", reason) end
-  local bytes, failure = file:read("a")
-  file:close()
-  if not bytes then core.raise("load_file", "cannot read %s: %s", filename, failure or "unknown error") end
-  return safetensors.load(bytes, filename)
+  return safetensors.load(raw.read(filename, "load_file", "filename"), filename)
 end
 
 return safetensors

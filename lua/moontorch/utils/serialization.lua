@@ -16,6 +16,9 @@ local arguments = require "moontorch.arguments"
 local json = require "moontorch.utils.json"
 local ordered = require "moontorch.nn.ordered"
 local safetensors = require "moontorch.utils.safetensors"
+local location = require "moontorch.utils.location"
+local pickle = require "moontorch.utils.pickle"
+local raw = require "moontorch.utils.bytes"
 
 local serialization = {}
 
@@ -26,11 +29,6 @@ local VERSION = 1
 local function is_size(v)
   local meta = getmetatable(v)
   return type(meta) == "table" and meta.__name == "torch.Size"
-end
-
-local function is_device(v)
-  local meta = type(v) == "userdata" and getmetatable(v)
-  return type(meta) == "table" and meta.__name == "torch.device"
 end
 
 local function refuse(path, v)
@@ -132,7 +130,7 @@ local function leaf_text(v)
     return '["bytes","' .. v:gsub(".", function(c) return ("%02x"):format(c:byte()) end) .. '"]'
   end
   if core.is_dtype(v) then return '["dtype","' .. v.name .. '"]' end
-  if is_device(v) then return '["device","' .. tostring(v) .. '"]' end
+  if location.is_device(v) then return '["device","' .. tostring(v) .. '"]' end
   if type(v) == "table" and is_size(v) then
     return #v == 0 and '["size"]' or '["size",' .. table.concat(v, ",") .. "]"
   end
@@ -191,15 +189,16 @@ local function describe(obj)
   return ('{"version":%d,"root":%d,"nodes":[%s]}'):format(VERSION, root, table.concat(nodes, ",")), entries
 end
 
-local save_arguments = arguments.signature("save", { { "obj", "any?" }, { "f", "string" } })
+local save_arguments = arguments.signature("save", { { "obj", "any?" }, { "f", "any" } })
 
---- save(obj, path): writes tensors, numbers, strings, booleans, dtypes, and tables of them, nested as deep as you like.
--- Tables and tensors that stand in several places, and tensors that share memory, do so again after torch.load;
--- requires_grad and being a Parameter are kept. The file is replaced only when the new one is whole and on the disk.
+--- save(obj, f), f a path or an open file: writes tensors, numbers, strings, booleans, dtypes, and tables of them,
+-- nested as deep as you like. Tables and tensors that stand in several places, and tensors that share memory, do so
+-- again after torch.load; requires_grad and being a Parameter are kept. The file at a path is replaced only when the
+-- new one is whole and on the disk.
 function serialization.save(...)
   local obj, path = save_arguments(...)
   local structure, entries = describe(obj)
-  safetensors.save_file(entries, path, { moontorch = structure })
+  safetensors.write(entries, path, { moontorch = structure }, "save", "f")
 end
 
 -- Loading -------------------------------------------------------------------------------------------------------------
@@ -212,31 +211,6 @@ local function is_array(v) return type(v) == "table" and v.keys == nil end
 
 local function is_count(v) return math.type(v) == "integer" and v >= 0 end
 
--- Where a tensor that was saved on `location` goes.
-local function target(map, location)
-  local wanted = location
-  if map ~= nil then
-    if is_device(map) then wanted = map else wanted = map[location] or location end
-  end
-  if type(wanted) == "string" then wanted = core.device(wanted) end
-  if wanted.type == "cuda" and not require("moontorch.cuda").is_available() then
-    core.raise("load", "Attempting to deserialize object on a CUDA device but torch.cuda.is_available() is False. If "
-      .. "you are running on a CPU-only machine, please use torch.load with map_location=torch.device('cpu') to map "
-      .. "your storages to the CPU.")
-  end
-  return wanted
-end
-
-local function placed(t, map, location)
-  if type(map) == "function" then
-    local moved = map(t, location)
-    if core.is_tensor(moved) then return moved end
-    if moved ~= nil then return t:to(moved) end
-    map = nil
-  end
-  return t:to(target(map, location))
-end
-
 local function finished(t, requires_grad, is_parameter)
   if is_parameter == 1 then return core.parameter(t, requires_grad == 1) end
   if requires_grad == 1 then t:requires_grad_(true) end
@@ -245,7 +219,7 @@ end
 
 local LOCATION = { cpu = true, cuda = true }
 
--- Makers of values from the fields of a node; `file` has path, entries, map, moved.
+-- Makers of values from the fields of a node; `file` has path, entries, place, moved.
 local make = {}
 make["nil"] = function() return nil end
 make.none = function() return core.none end
@@ -309,7 +283,7 @@ end
 make.tensor = function(file, name, requires_grad, is_parameter, device)
   local t = entry_of(file, name, requires_grad, is_parameter, device)
   check_float(file, name, t.dtype, requires_grad)
-  return finished(placed(t, file.map, device), requires_grad, is_parameter)
+  return finished(file.place(t, device), requires_grad, is_parameter)
 end
 
 make.view = function(file, name, requires_grad, is_parameter, device, dtype, offset, ...)
@@ -322,7 +296,7 @@ make.view = function(file, name, requires_grad, is_parameter, device, dtype, off
   end
   local kind = make.dtype(file, dtype)
   check_float(file, name, kind, requires_grad)
-  if not file.moved[name] then file.moved[name] = placed(memory, file.map, device) end
+  if not file.moved[name] then file.moved[name] = file.place(memory, device) end
   local ok, t = pcall(core._over_storage, file.moved[name], kind, offset, { table.unpack(numbers, 1, n) },
     { table.unpack(numbers, n + 1) })
   if not ok then bad(file.path, "the view of '%s' reaches outside of its memory", name) end
@@ -371,34 +345,33 @@ local function build(file, structure)
 end
 
 local load_arguments = arguments.signature("load", {
-  { "f", "string" }, { "map_location", "any?" }, { "weights_only", "boolean", true }, { "mmap", "boolean?" },
+  { "f", "any" }, { "map_location", "any?" }, { "weights_only", "boolean", true }, { "mmap", "boolean?" },
 })
 
---- load(path, {map_location = ...}): what torch.save wrote; of any other safetensors file its tensors by name.
--- map_location says where tensors go: a device, a table from saved to wanted devices, or a function(tensor, location)
--- that returns a tensor, a device or nil. Nothing in the file is ever executed.
+--- load(f, {map_location = ...}), f a path or an open file: what torch.save wrote, here or in PyTorch (.pt and .pth
+-- files, see utils/pickle); of any other safetensors file its tensors by name. The content tells what a file is, not
+-- its name. Numbers and names in PyTorch's files count from 0: load_state_dict(state, {index_base = 0}). map_location says
+-- where tensors go: a device, a table from saved to wanted devices, or a function(tensor, location) that returns a
+-- tensor, a device or nil; of PyTorch's files it gets each storage as a tensor of one dim. Nothing in a file is ever
+-- executed, so weights_only and mmap change nothing.
 function serialization.load(...)
   local path, map = load_arguments(...)
-  if map ~= nil and type(map) ~= "string" and type(map) ~= "function" and not is_device(map) and
-    not (type(map) == "table" and getmetatable(map) == nil) then
-    core.raise("load", "map_location must be a device, a string, a table from string to string or a function, not %s",
-      arguments.type_name(map))
+  map = location.check(map, "load")
+  local function place(t, saved) return location.placed(t, map, saved, "load") end
+  local s = raw.read(path, "load", "f")
+  if type(path) ~= "string" then path = "the open file" end
+  -- A safetensors header starts at its ninth byte.
+  if s:byte(9) ~= 0x7B and pickle.recognizes(s) then return pickle.load(s, path, { owner = "load", place = place }) end
+  if s:byte(9) ~= 0x7B then
+    core.raise("load", "%s is %s: torch.load reads what torch.save wrote, here or in PyTorch, and safetensors files; "
+      .. "it is no valid one of them", path, s == "" and "empty (Ran out of input)" or "of no known format")
   end
-  if type(map) == "string" then map = core.device(map) end
-  local file, reason = io.open(path, "rb")
-  if not file then core.raise("load", "cannot open the file: %s", reason) end
-  local start = file:read(4) or ""
-  file:close()
-  if start == "PK\3\4" or start:find("^\x80[\2-\5]") then
-    core.raise("load", "%s was written by PyTorch's torch.save: a pickle is a program, and programs in files are not "
-      .. "run here. Write its tensors from Python with safetensors.torch.save_file, and load that", path)
-  end
-  local entries, metadata = safetensors.load_file(path)
+  local entries, metadata = safetensors.load(s, path)
   if metadata.moontorch == nil then
-    for name, t in pairs(entries) do entries[name] = placed(t, map, "cpu") end
+    for name, t in pairs(entries) do entries[name] = place(t, "cpu") end
     return entries
   end
-  return build({ path = path, entries = entries, map = map, moved = {} }, metadata.moontorch)
+  return build({ path = path, entries = entries, place = place, moved = {} }, metadata.moontorch)
 end
 
 return serialization

@@ -119,26 +119,33 @@ function zip.open(bytes, owner, name)
   return { bytes = bytes, owner = owner, name = name, list = list, by_name = by_name }
 end
 
---- The unpacked bytes of an entry.
-function zip.read(archive, entry)
+--- Where the unpacked bytes of an entry are: a string, the byte they start after, how many they are. What is stored is
+-- not copied.
+function zip.find(archive, entry)
   local owner, name = archive.owner, archive.name
-  local packed = archive.bytes:sub(entry.start + 1, entry.start + entry.packed)
   if entry.flags & 1 ~= 0 then core.raise(owner, "%s: the entry '%s' is encrypted", name, entry.name) end
   if entry.method == 0 then
-    if not entry.unchecked and core.crc32(packed) ~= entry.crc then
+    if not entry.unchecked and core.crc32(archive.bytes, entry.start, entry.packed) ~= entry.crc then
       bad(owner, name, "the checksum of the entry '%s' does not match: its data is damaged", entry.name)
     end
-    return packed
+    return archive.bytes, entry.start, entry.packed
   end
   if entry.method ~= 8 then
     core.raise(owner, "%s: the entry '%s' is packed by method %d; only stored and deflated entries are read", name,
       entry.name, entry.method)
   end
   -- Deflated data with the checksum and size that the archive gives is a gzip file but for its ends.
+  local packed = archive.bytes:sub(entry.start + 1, entry.start + entry.packed)
   local gzip = "\31\139\8\0\0\0\0\0\0\0" .. packed .. string.pack("<I4I4", entry.crc, entry.size & 0xFFFFFFFF)
   local result, reason = core.inflate(gzip, entry.size)
   if not result then bad(owner, name, "the entry '%s' cannot be unpacked: %s", entry.name, reason) end
-  return result
+  return result, 0, #result
+end
+
+--- The unpacked bytes of an entry.
+function zip.read(archive, entry)
+  local s, start, count = zip.find(archive, entry)
+  return s:sub(start + 1, start + count)
 end
 
 --- The pieces of an archive whose entries are stored. `entries`: an array of {name, pieces}, pieces being strings.

@@ -225,6 +225,7 @@ function LRScheduler:load_state_dict(state_dict)
       arguments.type_name(state_dict))
   end
   for key, value in pairs(state_dict) do
+    if value == core.none then value = nil end
     if not APART[key] then self[key] = value end
   end
 end
