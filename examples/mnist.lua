@@ -10,6 +10,7 @@ local here = arg[0]:match("^(.*)/[^/]*$") or "."
 package.path = here .. "/?.lua;" .. package.path
 local options = require "support.options"
 local mnist = require "support.mnist"
+local reader = require "support.reader"
 local terminal = require "support.terminal"
 
 local nn, F, data = torch.nn, torch.nn.functional, torch.utils.data
@@ -45,63 +46,10 @@ local function train(network, set, epochs)
   end
 end
 
--- Probabilities [n, 10] for all test images.
-local function predict(network, set)
-  local parts = {}
-  for _, images in ipairs(mnist.normalised(set.test_images):split(1000)) do
-    parts[#parts + 1] = F.softmax(network:predict(images), -1)
-  end
-  return torch.cat(parts, 1)
-end
-
--- Number of right answers, and how often each digit was taken for each.
-local function judge(probabilities, set)
-  local said, truth = probabilities:argmax(2):tolist(), set.test_labels:tolist()
-  local right, counts = 0, {}
-  for i = 1, 10 do counts[i] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 } end
-  for i = 1, #said do
-    local row = counts[truth[i]]
-    row[said[i]] = row[said[i]] + 1
-    if said[i] == truth[i] then right = right + 1 end
-  end
-  return right, counts
-end
-
--- Three digits that were read, and three that were not.
-local function show_some(probabilities, set)
-  local said = probabilities:argmax(2)
-  local hits = said:eq(set.test_labels)
-  for _, group in ipairs { { "Read well:", hits }, { "Misread:", hits:logical_not() } } do
-    print("\n" .. group[1])
-    local positions = torch.nonzero(group[2]):flatten():tolist()
-    for k = 1, math.min(3, #positions) do
-      local at = positions[k]
-      terminal.show_digit(set.test_images[at]:tolist(), set.test_labels[at]:item() - 1, probabilities[at]:tolist())
-    end
-  end
-end
-
--- Loads a saved network and checks that it reads as many digits as its file says.
-local function check_saved(path)
-  local tensors, metadata = torch.utils.safetensors.load_file(path)
-  local set = mnist.load()
-  if metadata.data ~= set.name then
-    print(path .. " was trained on other data (" .. tostring(metadata.data) .. "); nothing to compare")
-    return
-  end
-  local network = make_network()
-  network:load_state_dict(tensors)
-  local right = judge(predict(network, set), set)
-  print(string.format("%s: %d of %d right, %.2f %%; saved as %s", path, right, #set.test_labels,
-    100 * right / #set.test_labels, metadata.right))
-  assert(tostring(right) == metadata.right, "the loaded network reads other digits than the saved one did")
-  print("The loaded network is the saved one.")
-end
-
 local function main()
   local given = options.parse(arg, "mnist.lua [--epochs N] [--seed N] [--out FILE] | --load FILE",
     { epochs = 5, seed = 1, out = "mnist.safetensors" })
-  if given.load then return check_saved(given.load) end
+  if given.load then return reader.check_saved(make_network(), given.load) end
   local set = mnist.load()
   torch.manual_seed(given.seed)
   local network = make_network()
@@ -109,15 +57,11 @@ local function main()
   local started = torch.clock()
   train(network, set, given.epochs)
   print(string.format("trained on %d digits in %.1f s", #set.train_labels, torch.clock() - started))
-  local probabilities = predict(network, set)
-  local right, counts = judge(probabilities, set)
+  local probabilities = reader.predict(network, set)
+  local right, counts = reader.judge(probabilities, set)
   terminal.show_confusion(counts)
-  show_some(probabilities, set)
-  print(string.format("\n%d of %d test digits right: %.2f %%", right, #set.test_labels,
-    100 * right / #set.test_labels))
-  torch.utils.safetensors.save_file(network:state_dict(), given.out,
-    { right = tostring(right), data = set.name, format = "pt" })
-  print("saved as " .. given.out)
+  reader.show_some(probabilities, set)
+  reader.save(network, set, right, given.out)
 end
 
 main()

@@ -10,6 +10,10 @@ local EXAMPLES = {
     closing = { "^%d+ of 40 test digits right: %d+%.%d%d %%$", "^saved as OUT$" } },
   { name = "mnist", options = "--load OUT",
     closing = { "^OUT: %d+ of 40 right, %d+%.%d%d %%; saved as %d+$", "^The loaded network is the saved one%.$" } },
+  { name = "mnist_cnn", options = "--epochs 2 --out OUT",
+    closing = { "^%d+ of 40 test digits right: %d+%.%d%d %%$", "^saved as OUT$" } },
+  { name = "mnist_cnn", options = "--load OUT",
+    closing = { "^OUT: %d+ of 40 right, %d+%.%d%d %%; saved as %d+$", "^The loaded network is the saved one%.$" } },
 }
 
 local TRAIN, TEST = 200, 40
