@@ -5,6 +5,7 @@ local near = dofile(here .. "/support/near.lua")
 
 -- One row an example: the options that make it short, and a pattern for each of its last lines. In options and patterns
 -- `OUT` is the file that the example writes; its runs share it.
+local NAMES = "^  %l+ +%l+ +%l+ +%l+ +%l+$"
 local EXAMPLES = {
   { name = "mnist", options = "--epochs 1 --out OUT",
     closing = { "^%d+ of 40 test digits right: %d+%.%d%d %%$", "^saved as OUT$" } },
@@ -14,6 +15,12 @@ local EXAMPLES = {
     closing = { "^%d+ of 40 test digits right: %d+%.%d%d %%$", "^saved as OUT$" } },
   { name = "mnist_cnn", options = "--load OUT",
     closing = { "^OUT: %d+ of 40 right, %d+%.%d%d %%; saved as %d+$", "^The loaded network is the saved one%.$" } },
+  { name = "names", options = "--epochs 1 --out OUT",
+    closing = { "^20 names that are not in the list:$", NAMES, NAMES, NAMES, NAMES, "^$",
+      "^validation loss %d%.%d+: as unsure of each letter as between %d+%.%d equally likely ones$",
+      "^saved as OUT$" } },
+  { name = "names", options = "--load OUT --seed 3",
+    closing = { "^20 names that are not in the list:$", NAMES, NAMES, NAMES, NAMES } },
 }
 
 local TRAIN, TEST = 200, 40
@@ -58,7 +65,8 @@ describe("example", function()
     folder, remove = near.folder()
     write_digits("train", TRAIN)
     write_digits("t10k", TEST)
-    environment = ("env HOME='%s' MNIST='%s'"):format(folder, folder)
+    near.write(folder .. "/names", ("anna\nbob\nclara\r\ndavid\neve\nfrank\ngreta\nhugo\nida\njohn\n"):rep(2))
+    environment = ("env HOME='%s' MNIST='%s' NAMES='%s/names'"):format(folder, folder, folder)
   end)
   teardown(function() remove() end)
 

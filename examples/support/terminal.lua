@@ -1,4 +1,4 @@
---- Pictures for a terminal, at most 80 columns wide: digits, grey pictures side by side, a table of confusions, a curve.
+--- Pictures for a terminal, at most 80 columns wide: digits, grey pictures, a table of confusions, a curve.
 -- Greys are real ones where the output is a terminal, and shaded characters elsewhere.
 
 local torch = require "moontorch"
