@@ -21,6 +21,9 @@ local EXAMPLES = {
       "^saved as OUT$" } },
   { name = "names", options = "--load OUT --seed 3",
     closing = { "^20 names that are not in the list:$", NAMES, NAMES, NAMES, NAMES } },
+  { name = "cartpole", options = "--steps 3 --out OUT",
+    closing = { "^mean return of 100 new episodes: %d+%.%d, not solved$", "^saved as OUT$" } },
+  { name = "cartpole", options = "--load OUT", closing = { "^mean return of 100 new episodes: %d+%.%d, not solved$" } },
 }
 
 local TRAIN, TEST = 200, 40
@@ -102,5 +105,27 @@ describe("example", function()
     assert.is_truthy(lines[1]:find("^usage: mnist%.lua"))
     assert.equal(0, status)
     assert.equal("", errors)
+  end)
+end)
+
+describe("the cart of the example cartpole", function()
+  -- States of gymnasium 1.4.0, CartPoleEnv.step, from the same state with the same pushes.
+  it("moves as Gym's", function()
+    local cart = dofile("examples/support/cart.lua")
+    local state, failed = { 0.03, -0.02, 0.04, 0.01 }, false
+    for _, action in ipairs { 2, 1, 1, 2, 2, 2, 1, 2 } do
+      state, failed = cart.push(state, action)
+      assert.is_false(failed)
+    end
+    near.check({ 0.042096106604463404, 0.36586210681410936, 0.025086660514770841, -0.47893318293899828 }, state)
+    local steps = 8
+    repeat
+      state, failed = cart.push(state, 1)
+      steps = steps + 1
+    until failed
+    assert.equal(19, steps)
+    near.check({ -0.092464768827483987, -1.7867490509478334, 0.25239723801665409, 2.9529575007550952 }, state)
+    assert.is_true(select(2, cart.push({ 2.39, 1, 0, 0 }, 2)))
+    assert.is_true(select(2, cart.push({ -2.39, -1, 0, 0 }, 1)))
   end)
 end)
