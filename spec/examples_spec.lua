@@ -21,6 +21,11 @@ local EXAMPLES = {
       "^saved as OUT$" } },
   { name = "names", options = "--load OUT --seed 3",
     closing = { "^20 names that are not in the list:$", NAMES, NAMES, NAMES, NAMES } },
+  { name = "autoencoder", options = "--epochs 1 --out OUT",
+    closing = { "^reconstruction error of 40 test digits: 0%.%d%d%d%d a pixel; the mean digit's is 0%.%d%d%d%d$",
+      "^saved as OUT$" } },
+  { name = "autoencoder", options = "--load OUT",
+    closing = { "^reconstruction error of 40 test digits: 0%.%d%d%d%d a pixel; the mean digit's is 0%.%d%d%d%d$" } },
   { name = "cartpole", options = "--steps 3 --out OUT",
     closing = { "^mean return of 100 new episodes: %d+%.%d, not solved$", "^saved as OUT$" } },
   { name = "cartpole", options = "--load OUT", closing = { "^mean return of 100 new episodes: %d+%.%d, not solved$" } },
@@ -112,7 +117,7 @@ describe("the cart of the example cartpole", function()
   -- States of gymnasium 1.4.0, CartPoleEnv.step, from the same state with the same pushes.
   it("moves as Gym's", function()
     local cart = dofile("examples/support/cart.lua")
-    local state, failed = { 0.03, -0.02, 0.04, 0.01 }, false
+    local state, failed = { 0.03, -0.02, 0.04, 0.01 }
     for _, action in ipairs { 2, 1, 1, 2, 2, 2, 1, 2 } do
       state, failed = cart.push(state, action)
       assert.is_false(failed)

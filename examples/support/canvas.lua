@@ -1,4 +1,6 @@
---- Lines and curves for a terminal, drawn with Braille patterns: each character holds 2 × 4 dots.
+--- Lines, curves and small pictures for a terminal, drawn with Braille patterns: each character holds 2 × 4 dots.
+
+local torch = require "moontorch"
 
 local canvas = {}
 canvas.__index = canvas
@@ -37,6 +39,29 @@ function canvas:lines()
     lines[row + 1] = table.concat(cells)
   end
   return lines
+end
+
+--- Lines that show a picture [height, width]: a dot for each value above a half.
+function canvas.picture(image)
+  local height, width = image:size(1), image:size(2)
+  local picture = canvas.new((width + 1) // 2, (height + 3) // 4)
+  for _, at in ipairs(torch.nonzero(image:gt(0.5)):tolist()) do
+    picture:dot(at[2] - 1, picture.rows * 4 - at[1])
+  end
+  return picture:lines()
+end
+
+--- Prints pictures [n, height, width] side by side, `per_row` in a row.
+function canvas.show_pictures(images, per_row)
+  for _, row in ipairs(images:split(per_row)) do
+    local pictures = {}
+    for i, image in ipairs(row:unbind(1)) do pictures[i] = canvas.picture(image) end
+    for line = 1, #pictures[1] do
+      local parts = {}
+      for i, lines in ipairs(pictures) do parts[i] = lines[line] end
+      print((("  " .. table.concat(parts, "  ")):gsub(" +$", "")))
+    end
+  end
 end
 
 --- Prints a curve through the numbers `values`, spread over the width, with `low` and `high` written at its left and
