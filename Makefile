@@ -154,6 +154,13 @@ demo:
 	$(RUN) examples/mnist.lua
 	$(RUN) examples/mnist.lua --load mnist.safetensors
 
+# NAME=mnist_cnn runs examples/mnist_cnn.lua; ARGS="--epochs 1" passes options on.
+EXAMPLES := $(sort $(patsubst examples/%.lua,%,$(wildcard examples/*.lua)))
+example:
+	@$(if $(filter $(NAME),$(EXAMPLES)),:,echo "make example NAME=one of: $(EXAMPLES)"; exit 1)
+	@$(MAKE) $(J) --no-print-directory module
+	$(RUN) examples/$(NAME).lua $(ARGS)
+
 # SPEC=path runs one file; BUSTED="--filter=..." passes options on.
 test:
 	@$(MAKE) $(J) --no-print-directory module archive ctests static-test
@@ -256,5 +263,6 @@ install: $(MODULE) $(IMAGE)
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all rock module archive ctests static-test deps demo test check asan oom fuzz fuzz-files gcstress bench golden-table crossover coverage cuda docs format install clean FORCE
+.PHONY: all rock module archive ctests static-test deps demo example test check asan oom fuzz fuzz-files gcstress bench \
+  golden-table crossover coverage cuda docs format install clean FORCE
 .DELETE_ON_ERROR:

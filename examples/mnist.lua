@@ -8,8 +8,9 @@
 local torch = require "moontorch"
 local here = arg[0]:match("^(.*)/[^/]*$") or "."
 package.path = here .. "/?.lua;" .. package.path
-local files = require "support.mnist_files"
-local drawn_digits = require "support.drawn_digits"
+local options = require "support.options"
+local mnist = require "support.mnist"
+local reader = require "support.reader"
 local terminal = require "support.terminal"
 
 local nn, F, data = torch.nn, torch.nn.functional, torch.utils.data
@@ -25,36 +26,8 @@ local function make_network()
     nn.Linear(128, 10))
 end
 
--- Grey values 0 to 255 as floats with mean 0 and deviation 1, as MNIST has them on the whole.
-local function normalised(images)
-  return images:float():div_(255):sub_(0.1307):div_(0.3081)
-end
-
--- Images as bytes [n, 28, 28] and labels from 1 (digit + 1) of the training and the test set, and what they are.
-local function load_data()
-  local paths, where = files.locate()
-  if paths then
-    local idx = torch.utils.idx
-    print("MNIST from " .. where)
-    return {
-      train_images = idx.read(paths.train_images), train_labels = idx.read(paths.train_labels):long() + 1,
-      test_images = idx.read(paths.test_images), test_labels = idx.read(paths.test_labels):long() + 1,
-      name = "mnist",
-    }
-  end
-  print("No MNIST: " .. where .. ". Drawing digits instead; set MNIST to the folder of the four IDX files.")
-  local function make(count, seed)
-    local bytes, labels = drawn_digits.make(count, seed)
-    return torch.frombuffer(bytes, { dtype = torch.uint8 }):reshape(count, 28, 28), torch.tensor(labels) + 1
-  end
-  local set = { name = "drawn" }
-  set.train_images, set.train_labels = make(12000, 1)
-  set.test_images, set.test_labels = make(2000, 2)
-  return set
-end
-
 local function train(network, set, epochs)
-  local loader = data.DataLoader(data.TensorDataset(normalised(set.train_images), set.train_labels),
+  local loader = data.DataLoader(data.TensorDataset(mnist.normalised(set.train_images), set.train_labels),
     { batch_size = BATCH, shuffle = true })
   local optimizer = torch.optim.Adam(network:parameters(), { lr = LEARNING_RATE })
   local steps, step = epochs * #loader, 0
@@ -73,94 +46,22 @@ local function train(network, set, epochs)
   end
 end
 
--- Probabilities [n, 10] for all test images.
-local function predict(network, set)
-  local parts = {}
-  for _, images in ipairs(normalised(set.test_images):split(1000)) do
-    parts[#parts + 1] = F.softmax(network:predict(images), -1)
-  end
-  return torch.cat(parts, 1)
-end
-
--- Number of right answers, and how often each digit was taken for each.
-local function judge(probabilities, set)
-  local said, truth = probabilities:argmax(2):tolist(), set.test_labels:tolist()
-  local right, counts = 0, {}
-  for i = 1, 10 do counts[i] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 } end
-  for i = 1, #said do
-    local row = counts[truth[i]]
-    row[said[i]] = row[said[i]] + 1
-    if said[i] == truth[i] then right = right + 1 end
-  end
-  return right, counts
-end
-
--- Three digits that were read, and three that were not.
-local function show_some(probabilities, set)
-  local said = probabilities:argmax(2)
-  local hits = said:eq(set.test_labels)
-  for _, group in ipairs { { "Read well:", hits }, { "Misread:", hits:logical_not() } } do
-    print("\n" .. group[1])
-    local positions = torch.nonzero(group[2]):flatten():tolist()
-    for k = 1, math.min(3, #positions) do
-      local at = positions[k]
-      terminal.show_digit(set.test_images[at]:tolist(), set.test_labels[at]:item() - 1, probabilities[at]:tolist())
-    end
-  end
-end
-
-local function options_from(list)
-  local options = { epochs = 5, seed = 1, out = "mnist.safetensors" }
-  local i = 1
-  while list[i] do
-    local name = list[i]:match("^%-%-(%l+)$")
-    if not ({ epochs = true, seed = true, out = true, load = true })[name] or not list[i + 1] then
-      io.stderr:write("usage: mnist.lua [--epochs N] [--seed N] [--out FILE] | --load FILE\n")
-      os.exit(2)
-    end
-    options[name] = list[i + 1]
-    i = i + 2
-  end
-  options.epochs, options.seed = math.tointeger(options.epochs) or 5, math.tointeger(options.seed) or 1
-  return options
-end
-
--- Loads a saved network and checks that it reads as many digits as its file says.
-local function check_saved(path)
-  local tensors, metadata = torch.utils.safetensors.load_file(path)
-  local set = load_data()
-  if metadata.data ~= set.name then
-    print(path .. " was trained on other data (" .. tostring(metadata.data) .. "); nothing to compare")
-    return
-  end
-  local network = make_network()
-  network:load_state_dict(tensors)
-  local right = judge(predict(network, set), set)
-  print(string.format("%s: %d of %d right, %.2f %%; saved as %s", path, right, #set.test_labels,
-    100 * right / #set.test_labels, metadata.right))
-  assert(tostring(right) == metadata.right, "the loaded network reads other digits than the saved one did")
-  print("The loaded network is the saved one.")
-end
-
 local function main()
-  local options = options_from(arg)
-  if options.load then return check_saved(options.load) end
-  local set = load_data()
-  torch.manual_seed(options.seed)
+  local given = options.parse(arg, "mnist.lua [--epochs N] [--seed N] [--out FILE] | --load FILE",
+    { epochs = 5, seed = 1, out = "mnist.safetensors" })
+  if given.load then return reader.check_saved(make_network(), given.load) end
+  local set = mnist.load()
+  torch.manual_seed(given.seed)
   local network = make_network()
   print(network)
   local started = torch.clock()
-  train(network, set, options.epochs)
+  train(network, set, given.epochs)
   print(string.format("trained on %d digits in %.1f s", #set.train_labels, torch.clock() - started))
-  local probabilities = predict(network, set)
-  local right, counts = judge(probabilities, set)
+  local probabilities = reader.predict(network, set)
+  local right, counts = reader.judge(probabilities, set)
   terminal.show_confusion(counts)
-  show_some(probabilities, set)
-  print(string.format("\n%d of %d test digits right: %.2f %%", right, #set.test_labels,
-    100 * right / #set.test_labels))
-  torch.utils.safetensors.save_file(network:state_dict(), options.out,
-    { right = tostring(right), data = set.name, format = "pt" })
-  print("saved as " .. options.out)
+  reader.show_some(probabilities, set)
+  reader.save(network, set, right, given.out)
 end
 
 main()
