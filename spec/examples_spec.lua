@@ -29,6 +29,14 @@ local EXAMPLES = {
   { name = "cartpole", options = "--steps 3 --out OUT",
     closing = { "^mean return of 100 new episodes: %d+%.%d, not solved$", "^saved as OUT$" } },
   { name = "cartpole", options = "--load OUT", closing = { "^mean return of 100 new episodes: %d+%.%d, not solved$" } },
+  { name = "shakespeare", options = "--steps 4 --out OUT",
+    closing = { "^" .. ("[%l ]"):rep(501) .. "$", "^$",
+      "^validation loss [23]%.%d+ nats per character after 4 steps, 4 of them now$", "^saved as OUT$" } },
+  { name = "shakespeare", options = "--load OUT --steps 6 --out OUT.more",
+    closing = { "^" .. ("[%l ]"):rep(501) .. "$", "^$",
+      "^validation loss [12]%.%d+ nats per character after 6 steps, 2 of them now$", "^saved as OUT.more$" } },
+  { name = "shakespeare", options = "--load OUT --prompt thou --seed 3",
+    closing = { "^thou" .. ("[%l ]"):rep(500) .. "$" } },
 }
 
 local TRAIN, TEST = 200, 40
@@ -74,7 +82,9 @@ describe("example", function()
     write_digits("train", TRAIN)
     write_digits("t10k", TEST)
     near.write(folder .. "/names", ("anna\nbob\nclara\r\ndavid\neve\nfrank\ngreta\nhugo\nida\njohn\n"):rep(2))
-    environment = ("env HOME='%s' MNIST='%s' NAMES='%s/names'"):format(folder, folder, folder)
+    near.write(folder .. "/shakespeare", ("thou art thy own and none but thine "):rep(50))
+    environment = ("env HOME='%s' MNIST='%s' NAMES='%s/names' SHAKESPEARE='%s/shakespeare'")
+      :format(folder, folder, folder, folder)
   end)
   teardown(function() remove() end)
 
