@@ -31,6 +31,7 @@ static const GemmKernels *kernels(int isa, DType d) {
   default: return NULL;
   }
 }
+const GemmKernels *gemm_kernels(DType d) { return kernels(isa_level(), d); }
 
 enum {
   THREAD_WORK = 1 << 18,   /* multiplications that are worth handing to another thread */
