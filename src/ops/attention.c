@@ -221,8 +221,8 @@ static void set_matrices(Grad *g, int k, Tensor *t, bool turned) {
   g_set(g, k, t);
 }
 
-/* With weights w, delta the sum of grad and result of each row, and s = w (grad value^T - delta + grad_lse) scale:
- * query: s key, key: s^T query, value: w^T grad. */
+/* With weights w, delta the sum of grad times result of each row, and s = w (grad value^T - delta + grad_lse):
+ * query: s key scale, key: s^T query scale, value: w^T grad, mask: s. */
 static void back_spelled_out(Grad *g, bool turned) {
   Tensor *q = g_in(g, QUERY), *k = g_in(g, KEY), *v = g_in(g, VALUE),
          *mask = g_arg(g, MASK)->given ? g_in(g, MASK) : NULL;
@@ -246,14 +246,16 @@ static void back_spelled_out(Grad *g, bool turned) {
     inner = inner ? op_add(inner, more) : more;
   }
   if (!inner) return;
-  Tensor *s = op_scale(op_mul(w, inner), scale);
+  Tensor *s = op_mul(w, inner);
+  if (g_needs(g, MASK)) g_set(g, MASK, s);
+  s = op_scale(s, scale);
   if (g_needs(g, QUERY)) set_matrices(g, QUERY, op_matmul(s, k), false);
   if (g_needs(g, KEY)) set_matrices(g, KEY, op_matmul(op_transpose(s, -2, -1), q), false);
 }
 
 static void back_attention(Grad *g) {
   bool turned = g_arg(g, TURNED)->i;
-  if (grad_enabled() || !g_out(g, 0)) {
+  if (grad_enabled() || !g_out(g, 0) || g_needs(g, MASK)) {
     back_spelled_out(g, turned);
     return;
   }
@@ -269,7 +271,7 @@ OP(attention,
        "attention(Tensor query, Tensor key, Tensor value, Tensor? mask, bool is_causal, float scale, bool turned) -> "
        "(Tensor values, Tensor lse)",
    .doc = "scaled_dot_product_attention of float32 or float64 without dropout, and the logarithm of the sum of "
-          "exponentials of each row of scores, +inf where all are masked. turned: values are (..., L, heads, Ev).",
+          "exponentials of each row of scores, 0 where all are masked. turned: values are (..., L, heads, Ev).",
    .samples =
        "f(2,3,4) f(2,5,4) f(2,5,2) nil false 0.5 false | f(2,3,4) f(2,5,4) f(2,5,2) f(3,5) false 0.3 true | f(3,2) "
        "f(3,2) f(3,2) nil true 0.7 false | f(1,4,2,3) f(1,2,3,3) f(1,2,3,2) nil false 0.5 true | f(2,3,2) f(4,2) "
@@ -279,7 +281,7 @@ OP(attention,
        "f(3,2) f(3,2) f(2,3,3) false 0.5 false | i(3,2) i(3,2) i(3,2) nil false 0.5 false | f(3,2) g(3,2) f(3,2) nil "
        "false 0.5 false",
    .saves = "query: query key value mask result result2; key: query key value mask result result2; value: query key "
-            "value mask result result2",
+            "value mask result result2; mask: query key value mask",
    .flags = OP_HIDDEN, .infer = infer_attention, .kernel = {run_attention}, .backward = back_attention);
 
 /* ---- the operator ---- */

@@ -10,11 +10,10 @@ enum { LANES_f32 = 16, LANES_f64 = 8 };
 
 #define ROWS(S, T)                                                                                               \
   static inline T joined_##S(T *lane) {                                                                          \
-    for (int half = LANES_##S / 2; half > 0; half /= 2)                                                          \
-      for (int k = 0; k < half; k++) lane[k] += lane[k + half];                                                  \
+    JOIN_LANES(LANES_##S, lane, JOIN_SUM);                                                                       \
     return lane[0];                                                                                              \
   }                                                                                                              \
-  static int64_t masked_row_##S(const ScoreBlock *b, int64_t r, T *restrict s) {                                 \
+  static inline void mask_row_##S(const ScoreBlock *b, int64_t r, T *restrict s) {                               \
     int64_t valid = b->valid + r * b->step;                                                                      \
     valid = valid < 0 ? 0 : valid < b->columns ? valid : b->columns;                                             \
     if (b->mask && b->mask_is_bool) {                                                                            \
@@ -24,22 +23,21 @@ enum { LANES_f32 = 16, LANES_f64 = 8 };
       const T *mask = (const T *)b->mask + r * b->mask_row;                                                      \
       EACH(LANES_##S, j, valid, s[j] += mask[j];);                                                               \
     }                                                                                                            \
-    for (int64_t j = valid; j < b->width; j++) s[j] = -(T)INFINITY;                                              \
-    return valid;                                                                                                \
+    for (int64_t at = valid / LANES_##S * LANES_##S; at < b->width; at += LANES_##S)                             \
+      for (int k = 0; k < LANES_##S; k++) s[at + k] = at + k < valid ? s[at + k] : -(T)INFINITY;                 \
   }                                                                                                              \
   static T most_##S(const T *s, int64_t width) {                                                                 \
     T lane[LANES_##S];                                                                                           \
     for (int k = 0; k < LANES_##S; k++) lane[k] = -(T)INFINITY;                                                  \
     for (int64_t j = 0; j < width; j += LANES_##S)                                                               \
       for (int k = 0; k < LANES_##S; k++) lane[k] = lane[k] < s[j + k] ? s[j + k] : lane[k];                     \
-    for (int half = LANES_##S / 2; half > 0; half /= 2)                                                          \
-      for (int k = 0; k < half; k++) lane[k] = lane[k] < lane[k + half] ? lane[k + half] : lane[k];              \
+    JOIN_LANES(LANES_##S, lane, JOIN_MOST);                                                                      \
     return lane[0];                                                                                              \
   }                                                                                                              \
   static void weigh_##S(const ScoreBlock *b) {                                                                   \
     for (int64_t r = 0; r < b->rows; r++) {                                                                      \
       T *restrict s = (T *)b->score + r * b->row, *most = (T *)b->most + r, *sum = (T *)b->sum + r, old = *most; \
-      masked_row_##S(b, r, s);                                                                                   \
+      mask_row_##S(b, r, s);                                                                                     \
       T now = most_##S(s, b->width), lane[LANES_##S] = {0};                                                      \
       now = now < old ? old : now;                                                                               \
       T base = now == -(T)INFINITY ? 0 : now;                                                                    \
@@ -56,7 +54,7 @@ enum { LANES_f32 = 16, LANES_f64 = 8 };
     for (int64_t r = 0; r < b->rows; r++) {                                                                      \
       T *restrict s = (T *)b->score + r * b->row, *restrict d = (T *)b->back + r * b->row;                       \
       T lse = ((const T *)b->lse)[r], delta = ((const T *)b->delta)[r];                                          \
-      masked_row_##S(b, r, s);                                                                                   \
+      mask_row_##S(b, r, s);                                                                                     \
       for (int64_t j = 0; j < b->width; j += LANES_##S)                                                          \
         for (int k = 0; k < LANES_##S; k++) {                                                                    \
           s[j + k] = exp_below_##S(s[j + k] - lse);                                                              \
@@ -75,7 +73,7 @@ enum { LANES_f32 = 16, LANES_f64 = 8 };
     for (int64_t r = 0; r < rows; r++) {                                                                         \
       T *restrict to = (T *)x + r * row, total = ((const T *)sum)[r], f = total == 0 ? 0 : 1 / total;            \
       EACH(LANES_##S, j, n, to[j] *= f;);                                                                        \
-      ((T *)lse)[r] = total == 0 ? (T)INFINITY : ((const T *)most)[r] + log_##S(total);                          \
+      ((T *)lse)[r] = total == 0 ? 0 : ((const T *)most)[r] + log_##S(total);                                    \
     }                                                                                                            \
   }                                                                                                              \
   static void dots_##S(const void *x, int64_t x_row, const void *y, int64_t y_row, int64_t rows, int64_t n,      \
