@@ -13,9 +13,9 @@
 
 enum {
   KEYS = 512,          /* of a block of scores */
-  BLOCK_BYTES = 32768, /* of its scores */
-  KEYS_BACK = 256,
-  BLOCK_BYTES_BACK = 49152,
+  BLOCK_BYTES = 57344, /* of its scores */
+  KEYS_BACK = 128,
+  BLOCK_BYTES_BACK = 65536,
   TASKS = 32,           /* that are wanted, if they have enough rows each */
   TASK_ROWS = 128,      /* queries or keys */
   THREAD_WORK = 1 << 19 /* multiplications that are worth handing to another thread */
