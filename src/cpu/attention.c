@@ -261,7 +261,7 @@ static void attend_tasks(void *context, int64_t begin, int64_t end) {
 /* ---- gradients ---- */
 
 static void clear(const Job *j, char *p, int64_t row, int64_t rows, int64_t n) {
-  for (int64_t r = 0; r < rows; r++) memset(element(j, p, r * row), 0, (size_t)(n * j->size));
+  for (int64_t r = 0; n > 0 && r < rows; r++) memset(element(j, p, r * row), 0, (size_t)(n * j->size));
 }
 
 /* Keys and values j0 .. j1 - 1 of matrix n: their gradients, and what they add to those of the queries. */
@@ -375,8 +375,8 @@ static bool lay_out(Job *j, int64_t keys, int64_t block_bytes, bool back) {
 
 static Job job_of(const Attention *a, const Tensor *lse) {
   const Tensor *q = a->query, *v = a->value;
-  Job j = {.kernels = gemm_kernels((DType)q->dtype),
-           .table = VEC_PICK(attention_table),
+  Job j = {.kernels = gemm_kernels(a->isa, (DType)q->dtype),
+           .table = VEC_AT(a->isa, attention_table),
            .wide = q->dtype == MT_F64,
            .causal = a->causal,
            .mask_is_bool = a->mask && a->mask->dtype == MT_BOOL,

@@ -15,6 +15,7 @@ typedef struct {
   Tensor *query, *key, *value, *mask;
   bool causal; /* row i sees the first i + 1 keys */
   double scale;
+  int isa; /* whose kernels run: isa_level() but in tests */
 } Attention;
 
 /* out is (batch, L, Ev), with any strides. */

@@ -139,7 +139,8 @@ static Attention attention_of(const OpCall *c, int first) {
                      .value = in(c, first + VALUE),
                      .mask = in(c, first + MASK),
                      .causal = c->arg[first + CAUSAL].i,
-                     .scale = scalar_double(c->arg[first + SCALE].number)};
+                     .scale = scalar_double(c->arg[first + SCALE].number),
+                     .isa = isa_level()};
 }
 
 static bool infer_attention(OpCall *c) {
