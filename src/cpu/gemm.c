@@ -22,7 +22,7 @@ VEC_TABLE(GemmKernels, gemm_u64);
 #define AT(isa, name) (&name##_base)
 #endif
 
-static const GemmKernels *kernels(int isa, DType d) {
+const GemmKernels *gemm_kernels(int isa, DType d) {
   switch (d) {
   case MT_F32: return AT(isa, gemm_f32);
   case MT_F64: return AT(isa, gemm_f64);
@@ -424,7 +424,7 @@ bool gemm_batch_isa(int isa, const Gemm *given) {
   Gemm g = *given;
   if (g.m == 0 || g.n == 0 || g.batch == 0) return true;
   if (wide_dtype(g.dtype) != g.dtype) return run_narrow(isa, given);
-  Plan plan = {.kernels = kernels(isa, g.dtype)};
+  Plan plan = {.kernels = gemm_kernels(isa, g.dtype)};
   if (!plan.kernels)
     return fail(MT_ENOTIMPL, "\"addmm_impl_cpu_\" not implemented for '%s'", dtype_info[g.dtype].type_name);
   simplify(&g);

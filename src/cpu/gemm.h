@@ -61,4 +61,6 @@ typedef struct {
   /* One row of C where B's rows are contiguous: C is the sum of B's rows weighted by A, in memory order. */
   void (*row)(const GemmBlock *g, int64_t j0, int64_t j1);
 } GemmKernels;
+/* The kernels of an instruction set for float32, float64, int32 or int64: for what makes its products block by block. */
+const GemmKernels *gemm_kernels(int isa, DType d);
 #endif

@@ -9,7 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { UNIT = 16384, SHARES = 16 };
+enum { UNIT = 16384, SHARES = 16, LONG_ROW = 1 << 16 };
 
 static DType lane_of(const Tensor *t) { return t->dtype == MT_F64 ? MT_F64 : MT_F32; }
 
@@ -66,6 +66,7 @@ typedef struct {
   double eps, *sum, *share; /* two for each run of a group; two for each channel and share */
   int64_t runs, length;     /* runs of one weight in a group's row, and their length; `each`: one run */
   bool each;                /* weight and bias run along the row */
+  char *own_mean, *own_var; /* moments that apply_groups finds first, else NULL */
 } Job;
 
 static const char *at(const char *p, int64_t i, int size) { return p ? p + i * size : NULL; }
@@ -88,14 +89,28 @@ static NormRun run_of(const Job *j, int64_t g, int64_t r, int64_t k) {
                    .rstd = 1 / sqrt(number(j, j->var, g) + j->eps)};
 }
 
+static void set_number(const Job *j, char *p, int64_t i, double v) {
+  if (j->wide)
+    ((double *)(void *)p)[i] = v;
+  else
+    ((float *)(void *)p)[i] = (float)v;
+}
+
 static void apply_groups(void *context, int64_t begin, int64_t end) {
   const Job *j = context;
-  for (int64_t g = begin; g < end; g++)
+  for (int64_t g = begin; g < end; g++) {
+    if (j->own_mean) {
+      double mean, var;
+      j->table->moments[j->wide](at(j->x, g * j->l.inner, j->size), j->l.inner, &mean, &var);
+      set_number(j, j->own_mean, g, mean);
+      set_number(j, j->own_var, g, var);
+    }
     for (int64_t r = 0; r < j->l.outer; r++)
       for (int64_t k = 0; k < j->runs; k++) {
         NormRun run = run_of(j, g, r, k);
         j->table->apply[j->wide](&run);
       }
+  }
 }
 
 /* Sums over a group, then its elements. A run's own sums are kept for the gradients of weight and bias. */
@@ -173,7 +188,9 @@ bool cpu_norm(const NormLayout *l, Tensor *x, Tensor *weight, Tensor *bias, doub
   Job j = job_of(l, lane, eps, fixed);
   Tensor *px = ready(l, x, lane), *pw = weight ? tensor_packed(weight, lane) : NULL,
          *pb = bias ? tensor_packed(bias, lane) : NULL, *to = room(l, out, lane);
-  bool good = px && (pw || !weight) && (pb || !bias) && to && (fixed || moments(&j, px, mean, var));
+  /* a long row is shared among threads, one that stays in cache is read again at once */
+  bool alone = !fixed && j.l.outer == 1 && j.l.inner <= LONG_ROW && out->numel > 0;
+  bool good = px && (pw || !weight) && (pb || !bias) && to && (fixed || alone || moments(&j, px, mean, var));
   if (good && out->numel > 0) {
     j.x = tensor_data(px);
     j.weight = pw ? tensor_data(pw) : NULL;
@@ -182,6 +199,7 @@ bool cpu_norm(const NormLayout *l, Tensor *x, Tensor *weight, Tensor *bias, doub
     j.mean = tensor_data(mean);
     j.var = tensor_data(var);
     j.out = tensor_data(to);
+    if (alone) j.own_mean = tensor_data(mean), j.own_var = tensor_data(var);
     spread(&j, apply_groups);
     good = settle(l, out, to);
   }

@@ -23,7 +23,9 @@ typedef struct {
 } NormRun;
 
 typedef struct {
-  void (*apply[2])(const NormRun *r); /* [is double] */
+  /* of n packed elements, at least one; var is the biased one */
+  void (*moments[2])(const void *x, int64_t n, double *mean, double *var); /* [is double] */
+  void (*apply[2])(const NormRun *r);
   /* sum[0] += grad w, sum[1] += grad w (x - mean) rstd; w is 1 without a weight */
   void (*sums[2])(const NormRun *r, double *sum);
   /* out = rstd (grad w - a - (x - mean) rstd b) */

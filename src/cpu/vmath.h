@@ -60,6 +60,20 @@ static inline float exp_f32(float x) {
   return p * low * high;
 }
 
+/* exp of what is at most about 0, as softmax needs it: shorter than exp. Results below 2^-126 are 0. */
+static inline float exp_below_f32(float x) {
+  const float magic = 0x1.8p23f + 127; /* the low bits get the exponent with its bias */
+  float t = FMA32(x, 0x1.715476p+0f, magic), n = t - magic;
+  float r = FMA32(n, -0x1.62e400p-1f, x);
+  r = FMA32(n, -0x1.7f7d1cp-20f, r);
+  float q = FMA32(0x1.6dbcc4p-10f, r, 0x1.124146p-7f);
+  q = FMA32(q, r, 0x1.555454p-5f);
+  q = FMA32(q, r, 0x1.555486p-3f);
+  q = FMA32(q, r, 0x1.000000p-1f);
+  float y = (FMA32(r * r, q, r) + 1.0f) * float_of_bits(bits_of_float(t) << 23);
+  return x < -87.0f ? 0.0f : y;
+}
+
 /* expm1(x) = 2^k (exp(r) - 1) + 2^k - 1, reduced like exp, with half of each power so that none overflows.
  * Below -18 it is -1. */
 static inline float expm1_f32(float x) {
@@ -173,6 +187,7 @@ static inline double sigmoid_f64(double x) {
 }
 static inline double log1p_exp_f64(double x) { return log1p(exp(x)); }
 #define exp_f64 exp
+#define exp_below_f64 exp
 #define expm1_f64 expm1
 #define erf_f64 erf
 #define sin_wide_f64 sin

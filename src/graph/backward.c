@@ -190,15 +190,16 @@ static bool check_complete(const Node *n, Tensor **gy, Tensor **gx) {
   return true;
 }
 
-static bool run_op(Node *n, Tensor **gy, Tensor **gx) {
-  Grad g = {n, gy, gx};
+static bool run_op(Node *n, Tensor **gy, Tensor **gx, Tensor *sum) {
+  Grad g = {n, gy, gx, sum, false};
   n->def->backward(&g);
+  if (g.added) return !failed();
   if ((n->def->flags & OP_OVERWRITES) && n->edge[0].node && !gx[0] && gy[0])
     gx[0] = tensor_retain(op_run(&def_zeros_like, (Arg[]){ARG_T(gy[0]), ARG_DTYPE(MT_NO_DTYPE), ARG_NIL, ARG_NIL}));
   return !failed() && check_complete(n, gy, gx);
 }
 
-static bool run_node(Node *n, Tensor **gy, Tensor **gx);
+static bool run_node(Node *n, Tensor **gy, Tensor **gx, Tensor *sum);
 
 /* The base's gradient: outside the part it passes; inside, what the op on the part says. */
 static bool run_slice(Node *n, Tensor **gy, Tensor **gx) {
@@ -214,7 +215,7 @@ static bool run_slice(Node *n, Tensor **gy, Tensor **gx) {
   if (n->edge[0].node) inner->edge[0].node = n->edge[0].node; /* so that the formula computes it */
   bool overwrites = inner->def->flags & OP_OVERWRITES;
   if (overwrites) inner->edge[0].node = NULL;
-  bool good = run_node(inner, inner_gy, gx);
+  bool good = run_node(inner, inner_gy, gx, NULL);
   inner->edge[0] = own;
   tensor_release(inner_gy[0]);
   if (good && n->edge[0].node) {
@@ -229,8 +230,8 @@ static bool run_slice(Node *n, Tensor **gy, Tensor **gx) {
   return good;
 }
 
-static bool run_node(Node *n, Tensor **gy, Tensor **gx) {
-  if (n->kind == NODE_OP) return run_op(n, gy, gx);
+static bool run_node(Node *n, Tensor **gy, Tensor **gx, Tensor *sum) {
+  if (n->kind == NODE_OP) return run_op(n, gy, gx, sum);
   if (n->kind == NODE_SLICE) return run_slice(n, gy, gx);
   return n->host.run(n->host.context, n, gy, gx);
 }
@@ -238,7 +239,7 @@ static bool run_node(Node *n, Tensor **gy, Tensor **gx) {
 /* run_node, and in anomaly mode the script line behind a failure. */
 static bool run_watched(Node *n, Tensor **gy, Tensor **gx) {
   const Node *outer = watch_running(n);
-  bool good = run_node(n, gy, gx) && watch_check(n, gx);
+  bool good = run_node(n, gy, gx, NULL) && watch_check(n, gx);
   watch_running(outer);
   watch_close(n->kind == NODE_SLICE ? n->slice->inner : n);
   if (!good && anomaly_enabled() && *watch_place(n) && fail_code() != MT_EHOST &&
@@ -256,6 +257,14 @@ static void capture(Pass *p, Visit *v) {
   }
 }
 
+/* The gradient that waits where a view's goes to: the view may add its part to it, instead of the whole with zeros around. */
+static Tensor *waiting_sum(Pass *p, const Node *n) {
+  if (n->kind != NODE_OP || !(n->def->flags & OP_VIEW) || p->call->create_graph || !n->edge[0].node) return NULL;
+  Visit *v = visit_of(p, n->edge[0].node, false);
+  Tensor *sum = v ? v->gy[n->edge[0].slot] : NULL;
+  return sum && exclusive(sum) && sum->dtype == n->meta[0].dtype && tensor_is_contiguous(sum) ? sum : NULL;
+}
+
 static bool process(Pass *p, int index) {
   Visit *v = &p->visit[index];
   Node *n = v->node;
@@ -266,7 +275,7 @@ static bool process(Pass *p, int index) {
   Tensor *few[8] = {NULL}, **gx = few;
   if (n->edges > 8 && !(gx = mem_zero(sizeof *gx * (size_t)n->edges))) return false;
   int mark = pool_open();
-  bool good = graph_watched() || n->watch ? run_watched(n, v->gy, gx) : run_node(n, v->gy, gx);
+  bool good = graph_watched() || n->watch ? run_watched(n, v->gy, gx) : run_node(n, v->gy, gx, waiting_sum(p, n));
   pool_shut(mark);
   v = NULL; /* a backward written by the host may have started passes of its own, never on this Pass */
   for (int i = 0; i < n->edges; i++) {

@@ -140,6 +140,8 @@ typedef struct Grad {
   Node *node;
   Tensor **gy; /* per result, NULL where none arrived */
   Tensor **gx; /* per edge, owned */
+  Tensor *sum; /* what waits for the gradient of argument 0 already, to be written to; NULL: nothing, or not to be */
+  bool added;  /* the formula added to sum and leaves gx[0] out */
 } Grad;
 static inline Tensor *g_out(const Grad *g, int k) { return g->gy[k]; }
 bool g_needs(const Grad *g, int arg);           /* is a gradient wanted for tensor argument arg */

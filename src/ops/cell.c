@@ -1,9 +1,7 @@
-/* One step of recurrent networks, bilinear forms, and attention: compositions of matrix products and pointwise operators. */
+/* One step of recurrent networks, and bilinear forms: compositions of matrix products and pointwise operators. */
 #include "ops/ops.h"
-#include <math.h>
-#include <string.h>
 
-extern OpDef def_linear, def_sigmoid, def_tanh, def_relu, def_amax, def_softmax, def_dropout, def_tril;
+extern OpDef def_linear, def_sigmoid, def_tanh, def_relu;
 
 /* ---- cells ---- */
 
@@ -173,104 +171,3 @@ OP(bilinear, .schema = "bilinear(Tensor input1, Tensor input2, Tensor weight, Te
        "f(2,3) f(3,2) f(4,3,2) | f(2,3) f(2,3) f(4,3,2) | f(2,3) f(2,2) f(4,3,2) f(3) | f(2,3) f(2,2,2) f(4,3,2) | "
        "f(2,3) f(2,2) f(3,2) | f(2,3) g(2,2) f(4,3,2)",
    .flags = OP_FUNCTION, .compose = compose_bilinear);
-
-/* ---- attention ---- */
-
-static bool check_attention(const OpCall *c) {
-  const Tensor *q = in(c, 0), *k = in(c, 1), *v = in(c, 2), *mask = in(c, 3);
-  if (q->ndim < 2 || k->ndim < 2 || v->ndim < 2)
-    return fail(MT_EARG,
-                "Expected query, key, and value to all be  at least 2 dimensional, but got query.dim: %d key.dim: "
-                "%d and value.dim: %d instead.",
-                q->ndim, k->ndim, v->ndim);
-  if (q->dtype != k->dtype || q->dtype != v->dtype)
-    return fail(MT_EARG,
-                "Expected query, key, and value to have the same dtype, but got query.dtype: %s key.dtype: %s and "
-                "value.dtype: %s instead.",
-                dtype_info[q->dtype].alias, dtype_info[k->dtype].alias, dtype_info[v->dtype].alias);
-  if (!tensor_is_float(q))
-    return fail(MT_EARG, "expected scalar type Float but found %s: query is %s; use :float()",
-                dtype_info[q->dtype].type_name, tensor_text(q));
-  if (q->shape[q->ndim - 1] != k->shape[k->ndim - 1] || k->shape[k->ndim - 2] != v->shape[v->ndim - 2])
-    return fail(MT_EARG, "query (..., L, E), key (..., S, E) and value (..., S, Ev) do not fit: they are %s, %s and %s",
-                shape_text(q->ndim, q->shape), shape_text(k->ndim, k->shape), shape_text(v->ndim, v->shape));
-  if (mask && c->arg[5].i)
-    return fail(MT_EARG, "_scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True");
-  if (mask && mask->dtype != MT_BOOL && mask->dtype != MT_F32 && mask->dtype != q->dtype)
-    return fail(
-        MT_EARG,
-        "Expected attn_mask dtype to be bool or float or to match query dtype, but got attn_mask.dtype: %s and  "
-        "query.dtype: %s instead.: use :bool(), true where attention is paid",
-        dtype_info[mask->dtype].alias, dtype_info[q->dtype].alias);
-  double p = scalar_double(c->arg[4].number);
-  return (p >= 0 && p <= 1) || fail(MT_EARG, "dropout probability has to be between 0 and 1, but got %g", p);
-}
-
-/* Heads of key or value (dim -3), each for as many of the query's as there are to it. */
-static Tensor *repeated_heads(Tensor *t, int64_t heads) {
-  int at = t->ndim - 3;
-  int64_t own = t->shape[at], wide[MT_MAX_DIMS], shape[MT_MAX_DIMS];
-  if (own == heads) return t;
-  memcpy(shape, t->shape, sizeof(int64_t) * (size_t)t->ndim);
-  shape[at] = heads;
-  for (int d = 0; d <= t->ndim; d++) wide[d] = d == at + 1 ? heads / own : t->shape[d > at ? d - 1 : d];
-  return op_reshape(op_expand(op_unsqueeze(t, at + 1), t->ndim + 1, wide), t->ndim, shape);
-}
-
-static bool compose_attention(OpCall *c) {
-  Tensor *q = in(c, 0), *k = in(c, 1), *v = in(c, 2), *mask = in(c, 3);
-  if (!check_attention(c)) return false;
-  DType d = (DType)q->dtype, lane = d == MT_F64 ? MT_F64 : MT_F32;
-  if (c->arg[7].i) {
-    if (q->ndim < 3 || k->ndim < 3 || v->ndim < 3)
-      return fail(MT_EARG, "enable_gqa is for heads in dim -3, but query is %s", shape_text(q->ndim, q->shape));
-    int64_t heads = q->shape[q->ndim - 3], of_k = k->shape[k->ndim - 3], of_v = v->shape[v->ndim - 3];
-    if (of_k < 1 || of_v < 1 || heads % of_k || heads % of_v)
-      return fail(MT_EARG,
-                  "Number of heads in key and value must divide the number of heads in query: they are %lld, %lld "
-                  "and %lld",
-                  (long long)of_k, (long long)of_v, (long long)heads);
-    k = repeated_heads(k, heads);
-    v = repeated_heads(v, heads);
-    if (!k || !v) return false;
-  }
-  int64_t width = q->shape[q->ndim - 1], length = q->shape[q->ndim - 2], source = v->shape[v->ndim - 2];
-  double scale = c->arg[6].given ? scalar_double(c->arg[6].number) : 1 / sqrt((double)width);
-  /* one root of the scale to each side, so that products stay small */
-  double root = sqrt(fabs(scale));
-  Tensor *score = op_matmul(op_scale(op_cast(q, lane), scale < 0 ? -root : root),
-                            op_transpose(op_scale(op_cast(k, lane), root), -2, -1));
-  Tensor *none = NULL;
-  if (c->arg[5].i) {
-    Tensor *all = op_full(MT_BOOL, 2, (int64_t[]){length, source}, tensor_device(q), scalar_bool(true));
-    mask = op_run(&def_tril, (Arg[]){ARG_T(all), ARG_I(0)});
-  }
-  if (mask) {
-    score = mask->dtype == MT_BOOL ? op_where(mask, score, op_float(-(double)INFINITY))
-                                   : op_add(score, op_cast(mask, lane));
-    /* where nothing may be attended to, the result is 0 */
-    if (source > 0) {
-      Tensor *most = op_run(&def_amax, (Arg[]){ARG_T(op_detach(score)), ARG_INTS(&(int64_t){-1}, 1), ARG_I(1)});
-      none = op_eq(most, op_float(-(double)INFINITY));
-      score = op_where(none, op_float(0), score);
-    }
-  }
-  Tensor *weight = op_run(&def_softmax, (Arg[]){ARG_T(score), ARG_I(-1), ARG_DTYPE(MT_NO_DTYPE)});
-  if (none) weight = op_where(none, op_float(0), weight);
-  if (scalar_double(c->arg[4].number) > 0) weight = op_run(&def_dropout, (Arg[]){ARG_T(weight), c->arg[4], ARG_I(1)});
-  return compose_return(c, 0, op_cast(op_matmul(weight, op_cast(v, lane)), d));
-}
-OP(scaled_dot_product_attention,
-   .schema = "scaled_dot_product_attention(Tensor query, Tensor key, Tensor value, Tensor? attn_mask=None, float "
-             "dropout_p=0.0, bool is_causal=False, *, float? scale=None, bool enable_gqa=False) -> Tensor",
-   .doc =
-       "softmax(query key^T scale + mask) value: query (..., L, E), key (..., S, E), value (..., S, Ev). attn_mask "
-       "broadcasts to (..., L, S): bool, true where attention is paid, or numbers to add. scale is 1 / sqrt(E) unless "
-       "given; is_causal lets position i see the first i; enable_gqa repeats heads (dim -3) of key and value.",
-   .samples = "f(2,3,4) f(2,5,4) f(2,5,2) | f(3,2) f(3,2) f(3,2) is_causal=True | f(2,3,2) f(2,4,2) f(2,4,2) b(3,4) | "
-              "f(2,3,2) f(2,4,2) f(2,4,2) f(3,4) scale=0.3 | f(1,4,2,3) f(1,2,3,3) f(1,2,3,2) enable_gqa=True",
-   .errors =
-       "f(4) f(5,4) f(5,4) | f(2,3,4) f(2,5,3) f(2,5,3) | f(2,3,4) f(2,5,4) f(2,4,4) | f(2,3,4) g(2,5,4) f(2,5,4) | "
-       "f(3,2) f(3,2) f(3,2) b(3,3) is_causal=True | f(3,2) f(3,2) f(3,2) i(3,3) | i(3,2) i(3,2) i(3,2) | f(3,2) "
-       "f(3,2) f(3,2) dropout_p=1.5 | f(1,4,2,3) f(1,3,3,3) f(1,3,3,2) enable_gqa=True | f(2,3,2) f(3,4,2) f(3,4,2)",
-   .flags = OP_HIDDEN, .compose = compose_attention);

@@ -301,22 +301,34 @@ static bool infer_select(OpCall *c) {
   }
   return out_view(c, n, shape, stride, t->offset + at * t->stride[dim]);
 }
-/* Views of a part share one gradient: zeros with the part filled in. */
-static Tensor *put_part(const EdgeMeta *m, Tensor *gy, int dim, int64_t start, int64_t step) {
+/* Views of a part share one gradient: zeros with the part filled in, or what there is of it with the part added. */
+extern OpDef def_add;
+static void set_part(Grad *g, Tensor *gy, int dim, int64_t start, int64_t step) {
+  const EdgeMeta *m = g_meta(g, 0);
   int64_t base[MT_MAX_DIMS], stride[MT_MAX_DIMS];
+  if (!gy) return;
   shape_strides(m->ndim, m->shape, base);
   memcpy(stride, base, sizeof stride);
   stride[dim] *= step;
+  if (g->sum && gy->numel == 0) {
+    g->added = true;
+    return;
+  }
+  if (g->sum && gy->dtype == g->sum->dtype) {
+    Tensor *sum = g->sum, *part = pool_add(tensor_view(sum->storage, (DType)sum->dtype, sum->offset + start * base[dim],
+                                                       gy->ndim, gy->shape, stride));
+    g->added = op_run_inplace(&def_add, (Arg[]){ARG_T(part), ARG_T(gy), ARG_N(scalar_int(1))}) != NULL;
+    return;
+  }
   PartArgs p = part_args(m->ndim, m->shape, base, gy->ndim, gy->shape, stride, start * base[dim]);
-  return op_run(&def_part_back, (Arg[]){ARG_T(gy), p.arg[0], p.arg[1], p.arg[2], p.arg[3], p.arg[4]});
+  g_set(g, 0, op_run(&def_part_back, (Arg[]){ARG_T(gy), p.arg[0], p.arg[1], p.arg[2], p.arg[3], p.arg[4]}));
 }
 static void back_select(Grad *g) {
   const EdgeMeta *m = g_meta(g, 0);
   int64_t at = g_arg(g, 2)->i;
   int dim;
   if (!dim_wrap(g_arg(g, 1)->i, m->ndim, &dim)) return;
-  Tensor *gy = op_unsqueeze(g_out(g, 0), dim);
-  if (gy) g_set(g, 0, put_part(m, gy, dim, at < 0 ? at + m->shape[dim] : at, 1));
+  set_part(g, op_unsqueeze(g_out(g, 0), dim), dim, at < 0 ? at + m->shape[dim] : at, 1);
 }
 OP(select, .schema = "select(Tensor input, Dim dim, Position index) -> Tensor",
    .doc = "A view of one position of dim, which vanishes.", .samples = "f(3,4) d1 2 | f(3,4) d-1 -1",
@@ -345,7 +357,7 @@ static void back_slice(Grad *g) {
   int64_t start = g_arg(g, 2)->i;
   int dim;
   if (!dim_wrap(g_arg(g, 1)->i, m->ndim, &dim)) return;
-  g_set(g, 0, put_part(m, g_out(g, 0), dim, start < 0 ? 0 : start, g_arg(g, 4)->i));
+  set_part(g, g_out(g, 0), dim, start < 0 ? 0 : start, g_arg(g, 4)->i);
 }
 OP(slice, .schema = "slice(Tensor input, Dim dim, int start, int stop, int step=1) -> Tensor",
    .doc = "A view of positions start to stop of dim, counted from 0, stop left out.",

@@ -1,5 +1,5 @@
 /* EACH: loops over columns that vectorise in blocks of one known length, so that no further copies of a loop are made for
- * what is left over. Included by sources in src/cpu/vec. */
+ * what is left over. JOIN_LANES: partial results of such loops. Included by sources in src/cpu/vec. */
 #ifndef MT_EACH_H
 #define MT_EACH_H
 
@@ -15,4 +15,17 @@
       __VA_ARGS__                                                               \
     }                                                                           \
   } while (0)
+
+/* lane[0] becomes what `op` makes of all lanes, 16 or 8 of them: halves of known length, so that each is a vector. */
+#define JOIN_HALF(lane, half, op) \
+  for (int k_ = 0; k_ < (half); k_++) lane[k_] = op(lane[k_], lane[k_ + (half)]);
+#define JOIN_LANES(lanes, lane, op)         \
+  do {                                      \
+    if ((lanes) > 8) JOIN_HALF(lane, 8, op) \
+    JOIN_HALF(lane, 4, op)                  \
+    JOIN_HALF(lane, 2, op)                  \
+    JOIN_HALF(lane, 1, op)                  \
+  } while (0)
+#define JOIN_SUM(a, b) ((a) + (b))
+#define JOIN_MOST(a, b) ((a) < (b) ? (b) : (a))
 #endif

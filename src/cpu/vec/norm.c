@@ -1,12 +1,38 @@
 /* Normalisation of packed runs in each instruction set. Sums run in the element's type for a block of elements, in lanes,
  * and in double across blocks. */
 #include "cpu/norm.h"
+#include "cpu/vec/each.h"
 #include "cpu/vmath.h"
 #include <stddef.h>
 
 enum { LANES = 16, SPAN = 512 };
 
 #define NORM(T)                                                                                                 \
+  static void moments_##T(const void *from, int64_t n, double *mean, double *var) {                             \
+    const T *x = from;                                                                                          \
+    double total = 0, squares = 0;                                                                              \
+    for (int64_t at = 0; at < n; at += SPAN) {                                                                  \
+      int64_t end = n - at < SPAN ? n : at + SPAN, i = at;                                                      \
+      T a[LANES] = {0};                                                                                         \
+      for (; i + LANES <= end; i += LANES)                                                                      \
+        for (int k = 0; k < LANES; k++) a[k] += x[i + k];                                                       \
+      for (int k = 0; i < end; i++, k++) a[k] += x[i];                                                          \
+      JOIN_LANES(LANES, a, JOIN_SUM);                                                                           \
+      total += (double)a[0];                                                                                    \
+    }                                                                                                           \
+    *mean = total / (double)n;                                                                                  \
+    T m = (T)*mean;                                                                                             \
+    for (int64_t at = 0; at < n; at += SPAN) {                                                                  \
+      int64_t end = n - at < SPAN ? n : at + SPAN, i = at;                                                      \
+      T a[LANES] = {0};                                                                                         \
+      for (; i + LANES <= end; i += LANES)                                                                      \
+        for (int k = 0; k < LANES; k++) a[k] += (x[i + k] - m) * (x[i + k] - m);                                \
+      for (int k = 0; i < end; i++, k++) a[k] += (x[i] - m) * (x[i] - m);                                       \
+      JOIN_LANES(LANES, a, JOIN_SUM);                                                                           \
+      squares += (double)a[0];                                                                                  \
+    }                                                                                                           \
+    *var = squares / (double)n;                                                                                 \
+  }                                                                                                             \
   static void apply_##T(const NormRun *r) {                                                                     \
     const T *x = r->x, *w = r->weight, *b = r->bias;                                                            \
     T *out = r->out, mean = (T)r->mean, rstd = (T)r->rstd;                                                      \
@@ -42,10 +68,10 @@ enum { LANES = 16, SPAN = 512 };
         a[k] += g;                                                                                              \
         b[k] += g * ((x[i] - mean) * rstd);                                                                     \
       }                                                                                                         \
-      for (int k = 0; k < LANES; k++) {                                                                         \
-        sum[0] += (double)a[k];                                                                                 \
-        sum[1] += (double)b[k];                                                                                 \
-      }                                                                                                         \
+      JOIN_LANES(LANES, a, JOIN_SUM);                                                                           \
+      JOIN_LANES(LANES, b, JOIN_SUM);                                                                           \
+      sum[0] += (double)a[0];                                                                                   \
+      sum[1] += (double)b[0];                                                                                   \
     }                                                                                                           \
   }                                                                                                             \
   static void sums_##T(const NormRun *r, double *sum) {                                                         \
@@ -78,7 +104,8 @@ enum { LANES = 16, SPAN = 512 };
 NORM(float)
 NORM(double)
 
-const NormTable VEC(norm_table) = {.apply = {apply_float, apply_double},
+const NormTable VEC(norm_table) = {.moments = {moments_float, moments_double},
+                                   .apply = {apply_float, apply_double},
                                    .sums = {sums_float, sums_double},
                                    .back = {back_float, back_double},
                                    .gather = {gather_float, gather_double}};
