@@ -118,10 +118,10 @@ typedef struct {
   void (*cells)(const RecurrentCells *);
   void (*add)(void *, const void *, int64_t);
   Held held;
-  Factor hidden, fresh, projection;   /* fresh: gru's last gate, whose sum stands by itself */
-  char *kept_gates, *kept_c, *kept_h; /* the reserve, NULL: nothing is kept */
-  char *gates, *output, *h, *c;       /* gates: from the chunk's first row on */
-  char *h_wide;                       /* before the projection; of the batch, in backward of the chunk */
+  Factor input, hidden, fresh, projection; /* fresh: gru's last gate, whose sum stands by itself */
+  char *kept_gates, *kept_c, *kept_h;      /* the reserve, NULL: nothing is kept */
+  char *gates, *output, *h, *c;            /* gates: from the chunk's first row on */
+  char *h_wide;                            /* before the projection; of the batch, in backward of the chunk */
   const char *bias, *bias_fresh;
   char *dgates, *gy, *dy, *dh, *dc,
       *dh_wide; /* dgates, dy: of the chunk; dy: gradient of the output, projections only */
@@ -247,15 +247,17 @@ static bool join_biases(Layer *l, bool *good) {
   return true;
 }
 
-static bool open_forward(Layer *l, const char *w_hh, const char *w_hr) {
+static bool open_forward(Layer *l, const char *w_ih, const char *w_hh, const char *w_hr) {
   const Recurrent *r = l->r;
   int64_t joined = r->mode == RECURRENT_GRU ? 2 * r->hidden : l->sums;
-  return factor_open(&l->hidden, r, l->dtype, joined, r->out, w_hh, 1, r->out) &&
+  return factor_open(&l->input, r, l->dtype, l->sums, r->features, w_ih, 1, r->features) &&
+         factor_open(&l->hidden, r, l->dtype, joined, r->out, w_hh, 1, r->out) &&
          (r->mode != RECURRENT_GRU ||
           factor_open(&l->fresh, r, l->dtype, r->hidden, r->out, w_hh + joined * r->out * l->size, 1, r->out)) &&
          (!w_hr || factor_open(&l->projection, r, l->dtype, r->out, r->hidden, w_hr, 1, r->hidden));
 }
 static bool close_layer(Layer *l, bool good) {
+  factor_close(&l->input);
   factor_close(&l->hidden);
   factor_close(&l->fresh);
   factor_close(&l->projection);
@@ -263,28 +265,15 @@ static bool close_layer(Layer *l, bool good) {
   return good;
 }
 
-static bool run_forward(Layer *l, const char *x, const char *w_ih) {
+static bool run_forward(Layer *l, const char *x) {
   const Recurrent *r = l->r;
   for (first_chunk(l, r->reverse); next_chunk(l, r->reverse);) {
     if (l->kept_gates && l->kept) l->gates = l->kept_gates + l->from * l->gate_row * l->size;
     if (!l->kept) l->gates = l->output + l->from * l->gate_row * l->size;
-    Gemm g = {.dtype = l->dtype,
-              .m = l->to - l->from,
-              .n = l->sums,
-              .k = r->features,
-              .batch = 1,
-              .a = x + l->from * r->features * l->size,
-              .a_row = r->features,
-              .a_col = 1,
-              .b = w_ih,
-              .b_row = 1,
-              .b_col = r->features,
-              .c = l->gates,
-              .c_row = l->gate_row,
-              .bias = l->bias,
-              .alpha = scalar_int(1),
-              .beta = scalar_int(l->bias != NULL)};
-    if (!gemm_batch(&g) || !run_chunk(l, forward_rows)) return false;
+    const char *rows = x + l->from * r->features * l->size;
+    if (!multiply(&l->input, l->to - l->from, rows, r->features, l->gates, l->gate_row, l->bias, 0) ||
+        !run_chunk(l, forward_rows))
+      return false;
   }
   return true;
 }
@@ -298,10 +287,10 @@ bool cpu_recurrent(const Recurrent *r, Tensor *output, Tensor *h, Tensor *c, Ten
   l.output = tensor_data(output);
   l.h = tensor_data(h);
   if (c) l.c = tensor_data(c);
-  good = good && join_biases(&l, &good) && open_forward(&l, w_hh, w_hr) && tensor_copy_into(h, r->t[AT_H]) &&
+  good = good && join_biases(&l, &good) && open_forward(&l, w_ih, w_hh, w_hr) && tensor_copy_into(h, r->t[AT_H]) &&
          (!c || tensor_copy_into(c, r->t[AT_C])) &&
          (!l.kept || reserve || (l.gates = room(&l.held, chunk_rows(r), l.gate_row, l.size))) &&
-         (!w_hr || (l.h_wide = room(&l.held, r->batch, r->hidden, l.size))) && run_forward(&l, x, w_ih);
+         (!w_hr || (l.h_wide = room(&l.held, r->batch, r->hidden, l.size))) && run_forward(&l, x);
   return close_layer(&l, good);
 }
 
