@@ -3,7 +3,7 @@
  * Each is composed of products and pointwise operators, which is what it means, what a second derivative goes through, and
  * who refuses tensors that do not fit. Where they fit and are floats, one kernel does the same; its gradient is another.
  * A sequence is padded, (T, N, in), or packed: the rows of its steps, of which there are sizes[t]. */
-#include "cpu/recurrent.h"
+#include "ops/recurrent.h"
 #include "base/alloc.h"
 #include "base/size.h"
 #include "ops/ops.h"
@@ -23,10 +23,18 @@ static Tensor *gate(Tensor *gates, int k, int count) {
   return op_narrow(gates, 1, k * size, size);
 }
 
+/* Gates of integers cannot be: PyTorch writes their sigmoid over them. */
+static void check_gates(const Tensor *gates) {
+  if (gates && !tensor_is_float(gates))
+    fail(MT_EARG, "result type Float can't be cast to the desired output type %s: input is %s; use :float()",
+         dtype_info[gates->dtype].type_name, dtype_info[gates->dtype].name);
+}
+
 /* `sums` are the step's products with the input weights, h and c the state before and after. */
 static void composed_step(const Recurrent *r, Tensor *sums, Tensor **h, Tensor **c) {
   Tensor *from_h = linear(*h, r->t[AT_W_HH], r->t[AT_B_HH]);
   if (r->mode == RECURRENT_GRU) {
+    check_gates(sums);
     Tensor *reset = unary(&def_sigmoid, op_add(gate(sums, 0, 3), gate(from_h, 0, 3)));
     Tensor *update = unary(&def_sigmoid, op_add(gate(sums, 1, 3), gate(from_h, 1, 3)));
     Tensor *fresh = unary(&def_tanh, op_add(gate(sums, 2, 3), op_mul(reset, gate(from_h, 2, 3))));
@@ -38,6 +46,7 @@ static void composed_step(const Recurrent *r, Tensor *sums, Tensor **h, Tensor *
     *h = unary(r->mode == RECURRENT_TANH ? &def_tanh : &def_relu, sums);
     return;
   }
+  check_gates(sums);
   Tensor *let_in = unary(&def_sigmoid, gate(sums, 0, 4)), *keep = unary(&def_sigmoid, gate(sums, 1, 4));
   Tensor *fresh = unary(&def_tanh, gate(sums, 2, 4)), *let_out = unary(&def_sigmoid, gate(sums, 3, 4));
   *c = op_add(op_mul(keep, *c), op_mul(let_in, fresh));
@@ -225,11 +234,13 @@ static void back_composed(Grad *g) {
   for (int i = 0; i < inputs && good; i++) g_set(g, at[i], found[i] ? pool_add(found[i]) : op_zeros_like(input[i]));
 }
 
-/* The reserve's bytes as elements. */
+/* The reserve's bytes as elements. Hooks may give it back in memory of another layout. */
 static Tensor *reserve_of(const Grad *g, DType d) {
   Tensor *bytes = g_result(g, 3);
+  if (bytes && (bytes->offset % dtype_size(d) || !tensor_is_contiguous(bytes))) bytes = pool_add(op_packed(bytes));
   if (!bytes) return NULL;
-  return pool_add(tensor_view(bytes->storage, d, 0, 1, (int64_t[]){bytes->numel / dtype_size(d)}, (int64_t[]){1}));
+  int64_t n = bytes->numel / dtype_size(d), one = 1;
+  return pool_add(tensor_view(bytes->storage, d, bytes->offset / dtype_size(d), 1, &n, &one));
 }
 
 static void back_recurrent(Grad *g) {
@@ -345,29 +356,48 @@ static bool keeps(const Recurrent *r) {
   return false;
 }
 
-/* Narrow floats are computed as float32. */
+/* The kernel, for all that fits; narrow floats are computed as float32. */
+static bool run_fused(const Recurrent *r, const Arg *sizes, Tensor **out) {
+  DType d = (DType)r->t[AT_X]->dtype, lane = d == MT_F64 ? MT_F64 : MT_F32;
+  Arg arg[KEEP + 1];
+  for (int k = 0; k < RECURRENT_TENSORS; k++) arg[k] = arg_of(r->t[k] ? op_cast(r->t[k], lane) : NULL);
+  arg[SIZES] = *sizes;
+  arg[MODE] = (Arg)ARG_I(r->mode);
+  arg[REVERSE] = (Arg)ARG_I(r->reverse);
+  arg[KEEP] = (Arg)ARG_I(keeps(r));
+  if (!op_run_many(&def_recurrent, arg, out)) return false;
+  for (int k = 0; k < 3; k++) out[k] = op_cast(out[k], d);
+  return true;
+}
+
+bool recurrent_step(RecurrentMode mode, Tensor *const *t, Tensor *out[2]) {
+  Recurrent r = {.mode = mode};
+  Tensor *all[MAX_OUTS];
+  memcpy(r.t, t, sizeof r.t);
+  r.t[AT_X] = op_unsqueeze(t[AT_X], 0);
+  if (!r.t[AT_X]) return false;
+  if (tensor_device(t[AT_X]).kind == MT_CPU && fits(&r, 0)) {
+    if (!run_fused(&r, &(Arg)ARG_NIL, all)) return false;
+    out[0] = all[1], out[1] = all[2];
+    return true;
+  }
+  out[0] = t[AT_H], out[1] = t[AT_C];
+  composed_step(&r, linear(t[AT_X], t[AT_W_IH], t[AT_B_IH]), &out[0], &out[1]);
+  return !failed();
+}
+
 static bool layer(OpCall *c, Recurrent *r, const Arg *sizes, const Arg *reverse) {
   Tensor *out[MAX_OUTS] = {NULL}, *x = r->t[AT_X];
-  DType d = (DType)x->dtype, lane = d == MT_F64 ? MT_F64 : MT_F32;
   r->sizes = sizes->given ? sizes->ints : NULL;
   r->reverse = reverse->i;
   r->steps = r->sizes ? sizes->n : x->ndim > 0 ? x->shape[0] : 0;
-  if (c->device.kind == MT_CPU && fits(r, sizes->n)) {
-    Arg arg[KEEP + 1];
-    for (int k = 0; k < RECURRENT_TENSORS; k++) arg[k] = arg_of(r->t[k] ? op_cast(r->t[k], lane) : NULL);
-    arg[SIZES] = *sizes;
-    arg[MODE] = (Arg)ARG_I(r->mode);
-    arg[REVERSE] = *reverse;
-    arg[KEEP] = (Arg)ARG_I(keeps(r));
-    if (!op_run_many(&def_recurrent, arg, out)) return false;
-  } else if (r->steps < 1 || x->ndim < 2) {
+  if (r->steps < 1 || x->ndim < 2)
     return fail(MT_EARG, "Expected sequence length to be larger than 0 in RNN: the input is %s",
                 shape_text(x->ndim, x->shape));
-  } else if (!composed(r, out)) {
-    return false;
-  }
+  bool fused = c->device.kind == MT_CPU && fits(r, sizes->n);
+  if (!(fused ? run_fused(r, sizes, out) : composed(r, out))) return false;
   for (int k = 0; k < c->outs; k++)
-    if (!compose_return(c, k, op_cast(out[k], d))) return false;
+    if (!compose_return(c, k, out[k])) return false;
   return true;
 }
 
