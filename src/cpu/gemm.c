@@ -36,7 +36,8 @@ enum {
   THREAD_WORK = 1 << 18,   /* multiplications that are worth handing to another thread */
   SMALL_WORKSPACE = 16384, /* bytes of packed panels that live on the stack */
   MOST_ROWS = 2048,
-  MOST_COLUMNS = 2048 /* of A and B packed at a time */
+  MOST_COLUMNS = 2048, /* of A and B packed at a time */
+  PANEL_BYTES = 32768  /* of a B that is packed for many products: it stays in the first cache while A's rows pass by */
 };
 
 /* Bytes of a core's second cache. */
@@ -466,4 +467,62 @@ bool gemm(DType d, int64_t m, int64_t n, int64_t k, double alpha, const void *a,
                             .c_row = c_row,
                             .alpha = scalar_float(alpha),
                             .beta = scalar_float(beta)});
+}
+
+/* ---- a B that is packed once ---- */
+
+bool gemm_pack(GemmPacked *p, DType d, int64_t n, int64_t k, const void *b, int64_t b_row, int64_t b_col) {
+  const GemmKernels *all = kernels(isa_level(), d);
+  int64_t size = all->size, width = n > 0 ? whole(n, all->lanes) : 0, step = PANEL_BYTES / (all->nr * size);
+  *p = (GemmPacked){.kernels = all, .dtype = d, .n = n, .k = k};
+  p->step = k > step ? whole(quotient_up(k, quotient_up(k, step)), 8) : most(k, 1);
+  if (!size_mul(width * size, k, &p->bytes) || !(p->memory = block_alloc((size_t)p->bytes))) return false;
+  for (int64_t at = 0; at < k && n > 0; at += p->step) {
+    GemmBlock g = {.n = n,
+                   .k = least(p->step, k - at),
+                   .b = element(b, at * b_row, all->size),
+                   .b_row = b_row,
+                   .b_col = b_col,
+                   .b_packed = p->memory + at * width * size};
+    all->pack_b(&g, 0, n);
+  }
+  return true;
+}
+
+void gemm_pack_free(GemmPacked *p) {
+  if (p->memory) block_free(p->memory, (size_t)p->bytes);
+  p->memory = NULL;
+}
+
+static void packed_panels(void *context, int64_t begin, int64_t end) {
+  const Run *run = context;
+  const GemmKernels *all = run->plan->kernels;
+  all->tiles(&run->block, 0, run->block.m, begin * all->nr, least(end * all->nr, run->block.n));
+}
+
+void gemm_packed(const GemmPacked *p, int64_t m, const void *a, int64_t a_row, void *c, int64_t c_row, const void *add,
+                 int64_t add_row) {
+  const GemmKernels *all = p->kernels;
+  if (m == 0 || p->n == 0) return;
+  Plan plan = {.kernels = all};
+  Element zero = {0};
+  scalar_store(scalar_int(1), p->dtype, &plan.one);
+  Run run = {.plan = &plan, .block = {.m = m, .n = p->n, .a_row = a_row, .a_col = 1, .c = c, .c_row = c_row}};
+  GemmBlock *g = &run.block;
+  int64_t panels = quotient_up(p->n, all->nr), width = whole(p->n, all->lanes);
+  bool threads = (double)m * p->n * p->step >= 2.0 * THREAD_WORK && pool_threads() > 1;
+  g->alpha = &plan.one;
+  for (int64_t at = 0; at < most(p->k, 1); at += p->step) {
+    bool first = at == 0;
+    g->k = least(p->step, p->k - at);
+    g->a = element(a, at, all->size);
+    g->b_packed = p->memory + at * width * all->size;
+    g->add = first && add ? add : c;
+    g->add_row = first && add ? add_row : c_row;
+    g->beta = first && !add ? &zero : &plan.one;
+    if (threads)
+      parallel_for(panels, quotient_up(panels, pool_threads()), packed_panels, &run);
+    else
+      packed_panels(&run, 0, panels);
+  }
 }

@@ -28,6 +28,22 @@ bool gemm(DType d, int64_t m, int64_t n, int64_t k, double alpha, const void *a,
 /* gemm_batch on the kernels of instruction set `isa` (at most isa_level()); for tests. */
 bool gemm_batch_isa(int isa, const Gemm *g);
 
+/* B (k, n), packed once for many products with few rows each. float32 and float64 only. */
+typedef struct {
+  const struct GemmKernels *kernels;
+  DType dtype;
+  int64_t n, k, step; /* step: of k, packed together */
+  char *memory;
+  int64_t bytes;
+} GemmPacked;
+/* False when memory cannot be had; then nothing is held. */
+bool gemm_pack(GemmPacked *p, DType d, int64_t n, int64_t k, const void *b, int64_t b_row, int64_t b_col);
+void gemm_pack_free(GemmPacked *p);
+/* C = A B + add, where A is (m, k) with contiguous rows; add NULL: nothing is added; it may be C, or one row for all (add_row
+ * 0). Sums run in an order that depends on k alone. */
+void gemm_packed(const GemmPacked *p, int64_t m, const void *a, int64_t a_row, void *c, int64_t c_row, const void *add,
+                 int64_t add_row);
+
 /* Below this line: what src/cpu/vec/gemm.c offers to src/cpu/gemm.c. */
 
 /* One step of a product over k: a block of C with the parts of A and B that meet in it. Pointers are at the block's
@@ -49,7 +65,7 @@ typedef struct {
   const void *alpha, *beta; /* one element each */
 } GemmBlock;
 
-typedef struct {
+typedef struct GemmKernels {
   int mr, nr, lanes, size; /* rows and columns of a tile; elements of a vector; bytes of an element */
   /* Packs the panels of A's rows [i0, i1), of B's columns [j0, j1); i0 is a multiple of mr, j0 - b_first of nr. */
   void (*pack_a)(const GemmBlock *g, int64_t i0, int64_t i1);

@@ -41,23 +41,31 @@ typedef union {
 static inline float float_of_bits(uint32_t u) { return (Bits32){.u = u}.f; }
 static inline uint32_t bits_of_float(float f) { return (Bits32){.f = f}.u; }
 
-/* exp(x) = 2^k exp(r), x = k ln 2 + r, |r| <= ln 2 / 2. The scale is applied in two halves: 2^k may be subnormal. */
-static inline float exp_f32(float x) {
+/* exp(r) where x = k ln 2 + r, |r| <= ln 2 / 2; |x| is small enough for k to be exact. */
+static inline __attribute__((always_inline)) float exp_reduced_f32(float x, int32_t *k) {
   const float magic = 0x1.8p23f; /* adding it rounds to an integer, which is left in the low bits */
-  float c = x > 89.0f ? 89.0f : x;
-  c = c < -104.0f ? -104.0f : c;
-  float t = FMA32(c, 0x1.715476p+0f, magic), n = t - magic;
-  float r = FMA32(n, -0x1.62e400p-1f, c);
+  float t = FMA32(x, 0x1.715476p+0f, magic), n = t - magic;
+  float r = FMA32(n, -0x1.62e400p-1f, x);
   r = FMA32(n, -0x1.7f7d1cp-20f, r);
   float q = FMA32(0x1.6dbcc4p-10f, r, 0x1.124146p-7f);
   q = FMA32(q, r, 0x1.555454p-5f);
   q = FMA32(q, r, 0x1.555486p-3f);
   q = FMA32(q, r, 0x1.000000p-1f);
-  float p = FMA32(r * r, q, r) + 1.0f;
-  int32_t k = (int32_t)(bits_of_float(t) - bits_of_float(magic));
+  *k = (int32_t)(bits_of_float(t) - bits_of_float(magic));
+  return FMA32(r * r, q, r) + 1.0f;
+}
+/* p 2^k; the scale is applied in two halves, since 2^k may be subnormal or too large. */
+static inline float scale_f32(float p, int32_t k) {
   int32_t half = k >> 1;
   float low = float_of_bits((uint32_t)(half + 127) << 23), high = float_of_bits((uint32_t)(k - half + 127) << 23);
   return p * low * high;
+}
+static inline float exp_f32(float x) {
+  float c = x > 89.0f ? 89.0f : x;
+  c = c < -104.0f ? -104.0f : c;
+  int32_t k;
+  float p = exp_reduced_f32(c, &k);
+  return scale_f32(p, k);
 }
 
 /* exp of what is at most about 0, as softmax needs it: shorter than exp. Results below 2^-126 are 0. */
@@ -135,7 +143,7 @@ static inline __attribute__((always_inline)) float erf_f32(float x) {
 }
 
 /* tanh: odd polynomial near 0, else 1 - 2 / (exp(2 |x|) + 1) with the sign put back. */
-static inline float tanh_f32(float x) {
+static inline __attribute__((always_inline)) float tanh_f32(float x) {
   float a = __builtin_fabsf(x), z = x * x;
   float p = FMA32(0x1.c936b8p-10f, z, -0x1.f69bf4p-8f);
   p = FMA32(p, z, 0x1.5f9756p-6f);
@@ -143,16 +151,21 @@ static inline float tanh_f32(float x) {
   p = FMA32(p, z, 0x1.110dd9p-3f);
   p = FMA32(p, z, -0x1.55554ap-2f);
   float near = FMA32(a * z, p, a);
-  float far = 1.0f - 2.0f / (exp_f32(2.0f * a) + 1.0f);
+  float twice = 2.0f * a, c = twice > 40.0f ? 40.0f : twice; /* from there on it is 1 */
+  int32_t k;
+  float e = exp_reduced_f32(c, &k) * float_of_bits((uint32_t)(k + 127) << 23), far = 1.0f - 2.0f / (e + 1.0f);
   return __builtin_copysignf(a < 0.75f ? near : far, x);
 }
 
 /* 1 / (1 + exp(-x)), through exp(-|x|) so that small results keep their digits. What the sum's rounding lost is put
- * back to first order: 1 / (1 + e) is the result itself, or 1 minus it. */
-static inline float sigmoid_f32(float x) {
-  float e = exp_f32(-__builtin_fabsf(x)), sum = 1.0f + e, lost = e - (sum - 1.0f);
-  float y = (x < 0.0f ? e : 1.0f) / sum;
-  return FMA32(-y * lost, x < 0.0f ? 1.0f - y : y, y);
+ * back to first order: 1 / (1 + e) is the result itself, or 1 minus it: the larger of both. */
+static inline __attribute__((always_inline)) float sigmoid_f32(float x) {
+  float a = -__builtin_fabsf(x), c = a < -104.0f ? -104.0f : a;
+  int32_t k;
+  float p = exp_reduced_f32(c, &k);
+  float e = scale_f32(p, k), sum = 1.0f + e, lost = e - (sum - 1.0f);
+  float y = (x < 0.0f ? e : 1.0f) / sum, rest = 1.0f - y;
+  return FMA32(-y * lost, y > rest ? y : rest, y);
 }
 
 /* sin and cos: x = n pi/2 + r in double, where n times the upper half of pi/2 is exact; then both polynomials. */

@@ -1,14 +1,11 @@
 /* One step of recurrent networks, and bilinear forms: compositions of matrix products and pointwise operators. */
 #include "ops/ops.h"
+#include "ops/recurrent.h"
+#include <string.h>
 
 extern OpDef def_linear, def_sigmoid, def_tanh, def_relu;
 
 /* ---- cells ---- */
-
-static Tensor *unary(OpDef *def, Tensor *t) { return op_run(def, (Arg[]){ARG_T(t)}); }
-static Tensor *linear(Tensor *x, Tensor *weight, Tensor *bias) {
-  return op_run(&def_linear, (Arg[]){ARG_T(x), ARG_T(weight), ARG_T(bias)});
-}
 
 /* Hidden state number k against input and weights of `gates` times its size. */
 static bool check_hidden(const Tensor *x, const Tensor *hidden, const Tensor *weight, int k) {
@@ -45,29 +42,18 @@ static bool check_cell(const Tensor *x, const Tensor *hidden, const Tensor *w_ih
   return true;
 }
 
-/* Gates of integers cannot be: PyTorch writes their sigmoid over them. */
-static bool check_gates(const Tensor *gates) {
-  return !failed() &&
-         (tensor_is_float(gates) ||
-          fail(MT_EARG, "result type Float can't be cast to the desired output type %s: input is %s; use :float()",
-               dtype_info[gates->dtype].type_name, dtype_info[gates->dtype].name));
-}
-static Tensor *gate(Tensor *gates, int k, int count) {
-  if (!gates) return NULL;
-  int64_t size = gates->shape[1] / count;
-  return op_narrow(gates, 1, k * size, size);
+/* A step of input, hx, weights and biases, which stand from argument 2 on. */
+static bool cell(OpCall *c, RecurrentMode mode, Tensor *h, Tensor *cell) {
+  Tensor *t[RECURRENT_TENSORS] = {[AT_X] = in(c, 0), [AT_H] = h, [AT_C] = cell}, *out[2];
+  for (int k = 0; k < 4; k++) t[AT_W_IH + k] = c->arg[2 + k].given ? in(c, 2 + k) : NULL;
+  return recurrent_step(mode, t, out) && compose_return(c, 0, out[0]) && (!cell || compose_return(c, 1, out[1]));
 }
 
 static bool compose_lstm_cell(OpCall *c) {
   Tensor *x = in(c, 0), *const *hx = c->arg[1].tensors;
   if (c->arg[1].n != 2) return fail(MT_EARG, "lstm_cell expects two hidden states: {h, c}, but got %d", c->arg[1].n);
-  if (!check_cell(x, hx[0], in(c, 2), in(c, 3), 4) || !check_hidden(x, hx[1], in(c, 3), 1)) return false;
-  Tensor *gates = op_add(linear(x, in(c, 2), in(c, 4)), linear(hx[0], in(c, 3), in(c, 5)));
-  if (!check_gates(gates)) return false;
-  Tensor *let_in = unary(&def_sigmoid, gate(gates, 0, 4)), *keep = unary(&def_sigmoid, gate(gates, 1, 4));
-  Tensor *fresh = unary(&def_tanh, gate(gates, 2, 4)), *let_out = unary(&def_sigmoid, gate(gates, 3, 4));
-  Tensor *cell = op_add(op_mul(keep, hx[1]), op_mul(let_in, fresh));
-  return compose_return(c, 0, op_mul(let_out, unary(&def_tanh, cell))) && compose_return(c, 1, cell);
+  return check_cell(x, hx[0], in(c, 2), in(c, 3), 4) && check_hidden(x, hx[1], in(c, 3), 1) &&
+         cell(c, RECURRENT_LSTM, hx[0], hx[1]);
 }
 #define WEIGHTS "Tensor w_ih, Tensor w_hh, Tensor? b_ih=None, Tensor? b_hh=None) -> "
 OP(lstm_cell, .schema = "lstm_cell(Tensor input, Tensor[] hx, " WEIGHTS "(Tensor h, Tensor c)",
@@ -81,14 +67,7 @@ OP(lstm_cell, .schema = "lstm_cell(Tensor input, Tensor[] hx, " WEIGHTS "(Tensor
    .flags = OP_FUNCTION, .compose = compose_lstm_cell);
 
 static bool compose_gru_cell(OpCall *c) {
-  Tensor *x = in(c, 0), *h = in(c, 1);
-  if (!check_cell(x, h, in(c, 2), in(c, 3), 3)) return false;
-  Tensor *of_x = linear(x, in(c, 2), in(c, 4)), *of_h = linear(h, in(c, 3), in(c, 5));
-  if (!check_gates(of_x)) return false;
-  Tensor *reset = unary(&def_sigmoid, op_add(gate(of_x, 0, 3), gate(of_h, 0, 3)));
-  Tensor *update = unary(&def_sigmoid, op_add(gate(of_x, 1, 3), gate(of_h, 1, 3)));
-  Tensor *fresh = unary(&def_tanh, op_add(gate(of_x, 2, 3), op_mul(reset, gate(of_h, 2, 3))));
-  return compose_return(c, 0, op_add(op_mul(op_sub(h, fresh), update), fresh));
+  return check_cell(in(c, 0), in(c, 1), in(c, 2), in(c, 3), 3) && cell(c, RECURRENT_GRU, in(c, 1), NULL);
 }
 OP(gru_cell, .schema = "gru_cell(Tensor input, Tensor hx, " WEIGHTS "Tensor",
    .doc = "A step of a gated recurrent unit: input (N, in), hx (N, hidden), weights (3 hidden, in) and (3 hidden, "
@@ -99,14 +78,11 @@ OP(gru_cell, .schema = "gru_cell(Tensor input, Tensor hx, " WEIGHTS "Tensor",
              "f(6,3) f(6,2)",
    .flags = OP_FUNCTION, .compose = compose_gru_cell);
 
-static bool rnn_cell(OpCall *c, OpDef *activation) {
-  Tensor *x = in(c, 0), *h = in(c, 1);
-  if (!check_cell(x, h, in(c, 2), in(c, 3), 1)) return false;
-  Tensor *sum = op_add(linear(x, in(c, 2), in(c, 4)), linear(h, in(c, 3), in(c, 5)));
-  return compose_return(c, 0, unary(activation, sum));
+static bool rnn_cell(OpCall *c, RecurrentMode mode) {
+  return check_cell(in(c, 0), in(c, 1), in(c, 2), in(c, 3), 1) && cell(c, mode, in(c, 1), NULL);
 }
-static bool compose_rnn_tanh(OpCall *c) { return rnn_cell(c, &def_tanh); }
-static bool compose_rnn_relu(OpCall *c) { return rnn_cell(c, &def_relu); }
+static bool compose_rnn_tanh(OpCall *c) { return rnn_cell(c, RECURRENT_TANH); }
+static bool compose_rnn_relu(OpCall *c) { return rnn_cell(c, RECURRENT_RELU); }
 #define RNN_DOC "(input w_ih^T + b_ih + hx w_hh^T + b_hh): input (N, in), hx (N, hidden)."
 #define RNN_GOOD "f(2,3) f(2,2) f(2,3) f(2,2) f(2) f(2) | f(2,3) f(2,2) f(2,3) f(2,2)"
 #define RNN_BAD "f(3) f(2,2) f(2,3) f(2,2) | f(2,3) f(2,3) f(2,3) f(2,2) | f(2,3) f(2,2) f(3,3) f(2,2)"

@@ -1,8 +1,8 @@
 --- torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu: whole sequences through layers of recurrent cells.
 --
--- The products of all steps with the input weights are one matrix product; then the steps follow one another. All is
--- made of differentiable operators. A sequence is either a tensor of shape [T, N, in] or packed: its rows step by
--- step, with the number of rows of each step. Invariant: rows of a step are the first rows of the step before.
+-- A layer in one direction is one operator (src/ops/recurrent.c); here layers and directions are put together. A
+-- sequence is either a tensor of shape [T, N, in] or packed: its rows step by step, with the number of rows of each
+-- step. Invariant: rows of a step are the first rows of the step before.
 
 local core = require "moontorch.core"
 local text = require "moontorch.text"
@@ -10,91 +10,19 @@ local arguments = require "moontorch.arguments"
 
 local recurrence = {}
 
--- One step each: `gates` is the step's product with the input weights, `h` and `c` the state before, `w` the weights
--- of a layer and direction. Returns the new h, and c for lstm.
-local steps = {}
+-- One layer in one direction: the operator of each function, with the weights `w`. Returns the output, the last h, and c
+-- for lstm.
+local layers = {}
 
-function steps.lstm(gates, h, c, w)
-  gates = gates + core.linear(h, w.hh, w.bias_hh)
-  local let_in, keep, fresh, let_out = table.unpack(gates:chunk(4, 2))
-  c = keep:sigmoid() * c + let_in:sigmoid() * fresh:tanh()
-  h = let_out:sigmoid() * c:tanh()
-  if w.hr then h = core.linear(h, w.hr) end
-  return h, c
+function layers.lstm(x, h, c, w, sizes, reverse)
+  return core._lstm(x, h, c, w.ih, w.hh, w.bias_ih, w.bias_hh, w.hr, sizes, reverse)
 end
 
-function steps.gru(gates, h, _, w)
-  local reset, update, fresh = table.unpack(gates:chunk(3, 2))
-  local from_reset, from_update, from_fresh = table.unpack(core.linear(h, w.hh, w.bias_hh):chunk(3, 2))
-  reset, update = (reset + from_reset):sigmoid(), (update + from_update):sigmoid()
-  fresh = (fresh + reset * from_fresh):tanh()
-  return (h - fresh) * update + fresh
-end
-
-function steps.rnn_tanh(gates, h, _, w)
-  return (gates + core.linear(h, w.hh, w.bias_hh)):tanh()
-end
-
-function steps.rnn_relu(gates, h, _, w)
-  return (gates + core.linear(h, w.hh, w.bias_hh)):relu()
-end
-
--- A layer in one direction over a padded sequence [T, N, in]; returns the output [T, N, out] and the last state.
-local function run_padded(step, x, h, c, w, reverse)
-  local gates, outputs = core.linear(x, w.ih, w.bias_ih):unbind(1), {}
-  local first, last, by = 1, #gates, 1
-  if reverse then first, last, by = last, first, -1 end
-  for t = first, last, by do
-    h, c = step(gates[t], h, c, w)
-    outputs[t] = h
+for _, name in ipairs { "gru", "rnn_tanh", "rnn_relu" } do
+  local layer = core["_" .. name]
+  layers[name] = function(x, h, _, w, sizes, reverse)
+    return layer(x, h, w.ih, w.hh, w.bias_ih, w.bias_hh, sizes, reverse)
   end
-  return core.stack(outputs, 1), h, c
-end
-
--- The first rows of the state, or rows first … last.
-local function rows(t, first, last)
-  if t == nil or (first == 1 and last == t:size(1)) then return t end
-  return t:narrow(1, first, last - first + 1)
-end
-
-local function join(parts)
-  return #parts == 1 and parts[1] or core.cat(parts, 1)
-end
-
--- The same over packed rows. Forwards, sequences that have ended leave the state with their last rows; backwards, those
--- that begin enter it from the initial state.
-local function run_packed(step, x, h, c, w, reverse, sizes)
-  local gates, outputs = core.linear(x, w.ih, w.bias_ih):split(sizes, 1), {}
-  if reverse then
-    local h0, c0 = h, c
-    h, c = rows(h0, 1, sizes[#sizes]), rows(c0, 1, sizes[#sizes])
-    for t = #sizes, 1, -1 do
-      local before, n = h:size(1), sizes[t]
-      if n > before then
-        h = join { h, rows(h0, before + 1, n) }
-        c = c and join { c, rows(c0, before + 1, n) }
-      end
-      h, c = step(gates[t], h, c, w)
-      outputs[t] = h
-    end
-    return join(outputs), h, c
-  end
-  local ended_h, ended_c = {}, {}
-  local function leave(from, to)
-    table.insert(ended_h, 1, rows(h, from, to))
-    if c then table.insert(ended_c, 1, rows(c, from, to)) end
-  end
-  for t, n in ipairs(sizes) do
-    local before = h:size(1)
-    if n < before then
-      leave(n + 1, before)
-      h, c = rows(h, 1, n), rows(c, 1, n)
-    end
-    h, c = step(gates[t], h, c, w)
-    outputs[t] = h
-  end
-  leave(1, h:size(1))
-  return join(outputs), join(ended_h), c and join(ended_c)
 end
 
 -- Parameters in PyTorch's flat order, one table for each layer and direction.
@@ -159,14 +87,12 @@ local function run(owner, s)
   check_state(owner, s.c and "hx[1]" or "hx", s.h, count, batch)
   check_state(owner, "hx[2]", s.c, count, batch)
   local groups = group(owner, s.params, s.has_biases, count, s.c ~= nil and s.h:size(3) ~= s.c:size(3))
-  local h, c, step, last_h, last_c = s.h:unbind(1), s.c and s.c:unbind(1), steps[owner], {}, {}
+  local h, c, run_layer, last_h, last_c = s.h:unbind(1), s.c and s.c:unbind(1), layers[owner], {}, {}
   for layer = 1, s.layers do
     local outputs = {}
     for direction = 1, directions do
       local k = (layer - 1) * directions + direction
-      local layer_run = sizes and run_packed or run_padded
-      outputs[direction], last_h[k], last_c[k] =
-        layer_run(step, x, h[k], c and c[k], groups[k], direction == 2, sizes)
+      outputs[direction], last_h[k], last_c[k] = run_layer(x, h[k], c and c[k], groups[k], sizes, direction == 2)
     end
     x = directions == 2 and core.cat(outputs, -1) or outputs[1]
     if s.dropout > 0 and s.train and layer < s.layers then x = core.dropout(x, s.dropout, true) end

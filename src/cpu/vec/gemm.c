@@ -126,8 +126,12 @@ static void tiles(const GemmBlock *g, int64_t i0, int64_t i1, int64_t j0, int64_
     int64_t columns = least(NR, j1 - j), width = whole_vectors(columns), b_row = g->b_row;
     const REAL *b = (const REAL *)g->b + j;
     if (g->b_packed && j >= g->b_first) b = (const REAL *)g->b_packed + (j - g->b_first) * g->k, b_row = width;
-    for (int64_t i = i0; i < i1; i += MR) {
-      int64_t rows = least(MR, i1 - i), a_row = g->a_row, a_col = g->a_col;
+    /* Rows that lie as they are go in tiles of nearly one height: a low tile waits for its own sums. */
+    int64_t parts = g->a_packed ? 0 : (i1 - i0 + MR - 1) / MR, rows;
+    int64_t height = parts > 1 ? (i1 - i0 + parts - 1) / parts : MR;
+    for (int64_t i = i0; i < i1; i += rows) {
+      int64_t a_row = g->a_row, a_col = g->a_col;
+      rows = least(height, i1 - i);
       const REAL *a = (const REAL *)g->a + i * a_row;
       if (g->a_packed) a = (const REAL *)g->a_packed + i * g->k, a_row = 1, a_col = rows;
       TileFn *run = tile_fn[rows - 1][width / LANES - 1];

@@ -1,0 +1,417 @@
+/* One recurrent layer over a sequence: what is a product of many rows, who computes which rows, where states lie.
+ *
+ * Steps go in chunks. The chunk's products with the input weights (forward), and with everything but the hidden weights
+ * (back), are one matrix product each; between them its steps follow one another, with the hidden weights packed once for
+ * all. Rows of a batch do not meet, so threads share them out and never wait within a chunk. Chunks follow from shapes
+ * alone, and no element's value depends on how many rows are computed together, so results do not on threads either. */
+#include "cpu/recurrent.h"
+#include "base/alloc.h"
+#include "base/pool.h"
+#include "base/size.h"
+#include "cpu/copy_tensor.h"
+#include "cpu/gemm.h"
+#include "cpu/reduce.h"
+#include <string.h>
+
+enum {
+  CHUNK_ROWS = 384, /* rows whose gates are worked on together */
+  PART_ROWS = 8,    /* fewest rows of a batch that another thread takes */
+  PART_WORK = 1 << 19,
+  PACK_ROWS = 16, /* products with as many rows pay for packing the weights */
+  PADDING = 16    /* elements between rows of gradients: a row of whole pages would meet the next in the cache */
+};
+
+static int64_t least(int64_t x, int64_t y) { return x < y ? x : y; }
+static int64_t most(int64_t x, int64_t y) { return x > y ? x : y; }
+
+/* Gates that a row keeps. */
+static int64_t kept_gates(RecurrentMode mode) { return mode == RECURRENT_LSTM || mode == RECURRENT_GRU ? 4 : 0; }
+
+bool recurrent_width(const Recurrent *r, int64_t *width) {
+  int64_t states = kept_gates(r->mode) + (r->mode == RECURRENT_LSTM);
+  return size_mul(states, r->hidden, width) && size_add(*width, r->out, width);
+}
+
+/* ---- a matrix that all steps are multiplied by ---- */
+
+typedef struct {
+  GemmPacked packed; /* memory NULL: B is read as it lies, in products of their own */
+  DType dtype;
+  int64_t n, k, row, col;
+  const char *b;
+} Factor;
+
+static bool packs(const Recurrent *r) { return r->steps >= 2 && r->rows >= PACK_ROWS; }
+
+static bool factor_open(Factor *f, const Recurrent *r, DType d, int64_t n, int64_t k, const char *b, int64_t row,
+                        int64_t col) {
+  *f = (Factor){.dtype = d, .n = n, .k = k, .row = row, .col = col, .b = b};
+  return !packs(r) || gemm_pack(&f->packed, d, n, k, b, row, col);
+}
+static void factor_close(Factor *f) { gemm_pack_free(&f->packed); }
+
+/* C = A B + add: nothing (NULL), C itself, or one row for all (add_row 0). */
+static bool multiply(const Factor *f, int64_t m, const char *a, int64_t a_row, char *c, int64_t c_row, const char *add,
+                     int64_t add_row) {
+  if (f->packed.memory) return gemm_packed(&f->packed, m, a, a_row, c, c_row, add, add_row), true;
+  return gemm_batch(&(Gemm){.dtype = f->dtype,
+                            .m = m,
+                            .n = f->n,
+                            .k = f->k,
+                            .batch = 1,
+                            .a = a,
+                            .a_row = a_row,
+                            .a_col = 1,
+                            .b = f->b,
+                            .b_row = f->row,
+                            .b_col = f->col,
+                            .c = c,
+                            .c_row = c_row,
+                            .bias = add_row == 0 ? add : NULL,
+                            .alpha = scalar_int(1),
+                            .beta = scalar_int(add != NULL)});
+}
+
+/* ---- what both directions share ---- */
+
+/* Blocks of memory and packed tensors, given back together. */
+enum { MOST_HELD = 16 };
+typedef struct {
+  Tensor *tensor[MOST_HELD];
+  void *block[MOST_HELD];
+  size_t bytes[MOST_HELD];
+  int tensors, blocks;
+} Held;
+
+static void release_all(Held *h) {
+  for (int i = 0; i < h->tensors; i++) tensor_release(h->tensor[i]);
+  for (int i = 0; i < h->blocks; i++) block_free(h->block[i], h->bytes[i]);
+}
+
+/* count rows of n elements each, of that size. */
+static char *room(Held *h, int64_t count, int64_t n, int size) {
+  int64_t bytes;
+  if (!size_mul(count, n, &bytes) || !size_mul(bytes, size, &bytes)) return NULL;
+  void *block = block_alloc((size_t)bytes);
+  if (block) h->block[h->blocks] = block, h->bytes[h->blocks++] = (size_t)bytes;
+  return block;
+}
+
+/* t's elements side by side; NULL for none, and then *good stays. */
+static char *elements(Held *h, Tensor *t, bool *good) {
+  if (!t || !*good) return NULL;
+  Tensor *packed = tensor_packed(t, (DType)t->dtype);
+  if (!packed) return *good = false, NULL;
+  h->tensor[h->tensors++] = packed;
+  return tensor_data(packed);
+}
+
+typedef struct {
+  const Recurrent *r;
+  DType dtype;
+  bool wide, failed;
+  int size;
+  int64_t sums, kept;            /* elements of a row of sums, and of one in the reserve's first block */
+  int64_t gate_row, dgate_row;   /* from one row to the next */
+  int64_t part_rows;             /* of the batch, for one thread */
+  int64_t first, last, from, to; /* the chunk: steps in order of work, rows */
+  void (*cells)(const RecurrentCells *);
+  void (*add)(void *, const void *, int64_t);
+  Held held;
+  Factor input, hidden, fresh, projection; /* fresh: gru's last gate, whose sum stands by itself */
+  char *kept_gates, *kept_c, *kept_h;      /* the reserve, NULL: nothing is kept */
+  char *gates, *output, *h, *c;            /* gates: from the chunk's first row on */
+  char *h_wide;                            /* before the projection; of the batch, in backward of the chunk */
+  const char *bias, *bias_fresh;
+  char *dgates, *gy, *dy, *dh, *dc,
+      *dh_wide; /* dgates, dy: of the chunk; dy: gradient of the output, projections only */
+} Layer;
+
+static Layer layer_of(const Recurrent *r, bool back) {
+  Layer l = {.r = r, .dtype = (DType)r->t[AT_X]->dtype};
+  const RecurrentTable *table = l.dtype == MT_F64 ? &recurrent_table_base : VEC_PICK(recurrent_table);
+  l.wide = l.dtype == MT_F64;
+  l.size = dtype_size(l.dtype);
+  l.sums = recurrent_gates(r->mode) * r->hidden;
+  l.kept = kept_gates(r->mode) * r->hidden;
+  l.gate_row = l.kept ? l.kept : r->hidden;
+  l.dgate_row = l.gate_row + PADDING;
+  l.cells = (back ? table->back : table->forward)[l.wide][r->mode];
+  l.add = table->add[l.wide];
+  /* how many rows are computed together may depend on the number of threads only where it changes no value */
+  double work = (double)r->rows * (double)l.sums * (double)r->out;
+  int64_t parts = packs(r) && work >= PART_WORK ? least(pool_threads(), r->batch / PART_ROWS) : 1;
+  l.part_rows = parts > 1 ? (r->batch + parts - 1) / parts : most(r->batch, 1);
+  return l;
+}
+
+static void find_reserve(Layer *l, char *reserve) {
+  if (!reserve) return;
+  const Recurrent *r = l->r;
+  l->kept_gates = reserve;
+  l->kept_c = l->kept_gates + r->rows * l->kept * l->size;
+  l->kept_h = l->kept_c + (r->mode == RECURRENT_LSTM ? r->rows * r->hidden * l->size : 0);
+}
+
+static int64_t size_at(const Recurrent *r, int64_t t) { return r->sizes ? r->sizes[t] : r->batch; }
+/* Number i in order of work, which rises or falls in t. */
+static int64_t step_size(const Recurrent *r, int64_t i, bool falls) { return size_at(r, falls ? r->steps - 1 - i : i); }
+
+static void first_chunk(Layer *l, bool falls) {
+  l->first = l->last = 0;
+  l->from = l->to = falls ? l->r->rows : 0;
+}
+/* Steps that follow, as many as fit; false at the end. */
+static bool next_chunk(Layer *l, bool falls) {
+  const Recurrent *r = l->r;
+  int64_t rows = 0, n;
+  l->first = l->last;
+  for (; l->last < r->steps; l->last++, rows += n) {
+    n = step_size(r, l->last, falls);
+    if (rows > 0 && rows + n > CHUNK_ROWS) break;
+  }
+  if (falls)
+    l->to = l->from, l->from -= rows;
+  else
+    l->from = l->to, l->to += rows;
+  return l->first < l->last;
+}
+/* The most rows that a chunk has. */
+static int64_t chunk_rows(const Recurrent *r) { return least(r->rows, most(CHUNK_ROWS, r->batch)); }
+
+/* Runs one step after another of the chunk for rows [begin, end) of the batch. */
+static void run_steps(Layer *l, bool falls, int64_t begin, int64_t end,
+                      bool (*step)(Layer *l, int64_t row, int64_t begin, int64_t n)) {
+  int64_t row = falls ? l->to : l->from;
+  for (int64_t i = l->first; i < l->last; i++) {
+    int64_t n = step_size(l->r, i, falls);
+    if (falls) row -= n;
+    if (begin < n && !step(l, row + begin, begin, least(end, n) - begin)) l->failed = true;
+    if (!falls) row += n;
+  }
+}
+static bool run_chunk(Layer *l, PoolBody rows) {
+  if (l->part_rows >= l->r->batch)
+    rows(l, 0, l->r->batch);
+  else
+    parallel_for(l->r->batch, l->part_rows, rows, l);
+  return !l->failed;
+}
+
+/* c (m, n) = a (m, k) b (k, n) + beta c, c's rows side by side unless c_row is given. */
+static bool product(const Layer *l, int64_t m, int64_t n, int64_t k, const char *a, int64_t a_row, int64_t a_col,
+                    const char *b, int64_t b_row, bool adds, char *c) {
+  return gemm(l->dtype, m, n, k, 1, a, a_row, a_col, b, b_row, 1, adds, c, n);
+}
+
+/* ---- forward ---- */
+
+/* n rows of one step; `row` counts in the sequence, `begin` in the batch. */
+static bool forward_step(Layer *l, int64_t row, int64_t begin, int64_t n) {
+  const Recurrent *r = l->r;
+  const int64_t size = l->size, out = r->out * size, hidden = r->hidden * size;
+  char *gates = l->gates + (row - l->from) * l->gate_row * size, *y = l->output + row * out;
+  char *h = l->h + begin * out, *c = l->c ? l->c + begin * hidden : NULL;
+  char *made = l->h_wide ? l->h_wide + begin * hidden : y;
+  if (l->kept_h) memcpy(l->kept_h + row * out, h, (size_t)(n * out));
+  if (l->kept_h && c) memcpy(l->kept_c + row * hidden, c, (size_t)(n * hidden));
+  if (!multiply(&l->hidden, n, h, r->out, gates, l->gate_row, gates, l->gate_row)) return false;
+  if (r->mode == RECURRENT_GRU && !multiply(&l->fresh, n, h, r->out, gates + 3 * hidden, l->gate_row, l->bias_fresh, 0))
+    return false;
+  l->cells(&(RecurrentCells){
+      .rows = n, .hidden = r->hidden, .gate_row = l->gate_row, .gates = gates, .c = c, .h_before = h, .h = made});
+  if (l->h_wide && !multiply(&l->projection, n, made, r->hidden, y, r->out, NULL, 0)) return false;
+  memcpy(h, y, (size_t)(n * out));
+  return true;
+}
+static void forward_rows(void *layer, int64_t begin, int64_t end) {
+  Layer *l = layer;
+  run_steps(l, l->r->reverse, begin, end, forward_step);
+}
+
+/* What is added to the products with the inputs: both biases, of gru's last gate only the first. */
+static bool join_biases(Layer *l, bool *good) {
+  const Recurrent *r = l->r;
+  char *b_ih = elements(&l->held, r->t[AT_B_IH], good), *b_hh = elements(&l->held, r->t[AT_B_HH], good);
+  if (!*good || (!b_ih && !b_hh)) return *good;
+  char *bias = room(&l->held, l->sums, 1, l->size);
+  if (!bias) return *good = false;
+  int64_t shared = r->mode == RECURRENT_GRU ? 2 * r->hidden : l->sums, bytes = l->sums * l->size;
+  if (b_ih)
+    memcpy(bias, b_ih, (size_t)bytes);
+  else
+    memset(bias, 0, (size_t)bytes);
+  if (b_hh) l->add(bias, b_hh, shared);
+  l->bias = bias;
+  if (b_hh && r->mode == RECURRENT_GRU) l->bias_fresh = b_hh + shared * l->size;
+  return true;
+}
+
+static bool open_forward(Layer *l, const char *w_ih, const char *w_hh, const char *w_hr) {
+  const Recurrent *r = l->r;
+  int64_t joined = r->mode == RECURRENT_GRU ? 2 * r->hidden : l->sums;
+  return factor_open(&l->input, r, l->dtype, l->sums, r->features, w_ih, 1, r->features) &&
+         factor_open(&l->hidden, r, l->dtype, joined, r->out, w_hh, 1, r->out) &&
+         (r->mode != RECURRENT_GRU ||
+          factor_open(&l->fresh, r, l->dtype, r->hidden, r->out, w_hh + joined * r->out * l->size, 1, r->out)) &&
+         (!w_hr || factor_open(&l->projection, r, l->dtype, r->out, r->hidden, w_hr, 1, r->hidden));
+}
+static bool close_layer(Layer *l, bool good) {
+  factor_close(&l->input);
+  factor_close(&l->hidden);
+  factor_close(&l->fresh);
+  factor_close(&l->projection);
+  release_all(&l->held);
+  return good;
+}
+
+static bool run_forward(Layer *l, const char *x) {
+  const Recurrent *r = l->r;
+  for (first_chunk(l, r->reverse); next_chunk(l, r->reverse);) {
+    if (l->kept_gates && l->kept) l->gates = l->kept_gates + l->from * l->gate_row * l->size;
+    if (!l->kept) l->gates = l->output + l->from * l->gate_row * l->size;
+    const char *rows = x + l->from * r->features * l->size;
+    if (!multiply(&l->input, l->to - l->from, rows, r->features, l->gates, l->gate_row, l->bias, 0) ||
+        !run_chunk(l, forward_rows))
+      return false;
+  }
+  return true;
+}
+
+bool cpu_recurrent(const Recurrent *r, Tensor *output, Tensor *h, Tensor *c, Tensor *reserve) {
+  Layer l = layer_of(r, false);
+  bool good = true;
+  char *x = elements(&l.held, r->t[AT_X], &good), *w_ih = elements(&l.held, r->t[AT_W_IH], &good),
+       *w_hh = elements(&l.held, r->t[AT_W_HH], &good), *w_hr = elements(&l.held, r->t[AT_W_HR], &good);
+  find_reserve(&l, reserve ? tensor_data(reserve) : NULL);
+  l.output = tensor_data(output);
+  l.h = tensor_data(h);
+  if (c) l.c = tensor_data(c);
+  good = good && join_biases(&l, &good) && open_forward(&l, w_ih, w_hh, w_hr) && tensor_copy_into(h, r->t[AT_H]) &&
+         (!c || tensor_copy_into(c, r->t[AT_C])) &&
+         (!l.kept || reserve || (l.gates = room(&l.held, chunk_rows(r), l.gate_row, l.size))) &&
+         (!w_hr || (l.h_wide = room(&l.held, r->batch, r->hidden, l.size))) && run_forward(&l, x);
+  return close_layer(&l, good);
+}
+
+/* ---- back ---- */
+
+/* dh and dc come from the step after, and leave for the one before. */
+static bool back_step(Layer *l, int64_t row, int64_t begin, int64_t n) {
+  const Recurrent *r = l->r;
+  const int64_t size = l->size, out = r->out * size, hidden = r->hidden * size, local = row - l->from;
+  char *dh = l->dh + begin * out, *dgates = l->dgates + local * l->dgate_row * size, *wide = dh;
+  if (l->gy) l->add(dh, l->gy + row * out, n * r->out);
+  if (l->dy) {
+    memcpy(l->dy + local * out, dh, (size_t)(n * out));
+    wide = l->dh_wide + begin * hidden;
+    if (!multiply(&l->projection, n, dh, r->out, wide, r->hidden, NULL, 0)) return false;
+  }
+  char *h = l->h_wide ? l->h_wide + (l->dy ? local : begin) * hidden : NULL;
+  if (l->kept == 0) h = l->output + row * out;
+  l->cells(&(RecurrentCells){.rows = n,
+                             .hidden = r->hidden,
+                             .gate_row = l->gate_row,
+                             .dgate_row = l->dgate_row,
+                             .gates = l->kept_gates + row * l->gate_row * size,
+                             .c_before = l->kept_c + row * hidden,
+                             .h_before = l->kept_h + row * out,
+                             .h = h,
+                             .h_row = l->dy ? r->hidden : 0,
+                             .dh = wide,
+                             .dc = l->dc ? l->dc + begin * hidden : NULL,
+                             .dgates = dgates});
+  bool gru = r->mode == RECURRENT_GRU;
+  return multiply(&l->hidden, n, gru ? dgates + hidden : dgates, l->dgate_row, dh, r->out, gru ? dh : NULL, r->out);
+}
+static void back_rows(void *layer, int64_t begin, int64_t end) {
+  Layer *l = layer;
+  run_steps(l, !l->r->reverse, begin, end, back_step);
+}
+
+/* Columns of dgates that belong to rows of w_ih: gru's stand in another order, so that w_hh's are neighbours. */
+typedef struct {
+  int64_t column, row, count;
+} Strip;
+static int strips_of(const Layer *l, Strip strip[2]) {
+  int64_t n = l->r->hidden;
+  strip[0] = (Strip){0, 0, l->sums};
+  if (l->r->mode != RECURRENT_GRU) return 1;
+  strip[0] = (Strip){n, 0, 2 * n};
+  strip[1] = (Strip){0, 2 * n, n};
+  return 2;
+}
+
+/* Adds up the chunk's rows: a row of ones times dgates. */
+static bool add_rows(const Layer *l, int64_t count, const char *dgates, bool adds, char *to) {
+  Scalar one = scalar_int(1);
+  char unit[sizeof(double)];
+  scalar_store(one, l->dtype, unit);
+  return gemm(l->dtype, 1, count, l->to - l->from, 1, unit, 0, 0, dgates, l->dgate_row, 1, adds, to, count);
+}
+
+static char *data_of(Tensor *t) { return t ? tensor_data(t) : NULL; }
+
+/* What the chunk gives to the gradients of inputs, weights and biases. */
+static bool collect_chunk(const Layer *l, const char *x, const char *w_ih, Tensor *const *grad) {
+  const Recurrent *r = l->r;
+  const int64_t rows = l->to - l->from, size = l->size, row = l->dgate_row, features = r->features;
+  char *gx = data_of(grad[AT_X]), *gw_ih = data_of(grad[AT_W_IH]), *gw_hh = data_of(grad[AT_W_HH]),
+       *gb_ih = data_of(grad[AT_B_IH]), *gb_hh = data_of(grad[AT_B_HH]), *gw_hr = data_of(grad[AT_W_HR]);
+  bool adds = l->first > 0, good = true;
+  Strip strip[2];
+  for (int k = 0, n = strips_of(l, strip); k < n && good; k++) {
+    const char *d = l->dgates + strip[k].column * size;
+    int64_t at = strip[k].row * features * size, count = strip[k].count;
+    if (gx)
+      good = product(l, rows, features, count, d, row, 1, w_ih + at, features, k > 0, gx + l->from * features * size);
+    if (gw_ih)
+      good = good &&
+             product(l, count, features, rows, d, 1, row, x + l->from * features * size, features, adds, gw_ih + at);
+    if (gb_ih) good = good && add_rows(l, count, d, adds, gb_ih + strip[k].row * size);
+  }
+  const char *d = l->dgates + (r->mode == RECURRENT_GRU ? r->hidden * size : 0);
+  if (gw_hh)
+    good =
+        good && product(l, l->sums, r->out, rows, d, 1, row, l->kept_h + l->from * r->out * size, r->out, adds, gw_hh);
+  if (gb_hh) good = good && add_rows(l, l->sums, d, adds, gb_hh);
+  if (gw_hr) good = good && product(l, r->out, r->hidden, rows, l->dy, 1, r->out, l->h_wide, r->hidden, adds, gw_hr);
+  return good;
+}
+
+/* A gradient's memory, or room for one that is not wanted, with what comes from behind the sequence. */
+static char *carried(Layer *l, Tensor *wanted, Tensor *from, int64_t n, bool *good) {
+  int64_t bytes = l->r->batch * n * l->size;
+  char *to = wanted ? tensor_data(wanted) : room(&l->held, l->r->batch, n, l->size),
+       *start = elements(&l->held, from, good);
+  if (!to) *good = false;
+  if (!*good) return NULL;
+  if (start)
+    memcpy(to, start, (size_t)bytes);
+  else
+    memset(to, 0, (size_t)bytes);
+  return to;
+}
+
+bool cpu_recurrent_back(const Recurrent *r, Tensor *const *gy, Tensor *reserve, Tensor *output, Tensor *const *grad) {
+  Layer l = layer_of(r, true);
+  bool good = true, projects = r->t[AT_W_HR] != NULL, lstm = r->mode == RECURRENT_LSTM;
+  char *x = elements(&l.held, r->t[AT_X], &good), *w_ih = elements(&l.held, r->t[AT_W_IH], &good),
+       *w_hh = elements(&l.held, r->t[AT_W_HH], &good), *w_hr = elements(&l.held, r->t[AT_W_HR], &good),
+       *kept = elements(&l.held, reserve, &good);
+  int64_t rows = chunk_rows(r);
+  l.output = elements(&l.held, l.kept ? NULL : output, &good);
+  l.gy = elements(&l.held, gy[0], &good);
+  l.dh = carried(&l, grad[AT_H], gy[1], r->out, &good);
+  if (lstm) l.dc = carried(&l, grad[AT_C], gy[2], r->hidden, &good);
+  if (good) find_reserve(&l, kept);
+  good = good && (l.dgates = room(&l.held, rows, l.dgate_row, l.size)) &&
+         (!lstm || (l.h_wide = room(&l.held, projects ? rows : r->batch, r->hidden, l.size))) &&
+         (!projects ||
+          ((l.dy = room(&l.held, rows, r->out, l.size)) && (l.dh_wide = room(&l.held, r->batch, r->hidden, l.size)))) &&
+         factor_open(&l.hidden, r, l.dtype, r->out, l.sums, w_hh, r->out, 1) &&
+         (!projects || factor_open(&l.projection, r, l.dtype, r->hidden, r->out, w_hr, r->hidden, 1));
+  for (first_chunk(&l, !r->reverse); good && next_chunk(&l, !r->reverse);)
+    good = run_chunk(&l, back_rows) && collect_chunk(&l, x, w_ih, grad);
+  return close_layer(&l, good);
+}

@@ -1,0 +1,62 @@
+/* Recurrent layers: one layer in one direction over a whole sequence, forwards and back.
+ *
+ * Rows of all steps lie one after another; step t has sizes[t] of them, and these are the first of the batch, so sizes
+ * never grow. Gates stand in PyTorch's order: input, forget, cell, output for lstm; reset, update, new for gru.
+ *
+ * What backward needs lies in the reserve, (rows, width) elements in three blocks: activated gates (rows, 4 hidden), for
+ * lstm the cell state before each step (rows, hidden), and the hidden state before each step (rows, out). gru keeps
+ * a fourth gate: what the hidden state gives to the new one. The plain ones keep no gates: their output says enough. */
+#ifndef MT_RECURRENT_H
+#define MT_RECURRENT_H
+#include "cpu/isa.h"
+#include "tensor/tensor.h"
+
+typedef enum { RECURRENT_LSTM, RECURRENT_GRU, RECURRENT_TANH, RECURRENT_RELU } RecurrentMode;
+
+/* What one layer works on; all tensors of one dtype, float32 or float64, in any layout. */
+enum { AT_X, AT_H, AT_C, AT_W_IH, AT_W_HH, AT_B_IH, AT_B_HH, AT_W_HR, RECURRENT_TENSORS };
+typedef struct {
+  RecurrentMode mode;
+  bool reverse;
+  int64_t steps, batch, rows, features, hidden,
+      out;                      /* features of x; out: of the output, hidden without a projection */
+  const int64_t *sizes;         /* NULL: each step has the whole batch */
+  Tensor *t[RECURRENT_TENSORS]; /* c only for lstm; biases and w_hr may be NULL */
+} Recurrent;
+
+static inline int recurrent_gates(RecurrentMode mode) {
+  return mode == RECURRENT_LSTM ? 4 : mode == RECURRENT_GRU ? 3 : 1;
+}
+/* Elements that a row keeps in the reserve. False when that overflows. */
+bool recurrent_width(const Recurrent *r, int64_t *width);
+
+/* Writes the output (rows, out), the last h (batch, out), for lstm the last c (batch, hidden), and reserve unless it is
+ * NULL. */
+bool cpu_recurrent(const Recurrent *r, Tensor *output, Tensor *h, Tensor *c, Tensor *reserve);
+/* From the gradients of these three, each of which may be NULL, those of r->t that are not NULL in grad. Reads of r->t only
+ * x, w_ih, w_hh and w_hr; of output only for the plain modes. */
+bool cpu_recurrent_back(const Recurrent *r, Tensor *const *gy, Tensor *reserve, Tensor *output, Tensor *const *grad);
+
+/* Below this line: what src/cpu/vec/recurrent.c offers to src/cpu/recurrent.c. */
+
+/* Rows of one step. Rows of gates, dgates lie gate_row, dgate_row elements apart, all others side by side. */
+typedef struct {
+  int64_t rows, hidden, gate_row, dgate_row;
+  void *gates;          /* forward: the sums come in, the activated gates go out */
+  void *c;              /* lstm: the cell state before, and after */
+  const void *h_before; /* gru */
+  void *h;              /* the new hidden state; back: read by the plain ones, formed again by lstm */
+  int64_t h_row;        /* lstm, back: 0 when nobody wants it */
+  const void *c_before;
+  void *dh;     /* gradient of the new h; gru: gets the part that goes straight to the h before */
+  void *dc;     /* lstm: gradient of c after, becomes that of c before */
+  void *dgates; /* of the sums; lstm as gates, gru new, reset, update, and what the hidden state gives to new */
+} RecurrentCells;
+
+typedef struct {
+  void (*forward[2][4])(const RecurrentCells *cells); /* [is double][mode]; of float64 only in the lowest set */
+  void (*back[2][4])(const RecurrentCells *cells);
+  void (*add[2])(void *to, const void *from, int64_t n); /* to += from */
+} RecurrentTable;
+VEC_TABLE(RecurrentTable, recurrent_table);
+#endif
