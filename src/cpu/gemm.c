@@ -472,7 +472,7 @@ bool gemm(DType d, int64_t m, int64_t n, int64_t k, double alpha, const void *a,
 /* ---- a B that is packed once ---- */
 
 bool gemm_pack(GemmPacked *p, DType d, int64_t n, int64_t k, const void *b, int64_t b_row, int64_t b_col) {
-  const GemmKernels *all = kernels(isa_level(), d);
+  const GemmKernels *all = gemm_kernels(isa_level(), d);
   int64_t size = all->size, width = n > 0 ? whole(n, all->lanes) : 0, step = PANEL_BYTES / (all->nr * size);
   *p = (GemmPacked){.kernels = all, .dtype = d, .n = n, .k = k};
   p->step = k > step ? whole(quotient_up(k, quotient_up(k, step)), 8) : most(k, 1);
