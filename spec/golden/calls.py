@@ -66,7 +66,7 @@ class X:
             t = torch.tensor([bool(v) for v in values], dtype=torch.bool)
         else:
             t = torch.tensor(values, dtype=getattr(torch, self.dtype or "int64"))
-        t = t.reshape(self.shape)
+        t = t.reshape(self.shape).clone()  # no view, which in-place calls would name
         return t.requires_grad_() if self.g else t
 
     def lua(self):
@@ -375,10 +375,17 @@ class Calls:
 
     def f(self, name, *args, _err=False, _dtype=None, _drawn=False, _seed=None, **kw):
         """A call of torch.nn.functional.name."""
+        self.call("F", F, name, args, kw, _err, _dtype, _drawn, _seed)
+
+    def init(self, name, *args, _err=False, _dtype=None, _drawn=False, _seed=5, **kw):
+        """A call of torch.nn.init.name."""
+        self.call("init", nn.init, name, args, kw, _err, _dtype, _drawn, _seed)
+
+    def call(self, space, module, name, args, kw, _err, _dtype, _drawn, _seed):
         if _drawn != self.drawn:
             return
-        self.begin("F", name)
-        letter, f = self.pick(_dtype), getattr(F, name)
+        self.begin(space, name)
+        letter, f = self.pick(_dtype), getattr(module, name)
         settle(args, kw)
         lua_args, lua_kw = translated(f, name, args, kw, self.turn())
         fields = {"dtype": quoted(letter), "args": "{" + call_text(lua_args, lua_kw) + "}"}
@@ -387,7 +394,7 @@ class Calls:
         more = {k: make(v, DTYPES[letter], tensors) for k, v in kw.items()}
         leaves = leaves_of(tensors, lua_args, lua_kw)
         in_place = name.endswith("_") or kw.get("inplace")
-        if in_place:
+        if in_place and not _err:
             given[0] = given[0].clone()
         if _seed is not None:
             torch.manual_seed(_seed)
@@ -403,6 +410,8 @@ class Calls:
             self.refused.append("%s %s: NOT REFUSED" % (name, fields["args"]))
         if in_place:
             fields["inplace"] = "true"
+        if isinstance(out, float):
+            out = torch.tensor(out, dtype=torch.float64)
         self.outcome(fields, out, leaves)
         self.add(fields)
 

@@ -134,7 +134,30 @@ def dropouts(c):
         c.f("gumbel_softmax", X(2, 3, 2), _drawn=True, _seed=6, **kw)
 
 
+def refusals(c):
+    flags = V([1, 0, 1], "o")
+    c.f("relu", flags, _err=True)
+    c.f("relu6", flags, _err=True)
+    c.f("hardtanh", flags, _err=True)
+    c.f("tanhshrink", flags, _err=True)
+    c.f("softsign", flags, _err=True)
+    for f in UNDERSCORE:
+        kw = {"threshold_": {"threshold": 0.5, "value": 2.0}}.get(f, {})
+        c.f(f, X(3, 4), _err=True, **kw)
+    c.f("gumbel_softmax", C(3, 4), dim=2, _err=True)
+    for module, kw in (("ELU", {}), ("SELU", {}), ("CELU", {}), ("GELU", {}), ("SiLU", {}), ("Mish", {}), ("Softplus", {}),
+                       ("Hardsigmoid", {}), ("Hardswish", {}), ("LeakyReLU", {}), ("LogSigmoid", {}), ("Hardshrink", {}),
+                       ("Softshrink", {}), ("Softmax", {"dim": 0}), ("LogSoftmax", {"dim": 0}), ("GLU", {})):
+        c.m(M(module, **kw), N(4, s=1), _err=True)
+    for module in ("ReLU", "ReLU6", "Tanhshrink", "Softsign"):
+        c.m(M(module), flags, _err=True)
+    c.m(M("PReLU", 3), C(2, 4), _err=True)
+    c.m(M("PReLU", 3), C(4), _err=True)
+    c.m(M("Softmin", 1), C(3), _err=True)
+
+
 def describe(c):
     elementwise(c)
+    refusals(c)
     with_sizes(c)
     dropouts(c)

@@ -158,8 +158,31 @@ def shapes(c):
     c.m(M("Unflatten", P(1), (4, 2)), C(2, 6), _err=True)
 
 
+def refusals(c):
+    c.m(M("CosineSimilarity"), C(2, 3), C(2, 4), _err=True)
+    c.m(M("PairwiseDistance"), C(2, 3), C(2, 4), _err=True)
+    c.m(M("PixelShuffle", 2), C(3, 2, 2), _err=True)
+    c.m(M("PixelUnshuffle", 2), C(1, 3, 2), _err=True)
+    c.m(M("Embedding", 5, 3), V([5], "i"), _err=True)
+    c.m(M("Embedding", 5, 3), C(2), _err=True)
+    c.m(M("EmbeddingBag", 5, 3), I(6, classes=5), _err=True)
+    c.m(M("EmbeddingBag", 5, 3), V([[0, 5]], "i"), _err=True, _dtype="d")  # single precision has other words
+    c.m(M("EmbeddingBag", 5, 3), I(2, 3, classes=5), per_sample_weights=C(2, 3), _err=True)
+    c.m(M("Linear", 3, 2), C(4, 3, dtype="h"), _err=True)
+    c.m(M("Bilinear", 3, 2, 4), C(5, 2), C(5, 2), _err=True)
+    c.m(M("Unfold", 5), C(1, 2, 4, 3), _err=True)
+    c.m(M("Fold", (4, 3), 2), C(1, 7, 6), _err=True)
+    c.m(M("LocalResponseNorm", 2), C(2, 3), _err=True)
+    for n in (1, 2, 3):
+        for kind in ("Reflection", "Replication"):
+            c.m(M("%sPad%dd" % (kind, n), 1), C(3), _err=True)
+        c.m(M("ZeroPad%dd" % n, -3), C(1, 2, *[2] * n), _err=True)
+        c.m(M("ConstantPad%dd" % n, -3, 1.0), C(1, 2, *[2] * n), _err=True)
+
+
 def describe(c):
     linear(c)
+    refusals(c)
     embeddings(c)
     distances(c)
     shapes(c)

@@ -183,8 +183,40 @@ def ctc(c):
     c.f("ctc_loss", C(6, 2, 4), targets, (6, 6), (3, 3), blank=4, _err=True)
 
 
+def refusals(c):
+    for module in ("L1Loss", "MSELoss", "SmoothL1Loss", "HuberLoss", "SoftMarginLoss", "HingeEmbeddingLoss", "KLDivLoss",
+                   "PoissonNLLLoss", "BCELoss", "BCEWithLogitsLoss", "MultiLabelSoftMarginLoss"):
+        c.m(M(module, reduction="max"), share(3, 4), share(3, 4), _err=True)
+    c.m(M("GaussianNLLLoss", reduction="max"), C(3), C(3), share(3), _err=True)
+    c.m(M("GaussianNLLLoss"), C(3), C(3), C(3), _err=True)
+    c.m(M("MarginRankingLoss", reduction="max"), C(3), C(3), sign(3), _err=True)
+    c.m(M("MarginRankingLoss"), C(3), C(2, 3), sign(3), _err=True)
+    c.m(M("CosineEmbeddingLoss"), C(3, 4), C(3, 4), sign(3, 1), _err=True)
+    c.m(M("TripletMarginLoss"), C(3, 4), C(3, 4), C(4), _err=True)
+    c.m(M("TripletMarginWithDistanceLoss"), C(3, 4), C(3, 4), C(4), _err=True)
+    for module in ("NLLLoss", "CrossEntropyLoss"):
+        c.m(M(module), C(3, 4), V([1, 4, 2], "i"), _err=True)
+        c.m(M(module), C(3, 4), I(2, classes=4), _err=True)
+        c.m(M(module, weight=C(3)), C(3, 4), I(3, classes=4), _err=True)
+        c.m(M(module, reduction="max"), C(3, 4), I(3, classes=4), _err=True)
+    c.m(M("CrossEntropyLoss", label_smoothing=2.0), C(3, 4), I(3, classes=4), _err=True)
+    c.m(M("MultiMarginLoss", p=3), _err=True)
+    c.m(M("MultiMarginLoss", weight=C(2, 2)), _err=True)
+    c.m(M("MultiMarginLoss"), C(3, 4), V([1, 4, 2], "i"), _err=True)
+    c.m(M("MultiLabelMarginLoss"), C(3, 4), I(3, classes=4), _err=True)
+    c.m(M("CTCLoss"), C(6, 2, 4), V([1, 2, 3, 1, 1, 2], "i", shape=(2, 3)), (6, 6), (3,), _err=True)
+    c.m(M("BCELoss"), V([1.5]), V([1.0], g=False), _err=True)
+    c.m(M("SmoothL1Loss", beta=-1.0), C(3), C(3), _err=True)
+    c.m(M("HuberLoss", delta=0.0), C(3), C(3), _err=True)
+    c.f("multilabel_soft_margin_loss", C(3, 4), share(3, 4), reduction="max", _err=True)
+    for target in ("int32", "uint8", "int16"):
+        c.f("cross_entropy", X(3, 4), V([1, 0, 3], "i", dtype=target), _err=target != "uint8")
+        c.f("nll_loss", X(3, 4), V([1, 0, 3], "i", dtype=target), _err=target != "uint8")
+
+
 def describe(c):
     of_pairs(c)
+    refusals(c)
     of_labels(c)
     of_triples(c)
     ctc(c)

@@ -119,7 +119,24 @@ def unpools(c):
         c.f("max_unpool%dd" % n, C(*small), V([4 ** n + 3] * 2 ** n, "i", shape=small), 2, _err=True)
 
 
+def refusals(c):
+    for n in (1, 2, 3):
+        for name in ("MaxPool", "AvgPool"):
+            if (name, n) != ("AvgPool", 2):
+                c.m(M("%s%dd" % (name, n), 2), C(2), _err=True)
+            c.m(M("%s%dd" % (name, n), 9), C(1, 2, *SIZES[n]), _err=True)
+            c.m(M("%s%dd" % (name, n), 2, padding=2), C(1, 2, *SIZES[n]), _err=True)
+        c.m(M("LPPool%dd" % n, 2, 9), C(1, 2, *SIZES[n]), _err=True)
+        for name in ("AdaptiveMaxPool", "AdaptiveAvgPool"):
+            c.m(M("%s%dd" % (name, n), 2), C(2), _err=True)
+            c.m(M("%s%dd" % (name, n), 2), C(1, 2, *[0] * n), _err=True)
+        small = (1, 1) + (2,) * n
+        c.m(M("MaxUnpool%dd" % n, 2), C(*small), I(1, 1, *(3,) * n, classes=4), _err=True)
+        c.m(M("MaxUnpool%dd" % n, 2), C(*small), I(*small, classes=4), output_size=[9] * n, _err=True)
+
+
 def describe(c):
     windows(c)
+    refusals(c)
     adaptive(c)
     unpools(c)

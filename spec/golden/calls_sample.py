@@ -29,6 +29,15 @@ def interpolation(c):
             for letter in "hb":
                 c.f("interpolate", C(1, 2, *SIZES[n]), scale_factor=2, mode=mode, _dtype=letter)
             c.f("interpolate", X(0, 2, *SIZES[n]), 3, mode=mode)
+    for size in ((2, 2), (3, 7), (6, 5)):
+        c.f("interpolate", X(1, 2, 4, 3), size, mode="lanczos", antialias=True)
+        c.m(M("Upsample", size, mode="lanczos"), C(1, 2, 4, 3), _err=True)
+    c.f("interpolate", X(1, 2, 4, 3), scale_factor=0.7, mode="lanczos", align_corners=False, antialias=True)
+    c.f("interpolate", C(1, 2, 4, 3), 3, mode="lanczos", _err=True)
+    c.f("interpolate", C(1, 2, 4, 3), 3, mode="lanczos", align_corners=True, antialias=True, _err=True)
+    for name in ("UpsamplingNearest2d", "UpsamplingBilinear2d"):
+        c.m(M(name, 3), C(1, 2, 3), _err=name[10] == "B")
+        c.m(M(name), C(1, 2, 3, 3), _err=True)
     image = V([(7 * i) % 251 for i in range(24)], "n", shape=(1, 2, 4, 3), dtype="uint8")
     for mode in ("nearest", "nearest-exact", "bilinear", "bicubic"):
         for align in (False, True) if mode[0] == "b" else (None,):

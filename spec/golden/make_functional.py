@@ -21,8 +21,10 @@ import calls_activation
 import calls_attention
 import calls_container
 import calls_conv
+import calls_init
 import calls_layer
 import calls_loss
+import calls_module
 import calls_norm
 import calls_pool
 import calls_sample
@@ -31,7 +33,7 @@ warnings.simplefilter("ignore")
 torch.set_num_threads(1)
 HERE = os.path.dirname(os.path.abspath(__file__))
 FAMILIES = (calls_conv, calls_pool, calls_activation, calls_norm, calls_layer, calls_sample, calls_loss, calls_attention,
-            calls_container)
+            calls_container, calls_init, calls_module)
 CODES = {"float64": "F64", "int64": "I64", "float32": "F32", "int32": "I32", "float16": "F16", "bfloat16": "BF16",
          "int16": "I16", "int8": "I8", "uint8": "U8", "bool": "BOOL"}
 SIZES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}

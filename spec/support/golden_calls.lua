@@ -1,6 +1,6 @@
---- Replays golden calls of torch.nn and torch.nn.functional (spec/golden/functional.lua).
+--- Replays golden calls of torch.nn, nn.functional and nn.init (spec/golden/functional.lua).
 --
--- The file is a list of groups { space = "F" or "nn", name =, calls... }. A call:
+-- The file is a list of groups { space = "F", "init" or "nn", name =, calls... }. A call:
 --   dtype  letter of the dtype of its floats: d float64, s float32, h float16, b bfloat16
 --   args   arguments of the function, or of the module made by `make`; the last table may hold keywords
 --   err    the first sentence of PyTorch's message, where it refuses; fails: where its backward does
@@ -30,6 +30,7 @@ local DTYPES = {
   d = torch.float64, s = torch.float32, h = torch.float16, b = torch.bfloat16, q = torch.int64, i = torch.int32,
   t = torch.int16, c = torch.int8, u = torch.uint8, o = torch.bool,
 }
+local SPACES = { F = nn.functional, init = nn.init }
 local FUNCTIONS = {
   relu = nn.functional.relu, gelu = nn.functional.gelu, tanh = torch.tanh,
   manhattan = function(a, b) return (a - b):abs():sum(-1) end,
@@ -155,10 +156,12 @@ function golden_calls.fill(parameters)
   end)
 end
 
---- Tensors in results, in order.
+--- Tensors in results, in order; floats become such.
 function golden_calls.flat(list, v)
   if torch.is_tensor(v) then
     list[#list + 1] = v
+  elseif math.type(v) == "float" then
+    list[#list + 1] = torch.tensor(v, { dtype = torch.float64 })
   elseif type(v) == "table" then
     for _, part in ipairs(v) do golden_calls.flat(list, part) end
   end
@@ -311,7 +314,7 @@ function golden_calls.prepare(group, case, dtype, module, jitter)
   local arguments = call:decode_list(case.args)
   local leaves = in_order(case.args, call.leaves)
   if module then table.move(module:parameters(), 1, #module:parameters(), #leaves + 1, leaves) end
-  return module or nn.functional[group.name], arguments, leaves
+  return module or SPACES[group.space][group.name], arguments, leaves
 end
 
 -- What is wrong with a call, or nil.
