@@ -78,6 +78,20 @@ describe("nn.class", function()
     refuses(function() nn.Linear.init(2, 3) end, "Linear.init", "no instance")
   end)
 
+  it("calling an instance is its class's __call, and its text holds extra_repr", function()
+    local Scale = nn.class("Scale")
+    function Scale:init(by) self.by = by end
+    function Scale:forward(x, y) return x * self.by, y end
+    function Scale:extra_repr() return "by=" .. self.by end
+    local scale = Scale(3)
+    local x, y = nn.Module.__call(scale, torch.ones(1), 5)
+    assert.same({ 3 }, x:tolist())
+    assert.equal(5, y)
+    assert.equal("Scale(by=3)", tostring(scale))
+    assert.equal("in_features=3, out_features=2, bias=False", nn.Linear(3, 2, false):extra_repr())
+    assert.equal("", nn.Module():extra_repr())
+  end)
+
   it("a class without forward says so", function()
     refuses(function() nn.class("Empty")()(1) end, 'Module [Empty] is missing the required "forward" function')
     refuses(function() nn.ModuleList { nn.ReLU() } (1) end, "Module [ModuleList]")

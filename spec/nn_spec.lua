@@ -263,7 +263,7 @@ describe("layers", function()
     assert.same({ 6, 4 }, { table.unpack(nn.Flatten(1, 2)(x).shape) })
     assert.same({ 2, 3, 2, 2 }, { table.unpack(nn.Unflatten(3, { 2, -1 })(x).shape) })
     assert.same({ 2, 3, 2, 2 }, { table.unpack(nn.Unflatten(-1, { 2, 2 })(x).shape) })
-    refuses(function() nn.Unflatten(4, { 2, 2 })(x) end, "dim 4", "[2, 3, 4]")
+    refuses(function() nn.Unflatten(4, { 2, 2 })(x) end, "Dimension out of range", "but got 4")
     refuses(function() nn.Unflatten(3, { 2, "x" }) end, "must be a list of ints")
   end)
 

@@ -310,13 +310,13 @@ rawset(ParameterList, "__tostring", function(self)
   return self:_get_name() .. "(\n" .. table.concat(lines, "\n") .. "\n)"
 end)
 
-rawset(ParameterDict, "__tostring", function(self)
+function ParameterDict:extra_repr()
   local lines = {}
   for i, key in ipairs(item_keys(self)) do
     lines[i] = string.format("  (%s): %s", key, describe_parameter(rawget(self, key), "type"))
   end
-  return self:_get_name() .. "(" .. table.concat(lines, "\n") .. ")"
-end)
+  return table.concat(lines, "\n")
+end
 
 containers.Sequential, containers.ModuleList, containers.ModuleDict = Sequential, ModuleList, ModuleDict
 containers.ParameterList, containers.ParameterDict = ParameterList, ParameterDict
