@@ -1,5 +1,5 @@
---- Behaviour of modules that PyTorch's documentation and test suite show: containers as sequences and mappings, hooks with
--- keywords, paths, state dicts of older formats. Expectations are PyTorch's, positions counted from 1.
+--- Behaviour of modules that PyTorch's documentation and test suite show: containers as sequences and mappings, hooks
+-- with keywords, paths, state dicts of older formats. Expectations are PyTorch's, positions counted from 1.
 local torch = require "moontorch"
 local here = debug.getinfo(1, "S").source:match("^@(.*)/[^/]*$") or "."
 local near = dofile(here .. "/support/near.lua")
@@ -336,5 +336,48 @@ describe("modules", function()
     assert.equal(1, bn.num_batches_tracked:item())
     assert.is_nil(saved.num_batches_tracked)
     refuses(function() bn:load_state_dict(3) end, "Expected state_dict to be dict-like, got integer")
+  end)
+end)
+
+describe("messages begin with PyTorch's words", function()
+  local F = torch.nn.functional
+  local x = torch.ones(1, 1, 4, 4)
+  local pooled, at = F.max_pool2d(x, 2, { return_indices = true })
+  -- the call, then parts of its message
+  for _, case in ipairs {
+    { function() nn.Conv2d(1, 1, 3)(x:double()) end, "Input type (double) and bias type (float) should be the same",
+      "expected scalar type Double but found Float" },
+    { function() nn.Conv2d(1, 1, 3):half()(x) end, "Input type (float) and bias type (c10::Half) should be the same" },
+    { function() nn.Conv2d(1, 1, 3)(x:long()) end, "Input type (long int) and bias type (float) should be the same" },
+    { function() nn.Conv2d(1, 1, 3, { padding = { 1, 2, 3 } }) end,
+      "expected padding to be a single integer value or a list of 2 values to match", "padding=[1, 2, 3]" },
+    { function() nn.ConvTranspose2d(1, 1, 3, { padding = "same" }) end,
+      "must be tuple of ints, but found element of type str" },
+    { function() nn.ReflectionPad2d { 1, 2, 3 } end, "Padding length must be divisible by 2" },
+    { function() F.max_unpool2d(pooled, at + 20, 2) end,
+      "Found an invalid max index: 21 (output volumes are of size 4x4)" },
+    { function() F.max_unpool2d(pooled[1], at[1], 2, { output_size = { 4 } }) end,
+      "output_size should be a sequence containing 2 or 4 elements, but it has a length of '1'" },
+    { function() F.interpolate(x[1], { size = 3, mode = "bicubic" }) end,
+      "Only 3D, 4D and 5D input Tensors supported (got 3D) for the modes", "(got bicubic)", "bicubic needs 4 dims" },
+    { function() F.interpolate(x[1], { size = 3, mode = "bilinear" }) end,
+      "Got 3D input, but bilinear mode needs 4D input" },
+    { function() F.interpolate(x, { size = 3, mode = "bad", recompute_scale_factor = true }) end,
+      "recompute_scale_factor is not meaningful with an explicit size." },
+    { function() F.interpolate(x, { size = 3, mode = "bad", align_corners = true }) end, "(got bad)" },
+    { function() nn.Unflatten(2, { 3, 4 })(torch.ones(2, 5)) end,
+      "unflatten: Provided sizes [3, 4] don't multiply up to the size of dim 2 (5) in the input tensor" },
+    { function() nn.Unflatten(2, { "a" }) end,
+      "unflattened_size must be tuple of ints, but found element of type string" },
+    { function() F.gaussian_nll_loss(x, x, x, { reduction = "avg" }) end, "avg is not valid" },
+    { function() F.multilabel_soft_margin_loss(x, x, { reduction = "avg" }) end, "avg is not valid" },
+  } do
+    it(case[2], function() refuses(table.unpack(case)) end)
+  end
+
+  it("softmin takes a dtype", function()
+    local result = F.softmin(torch.ones(2), 1, { dtype = torch.float64 })
+    assert.equal(torch.float64, result.dtype)
+    assert.same({ 0.5, 0.5 }, result:tolist())
   end)
 end)

@@ -2,8 +2,8 @@
 --
 -- A list's items are its fields 1, 2, 3, …, a dict's are fields under their names, so `list[2]` is a plain read and the
 -- walk finds them as it finds any field. Positions count from 1, negative ones from the end. Invariant: an item of a
--- container of modules is a module; tensors given to containers of parameters become Parameters, and these hold anything
--- else as it is.
+-- container of modules is a module; tensors given to containers of parameters become Parameters, and these hold
+-- anything else as it is.
 
 local core = require "moontorch.core"
 local class = require "moontorch.nn.class"

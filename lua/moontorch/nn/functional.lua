@@ -226,11 +226,14 @@ function F.cross_entropy(...)
     legacy_reduction(size_average, do_reduce, reduction), label_smoothing))
 end
 
-local soft_arguments = signature("softmin", { { "input", "tensor" }, { "dim", "integer" } })
+local soft_arguments = signature("softmin", {
+  { "input", "tensor" }, { "dim", "integer" }, { "_stacklevel", "any", 3 }, { "dtype", "any?" },
+})
 
---- softmax of -input.
+--- softmax of -input, computed in `dtype` where it is given. PyTorch's `_stacklevel` changes nothing.
 function F.softmin(...)
-  local input, dim = soft_arguments(...)
+  local input, dim, _, dtype = soft_arguments(...)
+  if dtype ~= nil then input = input:to(dtype) end
   return (core.softmax(-input, dim))
 end
 

@@ -34,8 +34,8 @@ end
 
 handle.__close = handle.remove
 
---- Puts a hook into `state[kind]`, at its end or, with `prepend`, in front. `changed(state)` is called when the list has
--- changed. Returns a handle with remove(), which is to-be-closed too.
+--- Puts a hook into `state[kind]`, at its end or, with `prepend`, in front. `changed(state)` is called when the list
+-- has changed. Returns a handle with remove(), which is to-be-closed too.
 function hooks.insert(state, kind, hook, prepend, changed)
   local list = state[kind] or {}
   state[kind] = list

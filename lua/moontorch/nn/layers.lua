@@ -184,28 +184,14 @@ function Unflatten:init(...)
   self.dim, self.unflattened_size = unflatten_arguments(...)
   for i, size in ipairs(self.unflattened_size) do
     if type(size) ~= "number" or not math.tointeger(size) then
-      core.raise("Unflatten", "unflattened_size must be a list of ints, but found %s at position %d",
+      core.raise("Unflatten", "unflattened_size must be tuple of ints, but found element of type %s at pos %d",
         arguments.type_name(size), i)
     end
   end
 end
 
 function Unflatten:forward(input)
-  local dim = self.dim
-  if dim < 0 then dim = input.ndim + 1 + dim end
-  if dim < 1 or dim > input.ndim then
-    core.raise("Unflatten", "Dimension out of range: dim %d of a tensor of shape %s (dims count from 1)", self.dim,
-      text.sizes(input))
-  end
-  local sizes = {}
-  for d = 1, input.ndim do
-    if d == dim then
-      for _, size in ipairs(self.unflattened_size) do sizes[#sizes + 1] = size end
-    else
-      sizes[#sizes + 1] = input:size(d)
-    end
-  end
-  return (input:reshape(sizes))
+  return (input:unflatten(self.dim, self.unflattened_size))
 end
 
 function Unflatten:extra_repr()

@@ -102,16 +102,17 @@ rawset(Module, "__call", function(self, ...)
   return pass(self:forward(...))
 end)
 
---- `hook(module, args)` runs before every forward; what it returns (values, or an array of them) replaces the arguments,
--- nothing leaves them. Keywords: prepend, with_kwargs: `hook(module, args, kwargs)` then gets keyword arguments as a table
--- of their own and returns both, or nothing. Returns a handle with `:remove()`, which is to-be-closed too.
+--- `hook(module, args)` runs before every forward; what it returns (values, or an array of them) replaces the
+-- arguments, nothing leaves them. Keywords: prepend, with_kwargs: `hook(module, args, kwargs)` then gets keyword
+-- arguments as a table of their own and returns both, or nothing. Returns a handle with `:remove()`, which is
+-- to-be-closed too.
 function Module:register_forward_pre_hook(hook, ...)
   return hooks.add(self, "pre_hooks", "register_forward_pre_hook", hook, ...)
 end
 
---- `hook(module, args, output)` runs after every forward; what it returns replaces the output, nothing leaves it. Several
--- outputs are an array. Keywords: prepend, with_kwargs (`hook(module, args, kwargs, output)`), always_call (runs after a
--- failure, too). Returns a handle with `:remove()`.
+--- `hook(module, args, output)` runs after every forward; what it returns replaces the output, nothing leaves it.
+-- Several outputs are an array. Keywords: prepend, with_kwargs (`hook(module, args, kwargs, output)`), always_call
+-- (runs after a failure, too). Returns a handle with `:remove()`.
 function Module:register_forward_hook(hook, ...)
   return hooks.add(self, "hooks", "register_forward_hook", hook, ...)
 end
