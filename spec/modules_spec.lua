@@ -40,7 +40,8 @@ describe("convolutions refuse", function()
       "but got padding_mode='x'")
     refuses(function() nn.ConvTranspose2d(3, 4, 3, { padding_mode = "reflect" }) end,
       "Only \"zeros\" padding mode is supported for ConvTranspose2d")
-    refuses(function() nn.Conv2d(3, 4, { 3, 2, 1 }) end, "kernel_size must be one number or 2, but has 3")
+    refuses(function() nn.Conv2d(3, 4, { 3, 2, 1 }) end,
+      "expected kernel_size to be a single integer value or a list of 2 values", "kernel_size=[3, 2, 1]")
     refuses(function() nn.Conv1d(3, -4, 1) end, "negative dimension -4")
   end)
 
@@ -206,7 +207,7 @@ describe("other layers", function()
     refuses(function() nn.Softmin()(torch.zeros(3)) end, "dim")
     refuses(function() nn.RReLU(2, 1)(torch.zeros(3)) end,
       "Lower bound should be less than or equal to the upper bound")
-    refuses(function() nn.ZeroPad2d { 1, 2, 3 } end, "padding must be one number or 4, but has 3")
+    refuses(function() nn.ZeroPad2d { 1, 2, 3 } end, "Padding length must be divisible by 2")
   end)
 
   it("take the place of their input when told to", function()

@@ -264,7 +264,7 @@ describe("layers", function()
     assert.same({ 2, 3, 2, 2 }, { table.unpack(nn.Unflatten(3, { 2, -1 })(x).shape) })
     assert.same({ 2, 3, 2, 2 }, { table.unpack(nn.Unflatten(-1, { 2, 2 })(x).shape) })
     refuses(function() nn.Unflatten(4, { 2, 2 })(x) end, "Dimension out of range", "but got 4")
-    refuses(function() nn.Unflatten(3, { 2, "x" }) end, "must be a list of ints")
+    refuses(function() nn.Unflatten(3, { 2, "x" }) end, "must be tuple of ints")
   end)
 
   it("activations compute their functions", function()

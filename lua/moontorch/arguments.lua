@@ -128,8 +128,10 @@ function arguments.signature(owner, list)
         end
         values[i] = value
       elseif value == none then
-        if not parameter.optional then convert(owner, parameter, i, value) end
+        -- None is false where Python asks whether an option is on (`bias = None`).
+        if not parameter.optional and parameter.kind ~= "boolean" then convert(owner, parameter, i, value) end
         values[i] = nil
+        if not parameter.optional then values[i] = false end
       else
         values[i] = convert(owner, parameter, i, value)
       end

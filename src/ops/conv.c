@@ -87,19 +87,32 @@ static bool check_shapes(const Tensor *x, const Tensor *w, const Tensor *bias, W
   return true;
 }
 
+/* How PyTorch's message names the type of the elements. */
+static const char *c_type(const Tensor *t) {
+  static const char *const names[MT_DTYPES] = {
+      [MT_BOOL] = "bool", [MT_U8] = "unsigned char", [MT_I8] = "signed char", [MT_I16] = "short int",
+      [MT_I32] = "int",   [MT_I64] = "long int",     [MT_F16] = "c10::Half",  [MT_BF16] = "c10::BFloat16",
+      [MT_F32] = "float", [MT_F64] = "double"};
+  return names[t->dtype];
+}
+
 /* Of the integers, PyTorch has int64 alone where a kernel has gaps or is transposed. */
 static bool check_dtypes(const Tensor *x, const Tensor *w, const Tensor *bias, bool plain) {
+  if (bias && bias->dtype != x->dtype)
+    return fail(MT_EARG,
+                "Input type (%s) and bias type (%s) should be the same: input is %s, weight %s, bias %s%s; convert one "
+                "of them, for example with :to(torch.%s)",
+                c_type(x), c_type(bias), tensor_text(x), tensor_text(w), tensor_text(bias),
+                x->dtype == w->dtype ? ""
+                                     : text("; expected scalar type %s but found %s", dtype_info[x->dtype].type_name,
+                                            dtype_info[w->dtype].type_name),
+                dtype_info[bias->dtype].name);
   if (x->dtype != w->dtype)
     return fail(MT_EARG,
                 "expected scalar type %s but found %s: input is %s, weight %s; convert one of them, for example with "
                 ":to(torch.%s)",
                 dtype_info[x->dtype].type_name, dtype_info[w->dtype].type_name, tensor_text(x), tensor_text(w),
                 dtype_info[w->dtype].name);
-  if (bias && bias->dtype != x->dtype)
-    return fail(
-        MT_EARG,
-        "Input type (%s) and bias type (%s) should be the same: convert one of them, for example with :to(torch.%s)",
-        dtype_info[x->dtype].alias, dtype_info[bias->dtype].alias, dtype_info[x->dtype].name);
   return (x->dtype != MT_BOOL && (plain || tensor_is_float(x) || x->dtype == MT_I64)) ||
          fail(MT_ENOTIMPL, "\"slow_conv_cpu\" not implemented for '%s': use :float() or :long() first",
               dtype_info[x->dtype].type_name);

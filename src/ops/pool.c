@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/size.h"
 #include "ops/ops.h"
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- windows ---- */
@@ -184,9 +185,13 @@ static bool infer_take(OpCall *c) {
 static bool run_put(OpCall *c) {
   if (cpu_plane_put(in(c, 0), in(c, 1), planes_of(in(c, 0), c->arg[3].i), c->arg[4].i, c->out[0])) return true;
   int dims = (int)c->arg[3].i;
-  if (fail_code() == MT_EINDEX)
-    fail_prefix("Found an invalid max index (output volumes are of size %s): ",
-                shape_text(dims, c->arg[2].ints + c->arg[2].n - dims));
+  if (fail_code() == MT_EINDEX) {
+    const int64_t *size = c->arg[2].ints + c->arg[2].n - dims;
+    const char *volume = text("%lld", (long long)size[0]), *found = strstr(fail_message(), "index ");
+    for (int d = 1; d < dims; d++) volume = text("%sx%lld", volume, (long long)size[d]);
+    fail_prefix("Found an invalid max index: %lld (output volumes are of size %s): ", found ? atoll(found + 6) : 0,
+                volume);
+  }
   return false;
 }
 static bool run_take(OpCall *c) {
@@ -534,7 +539,7 @@ static bool compose_unpool(OpCall *c, int dims) {
   int lead = t->ndim - dims, first = wanted->given ? wanted->n - dims : 0;
   if (wanted->given && wanted->n != dims && wanted->n != t->ndim)
     return fail(MT_EARG, "output_size should be a sequence containing %d or %d elements, but it has a length of '%d'",
-                dims, t->ndim, wanted->n);
+                dims, dims + 2, wanted->n);
   for (int d = 0; d < lead; d++) shape[d] = t->shape[d];
   for (int d = 0; d < dims; d++) {
     int64_t size;

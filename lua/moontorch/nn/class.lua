@@ -48,6 +48,9 @@ local function define(cls, key, value)
   rawset(cls, key, value)
 end
 
+-- A child's init may call its parent's, where the parent needs none, too.
+local fallback = { init = function() end }
+
 --- A class without parent; `fields` may hold methods, metamethods and `__state`, a function that gives the library's
 -- table for a new instance (with the field `started` set to its argument).
 function class.root(name, fields)
@@ -55,7 +58,7 @@ function class.root(name, fields)
   cls.__name = name
   cls.__index = cls.__index or cls
   cls.__state = cls.__state or function(started) return { started = started } end
-  local meta = { __call = construct, __newindex = define, __name = "class" }
+  local meta = { __call = construct, __newindex = define, __name = "class", __index = fallback }
   meta.__tostring = function() return "<class '" .. name .. "'>" end
   class_meta[cls] = meta
   return setmetatable(cls, meta)

@@ -1,7 +1,9 @@
 --- Containers: Sequential, ModuleList, ModuleDict, ParameterList, ParameterDict.
 --
 -- A list's items are its fields 1, 2, 3, …, a dict's are fields under their names, so `list[2]` is a plain read and the
--- walk finds them as it finds any field. Positions count from 1, negative ones from the end.
+-- walk finds them as it finds any field. Positions count from 1, negative ones from the end. Invariant: an item of a
+-- container of modules is a module; tensors given to containers of parameters become Parameters, and these hold
+-- anything else as it is.
 
 local core = require "moontorch.core"
 local class = require "moontorch.nn.class"
@@ -14,41 +16,26 @@ local arguments = require "moontorch.arguments"
 
 local containers = {}
 
-local is_module = walk.is_module
+local is_module, new_field = walk.is_module, Module.__newindex
 
 local function must_be_module(self, v)
   if not is_module(v) then core.raise(self:_get_name(), "%s is not a Module subclass", arguments.type_name(v)) end
   return v
 end
 
-local function must_be_parameter(self, v)
-  if core.is_tensor(v) then return core.is_parameter(v) and v or core.parameter(v) end
-  core.raise(self:_get_name(), "expected a Parameter or a Tensor, but got %s", arguments.type_name(v))
+local function as_parameter(_, v)
+  if core.is_tensor(v) and not core.is_parameter(v) then return core.parameter(v) end
+  return v
 end
 
 -- The keys of the items, in order: those of the fields that hold one.
 local function item_keys(self)
-  local keys = {}
+  local keys, is_item = {}, getmetatable(self).__is_item
   for _, key in ipairs(rawget(self, "_module").order) do
     local value = rawget(self, key)
-    if is_module(value) or core.is_parameter(value) then keys[#keys + 1] = key end
+    if value ~= nil and is_item(value, key, self) then keys[#keys + 1] = key end
   end
   return keys
-end
-
--- Makes the fields 1 … #items the container's only items.
-local function set_items(self, items)
-  local state = rawget(self, "_module")
-  for _, key in ipairs(item_keys(self)) do
-    rawset(self, key, nil)
-    state.known[key] = nil
-  end
-  local order = {}
-  for _, key in ipairs(state.order) do
-    if state.known[key] then order[#order + 1] = key end
-  end
-  state.order = order
-  for i, item in ipairs(items) do self[i] = item end
 end
 
 local function items_of(self)
@@ -57,63 +44,135 @@ local function items_of(self)
   return items
 end
 
+-- Forgets a field, and its place in the order.
+local function remove_field(self, key)
+  local state = rawget(self, "_module")
+  rawset(self, key, nil)
+  state.known[key], state.parameters[key] = nil, nil
+  for i, other in ipairs(state.order) do
+    if other == key then table.remove(state.order, i) break end
+  end
+end
+
+-- Makes the fields 1 … #items the container's only items.
+local function set_items(self, items)
+  for _, key in ipairs(item_keys(self)) do remove_field(self, key) end
+  for i, item in ipairs(items) do new_field(self, i, item) end
+end
+
+-- Lists ---------------------------------------------------------------------------------------------------------------
+
+local function out_of_range(self, i, count)
+  core.raise(self:_get_name(), "index %d is out of range: the container has %d item%s", i, count,
+    count == 1 and "" or "s")
+end
+
 -- A position from 1, or from the end when negative, as a position from 1.
 local function position(self, i, count, last)
   local at = type(i) == "number" and math.tointeger(i)
   if not at then core.raise(self:_get_name(), "expected a position, but got %s", arguments.type_name(i)) end
   if at == 0 then core.raise(self:_get_name(), "position 0: positions count from 1 in Lua") end
   if at < 0 then at = count + 1 + at end
-  if at < 1 or at > (last or count) then
-    core.raise(self:_get_name(), "index %d is out of range: the container has %d item%s", i, count,
-      count == 1 and "" or "s")
-  end
+  if at < 1 or at > (last or count) then out_of_range(self, i, count) end
   return at
 end
 
--- Reading `list[-1]`, `list[{2, 3}]` (a container of the items 2 to 3), and by position what has a name.
+-- The positions that a range names: `{first, last}`, `{first, last, step}`, `{}` for all; also in braces of its own, as
+-- an index of tensors has it.
+local function range(self, key, count)
+  if type(key[1]) == "table" and key[2] == nil then key = key[1] end
+  if key[1] ~= nil and key[2] == nil then
+    core.raise(self:_get_name(), "a range needs its last position: {%s, %s} for this item alone, {%s, -1} for all from "
+      .. "it on", tostring(key[1]), tostring(key[1]), tostring(key[1]))
+  end
+  local first, last, step = key[1] or 1, key[2] or count, key[3] or 1
+  for _, v in ipairs { first, last, step } do
+    if type(v) ~= "number" or not math.tointeger(v) then
+      core.raise(self:_get_name(), "a range must hold integers, not %s", arguments.type_name(v))
+    end
+  end
+  if step < 1 then core.raise(self:_get_name(), "slice step must be positive, but got %d", step) end
+  if first < 0 then first = count + 1 + first end
+  if last < 0 then last = count + 1 + last end
+  local positions = {}
+  for i = math.max(first, 1), math.min(last, count), step do positions[#positions + 1] = math.tointeger(i) end
+  return positions
+end
+
+-- Reading `list[-1]`, `list[{2, 3}]` (a container of the items 2 to 3), and by position what has a name. One past the
+-- last item there is nil, where ipairs ends.
 local function list_index(self, key)
   local value = getmetatable(self)[key]
   if value ~= nil then return value end
-  if math.type(key) == "integer" then
+  if type(key) == "number" and math.tointeger(key) then
     local keys = item_keys(self)
-    if key < 0 then key = #keys + 1 + key end
-    local name = keys[key]
-    if name ~= nil then return rawget(self, name) end
+    if key == #keys + 1 then return nil end
+    return rawget(self, keys[position(self, key, #keys)])
   elseif type(key) == "table" and getmetatable(key) == nil then
-    local items = items_of(self)
-    local first, last = key[1] or 1, key[2] or #items
-    if first < 0 then first = #items + 1 + first end
-    if last < 0 then last = #items + 1 + last end
-    return getmetatable(self)(table.unpack(items, first, last))
+    local keys = item_keys(self)
+    return self:_part(keys, range(self, key, #keys))
   end
+end
+
+-- Writing `list[-1] = item`, by position what has a name, and `list[#list + 1] = item`.
+local function list_newindex(self, key, value)
+  local at = type(key) == "number" and math.tointeger(key)
+  if not at or value == nil then return new_field(self, key, value) end
+  local keys = item_keys(self)
+  at = position(self, at, #keys, #keys + 1)
+  value = getmetatable(self).__check(self, value)
+  if keys[at] then rawset(self, keys[at], value) else new_field(self, at, value) end
 end
 
 local function list_length(self)
   return #item_keys(self)
 end
 
+local function list_pairs(self)
+  local items, i = items_of(self), 0
+  return function()
+    i = i + 1
+    if items[i] ~= nil then return i, items[i] end
+  end
+end
+
+-- All items of an array or of a container, or nil.
+local function items_in(v)
+  if type(v) ~= "table" then return nil end
+  if not is_module(v) then return v end
+  return getmetatable(v).__is_item and items_of(v) or nil
+end
+
 -- Methods that lists of modules and lists of parameters share; `check` turns a value into an item or raises.
-local function list_methods(cls, check)
+local function list_methods(cls, check, is_item)
   rawset(cls, "__index", list_index)
+  rawset(cls, "__newindex", list_newindex)
   rawset(cls, "__len", list_length)
+  rawset(cls, "__pairs", list_pairs)
+  rawset(cls, "__check", check)
+  rawset(cls, "__is_item", is_item)
 
   --- Adds an item at the end. Returns self.
   function cls:append(item)
-    self[#item_keys(self) + 1] = check(self, item)
+    local at = #item_keys(self) + 1
+    while rawget(self, at) ~= nil or rawget(self, tostring(at)) ~= nil do at = at + 1 end
+    new_field(self, at, check(self, item))
     return self
   end
 
   --- Adds all items of an array or container. Returns self.
   function cls:extend(items)
-    if type(items) ~= "table" then
-      core.raise(self:_get_name() .. ".extend", "should be called with an iterable, but got %s",
-        arguments.type_name(items))
+    local list = items_in(items)
+    if not list then
+      core.raise(self:_get_name() .. ".extend", "%s.extend should be called with an iterable, but got %s",
+        self:_get_name(), arguments.type_name(items))
     end
-    for i = 1, #items do self:append(items[i]) end
+    for i = 1, #list do check(self, list[i]) end
+    for i = 1, #list do self:append(list[i]) end
     return self
   end
 
-  --- Puts an item at a position; what stood there and after it moves up.
+  --- Puts an item at a position; what stood there and after it moves up. Returns self.
   function cls:insert(index, item)
     local items = items_of(self)
     table.insert(items, position(self, index, #items, #items + 1), check(self, item))
@@ -128,6 +187,13 @@ local function list_methods(cls, check)
     set_items(self, items)
     return item
   end
+
+  -- A container of the same class with the items at these positions.
+  function cls:_part(keys, positions)
+    local items = {}
+    for i, at in ipairs(positions) do items[i] = rawget(self, keys[at]) end
+    return getmetatable(self)(items)
+  end
 end
 
 -- Fills a list from `...`: items one by one, or one array of them.
@@ -135,16 +201,17 @@ local function fill_list(self, check, ...)
   local n, first = select("#", ...), ...
   if n == 1 and type(first) == "table" and (getmetatable(first) == nil or (is_module(first) and
     getmetatable(first).__len == list_length and first.forward == Module.forward)) then
-    for i = 1, #first do self[i] = check(self, first[i]) end
+    for i = 1, #first do new_field(self, i, check(self, first[i])) end
   else
-    for i = 1, n do self[i] = check(self, (select(i, ...))) end
+    for i = 1, n do new_field(self, i, check(self, (select(i, ...)))) end
   end
 end
 
 --- Sequential(m1, m2, …), Sequential{m1, m2}, or with names Sequential{{"conv", m1}, {"act", m2}}; a plain table of
--- names goes by sorted name. Calling it feeds each module's output to the next.
+-- names goes by sorted name. Calling it feeds each module's output to the next. `a + b` is both in a row, `a * n` is n
+-- times the same modules, `a[{2, 3}]` has the modules 2 to 3 under their names.
 local Sequential = class.extend("Sequential", Module)
-list_methods(Sequential, must_be_module)
+list_methods(Sequential, must_be_module, is_module)
 
 function Sequential:init(...)
   local first = ...
@@ -178,9 +245,54 @@ function Sequential:forward(x)
   return x
 end
 
---- ModuleList{m1, m2}: an array of modules, without a forward of its own.
+-- Modules keep their names. A number that is no longer the position becomes a name, so that positions count anew.
+function Sequential:_part(keys, positions)
+  local part = getmetatable(self)()
+  for i, at in ipairs(positions) do
+    local key = keys[at]
+    new_field(part, key == i and i or tostring(key), rawget(self, key))
+  end
+  return part
+end
+
+rawset(Sequential, "__add", function(a, b)
+  for _, operand in ipairs { a, b } do
+    if not class.isinstance(operand, Sequential) then
+      core.raise("Sequential", "add operator supports only objects of Sequential class, but %s is given.",
+        arguments.type_name(operand))
+    end
+  end
+  return Sequential():extend(a):extend(b)
+end)
+
+rawset(Sequential, "__mul", function(a, b)
+  if type(a) == "number" then a, b = b, a end
+  local times = type(b) == "number" and math.tointeger(b)
+  if not times then
+    core.raise("Sequential", "unsupported operand type(s) for *: Sequential and %s", arguments.type_name(b))
+  elseif times <= 0 then
+    core.raise("Sequential", "Non-positive multiplication factor %d for %s", times, a:_get_name())
+  end
+  local product = Sequential()
+  for _ = 1, times do product:extend(a) end
+  return product
+end)
+
+-- `a + b` of lists: a new list of all items, of the class of the one that is no plain array.
+local function concatenate(a, b)
+  local owner = is_module(a) and a or b
+  local first, second = items_in(a), items_in(b)
+  if not (first and second) then
+    core.raise(owner:_get_name(), "expected an array or a container to add, but got %s",
+      arguments.type_name(first and b or a))
+  end
+  return getmetatable(owner)():extend(first):extend(second)
+end
+
+--- ModuleList{m1, m2}: an array of modules, without a forward of its own. `a + b` is a list of both's modules.
 local ModuleList = class.extend("ModuleList", Module)
-list_methods(ModuleList, must_be_module)
+list_methods(ModuleList, must_be_module, is_module)
+rawset(ModuleList, "__add", concatenate)
 
 function ModuleList:init(...)
   fill_list(self, must_be_module, ...)
@@ -208,29 +320,54 @@ rawset(ModuleList, "__tostring", function(self)
   return repr.assemble(self, lines)
 end)
 
+-- Dicts ---------------------------------------------------------------------------------------------------------------
+
+-- The pairs of what `update` was given, in order.
+local function pairs_of(self, kind, items)
+  if is_module(items) and getmetatable(items).__is_item then
+    local list = {}
+    for i, key in ipairs(item_keys(items)) do list[i] = { key, rawget(items, key) } end
+    return list
+  end
+  if type(items) ~= "table" or is_module(items) then
+    core.raise(self:_get_name() .. ".update", "%s.update should be called with an iterable of key/value pairs (a table "
+      .. "of names), but got %s", kind, arguments.type_name(items))
+  end
+  for i, pair in ipairs(items) do
+    if type(pair) ~= "table" or getmetatable(pair) ~= nil then
+      core.raise(self:_get_name() .. ".update", "%s update sequence element #%d should be Iterable; is %s", kind, i,
+        arguments.type_name(pair))
+    elseif #pair ~= 2 then
+      core.raise(self:_get_name() .. ".update", "%s update sequence element #%d has length %d; 2 is required", kind, i,
+        #pair)
+    end
+  end
+  local list, reason = ordered.items(items)
+  if not list then
+    core.raise(self:_get_name() .. ".update", "%s.update should be called with a table of names: %s", kind, reason)
+  end
+  return list
+end
+
 -- Methods that dicts of modules and of parameters share.
-local function dict_methods(cls, check)
+local function dict_methods(cls, kind, check, is_item)
   rawset(cls, "__len", list_length)
+  rawset(cls, "__is_item", is_item)
 
   --- Takes over the items of a table: an array of pairs or a container in order, a plain table by sorted name.
   function cls:update(items)
-    local list, reason
-    if class.isinstance(items, cls) then
-      list = {}
-      for key, value in items:items() do list[#list + 1] = { key, value } end
-    elseif type(items) == "table" and not is_module(items) then
-      list, reason = ordered.items(items)
-    else
-      reason = "got " .. arguments.type_name(items)
-    end
-    if not list then
-      core.raise(self:_get_name() .. ".update", "should be called with a table of names: %s", reason)
-    end
+    local list = pairs_of(self, kind, items)
     for _, item in ipairs(list) do
       if rawget(self, item[1]) == nil and self[item[1]] ~= nil then
         core.raise(self:_get_name(), "attribute '%s' already exists", item[1])
       end
-      self[item[1]] = check(self, item[2])
+      item[2] = check(self, item[2])
+    end
+    local state = rawget(self, "_module")
+    state.held = state.held or {}
+    for _, item in ipairs(list) do
+      state.held[item[1]] = true
+      if rawget(self, item[1]) == nil then new_field(self, item[1], item[2]) else rawset(self, item[1], item[2]) end
     end
     return self
   end
@@ -255,20 +392,20 @@ local function dict_methods(cls, check)
   --- Is there an item of this name?
   function cls:contains(name)
     local value = rawget(self, name)
-    return is_module(value) or core.is_parameter(value)
+    return value ~= nil and is_item(value, name, self)
   end
 
   --- Takes the item of this name out and returns it.
   function cls:pop(name)
     if not self:contains(name) then core.raise(self:_get_name(), "has no item '%s'", tostring(name)) end
     local value = rawget(self, name)
-    rawset(self, name, nil)
+    remove_field(self, name)
     return value
   end
 
   --- Takes all items out.
   function cls:clear()
-    for _, key in ipairs(item_keys(self)) do rawset(self, key, nil) end
+    for _, key in ipairs(item_keys(self)) do remove_field(self, key) end
   end
 
   function cls:init(items)
@@ -280,42 +417,94 @@ end
 
 --- ModuleDict{name = module} or ModuleDict{{"a", m}, {"b", n}}: modules by name.
 local ModuleDict = class.extend("ModuleDict", Module)
-dict_methods(ModuleDict, must_be_module)
+dict_methods(ModuleDict, "ModuleDict", must_be_module, is_module)
 
---- ParameterList{p1, p2}: an array of parameters; tensors become Parameters.
+-- Containers of parameters --------------------------------------------------------------------------------------------
+
+local function is_position(_, key)
+  return math.type(key) == "integer"
+end
+
+-- A tensor, or what the dict was given by the constructor or update(); other fields are attributes.
+local function is_entry(value, key, self)
+  local held = rawget(self, "_module").held
+  return core.is_tensor(value) or (held ~= nil and held[key] == true)
+end
+
+--- ParameterList{p1, p2}: an array of parameters; tensors become Parameters, anything else stays what it is.
 local ParameterList = class.extend("ParameterList", Module)
-list_methods(ParameterList, must_be_parameter)
+list_methods(ParameterList, as_parameter, is_position)
+rawset(ParameterList, "__add", concatenate)
+rawset(ParameterList, "__wraps_tensors", true)
 
 function ParameterList:init(...)
-  fill_list(self, must_be_parameter, ...)
+  fill_list(self, as_parameter, ...)
 end
 
---- ParameterDict{name = p}: parameters by name; tensors become Parameters.
+--- ParameterDict{name = p}: parameters by name; tensors become Parameters, anything else stays what it is. `a | b` has
+-- the items of both.
 local ParameterDict = class.extend("ParameterDict", Module)
-dict_methods(ParameterDict, must_be_parameter)
+dict_methods(ParameterDict, "ParameterDict", as_parameter, is_entry)
+rawset(ParameterDict, "__newindex", function(self, key, value) new_field(self, key, as_parameter(self, value)) end)
+rawset(ParameterDict, "__wraps_tensors", true)
 
-local function describe_parameter(p, style)
-  local sizes = #p.shape == 0 and "" or table.concat(p.shape, "x")
-  local place = p.is_cuda and (" (" .. tostring(p.device) .. ")") or ""
-  return string.format("Parameter containing: [%s of size %s%s]", style == "type" and p:type() or tostring(p.dtype),
-    sizes, place)
+--- A dict of the same items.
+function ParameterDict:copy()
+  return ParameterDict():update(self)
 end
 
-rawset(ParameterList, "__tostring", function(self)
-  local lines = {}
-  for i, key in ipairs(item_keys(self)) do
-    lines[i] = string.format("    (%d): %s", i, describe_parameter(rawget(self, key)))
-  end
-  if #lines == 0 then return self:_get_name() .. "()" end
-  return self:_get_name() .. "(\n" .. table.concat(lines, "\n") .. "\n)"
+--- The item of this name, or `default`.
+function ParameterDict:get(name, default)
+  if self:contains(name) then return rawget(self, name) end
+  return default
+end
+
+--- The item of this name, which `default` becomes if there is none.
+function ParameterDict:setdefault(name, default)
+  if not self:contains(name) then self:update { { name, default == nil and core.none or default } } end
+  return rawget(self, name)
+end
+
+--- Takes the last item out; returns its name and the item.
+function ParameterDict:popitem()
+  local keys = item_keys(self)
+  if #keys == 0 then core.raise("ParameterDict.popitem", "dictionary is empty") end
+  return keys[#keys], self:pop(keys[#keys])
+end
+
+--- A dict with these names, all of them with the item `default`.
+function ParameterDict.fromkeys(_, names, default)
+  local dict = ParameterDict()
+  for _, name in ipairs(names) do dict:update { { name, default == nil and core.none or default } } end
+  return dict
+end
+
+rawset(ParameterDict, "__bor", function(a, b)
+  return ParameterDict():update(a):update(b)
 end)
 
-function ParameterDict:extra_repr()
-  local lines = {}
-  for i, key in ipairs(item_keys(self)) do
-    lines[i] = string.format("  (%s): %s", key, describe_parameter(rawget(self, key), "type"))
+for cls, spell in pairs {
+  [ParameterList] = function(p) return tostring(p.dtype) end,
+  [ParameterDict] = function(p) return p:type() end,
+} do
+  rawset(cls, "__call", function(self)
+    core.raise(self:_get_name(), "%s should not be called.", self:_get_name())
+  end)
+
+  function cls:extra_repr()
+    local lines = {}
+    for i, key in ipairs(item_keys(self)) do
+      local value = rawget(self, key)
+      local what = "Object of type: " .. arguments.type_name(value)
+      if core.is_tensor(value) then
+        local place = value.is_cuda and (" (" .. tostring(value.device) .. ")") or ""
+        what = ("%s containing: [%s of size %s%s]"):format(core.is_parameter(value) and "Parameter" or "Tensor",
+          spell(value), table.concat(value.shape, "x"), place)
+      end
+      lines[i] = ("  (%s): %s"):format(tostring(key), what)
+    end
+    return table.concat(lines, "\n")
   end
-  return table.concat(lines, "\n")
 end
 
 containers.Sequential, containers.ModuleList, containers.ModuleDict = Sequential, ModuleList, ModuleDict

@@ -214,7 +214,8 @@ local function transposed_conv(n)
     if values[10] ~= "zeros" then core.raise(name, "Only \"zeros\" padding mode is supported for %s", name) end
     take_settings(self, names, values)
     if type(self.padding) == "string" then
-      core.raise(name, "padding must be one number or %d, not the string '%s'", n, self.padding)
+      core.raise(name, "argument 'padding' must be tuple of ints, but found element of type str at pos 1: '%s'; a "
+        .. "transposed convolution takes numbers only", self.padding)
     end
     build(name, n, self, true, values[8], values[11], values[12])
   end

@@ -59,8 +59,12 @@ end
 --- An array of n numbers from one number or n of them.
 function declare.each(owner, word, value, n)
   if math.type(value) == "float" then value = math.tointeger(value) or value end
+  if type(value) == "table" and #value == 1 then value = value[1] end
   if type(value) == "table" and #value ~= n then
-    core.raise(owner, "%s must be one number or %d, but has %d", word, n, #value)
+    local given = {}
+    for i, v in ipairs(value) do given[i] = tostring(v) end
+    core.raise(owner, "expected %s to be a single integer value or a list of %d values to match the dimensions, but "
+      .. "got %s=[%s]", word, n, word, table.concat(given, ", "))
   end
   local list = {}
   for d = 1, n do

@@ -29,7 +29,7 @@ local function each(owner, word, value, n)
   for d = 1, n do
     local v = type(value) == "table" and value[d] or value
     if type(value) == "table" and #value ~= n then
-      core.raise(owner, "%s must be one number or %d, but has %d", word, n, #value)
+      core.raise(owner, "%s must be a single number or a list of %d numbers, but has %d", word, n, #value)
     end
     if type(v) ~= "number" then core.raise(owner, "%s must hold numbers, not %s", word, arguments.type_name(v)) end
     list[d] = v
@@ -315,25 +315,24 @@ local function resample(input, sizes, scales, mode, align_corners)
 end
 
 local function interpolate(name, input, size, scale_factor, mode, align_corners, recompute, antialias)
-  local interpolating = NEEDS[mode] ~= nil
-  if not interpolating and align_corners ~= nil then
+  local n, known = input.ndim - 2, MODES[mode]
+  if known and NEEDS[mode] == nil and align_corners ~= nil then
     core.raise(name, "align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | "
       .. "trilinear")
-  end
-  local n = input.ndim - 2
-  if not MODES[mode] or n < 1 or n > 3 then
-    core.raise(name, "Input Error: Only 3D, 4D and 5D input Tensors supported (got %dD) for the modes: nearest | "
-      .. "linear | bilinear | bicubic | trilinear | lanczos | area | nearest-exact (got %s): input has shape %s, batch "
-      .. "and channels first", input.ndim, mode, text.sizes(input))
   end
   local sizes, scales = sizes_and_scales(name, input, size, scale_factor, recompute or mode == "area" and size == nil)
   if antialias and not ((mode == "bilinear" or mode == "bicubic" or mode == "lanczos") and n == 2) then
     core.raise(name, "Anti-alias option is restricted to bilinear, bicubic, and lanczos modes and requires a 4-D "
       .. "tensor as input")
   end
-  local word = MODES[mode][n]
-  if not word then
+  local word = known and known[n]
+  if known and not word and n >= 1 and n <= 3 and mode ~= "bicubic" and mode ~= "lanczos" then
     core.raise(name, "Got %dD input, but %s mode needs %dD input", input.ndim, mode, NEEDS[mode])
+  elseif not word then
+    core.raise(name, "Input Error: Only 3D, 4D and 5D input Tensors supported (got %dD) for the modes: nearest | "
+      .. "linear | bilinear | bicubic | trilinear | lanczos | area | nearest-exact (got %s): input has shape %s, batch "
+      .. "and channels first%s", input.ndim, mode, text.sizes(input),
+      NEEDS[mode] and (", and %s needs %d dims"):format(mode, NEEDS[mode]) or "")
   end
   if mode == "area" then return (POOL[n](input, sizes)) end
   if mode == "lanczos" then

@@ -12,10 +12,16 @@ function reduction.legacy(size_average, do_reduce, how)
   return size_average == false and "sum" or "mean"
 end
 
+-- Losses of which PyTorch says it in other words.
+local SHORT = {
+  multilabel_soft_margin_loss = true, MultiLabelSoftMarginLoss = true, gaussian_nll_loss = true, GaussianNLLLoss = true,
+}
+
 --- Raises unless `how` is one of the three.
 function reduction.check(name, how)
   if how ~= "mean" and how ~= "sum" and how ~= "none" then
-    core.raise(name, "%s is not a valid value for reduction; it is \"mean\", \"sum\" or \"none\"", tostring(how))
+    core.raise(name, "%s is not %s; it is \"mean\", \"sum\" or \"none\"", tostring(how),
+      SHORT[name] and "valid" or "a valid value for reduction")
   end
 end
 

@@ -184,7 +184,7 @@ function Unflatten:init(...)
   self.dim, self.unflattened_size = unflatten_arguments(...)
   for i, size in ipairs(self.unflattened_size) do
     if type(size) ~= "number" or not math.tointeger(size) then
-      core.raise("Unflatten", "unflattened_size must be a list of ints, but found %s at position %d",
+      core.raise("Unflatten", "unflattened_size must be tuple of ints, but found element of type %s at pos %d",
         arguments.type_name(size), i)
     end
   end

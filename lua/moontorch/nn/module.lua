@@ -12,6 +12,7 @@ local core = require "moontorch.core"
 local class = require "moontorch.nn.class"
 local walk = require "moontorch.nn.walk"
 local modes = require "moontorch.nn.modes"
+local hooks = require "moontorch.nn.hooks"
 local arguments = require "moontorch.arguments"
 
 local is_tensor, is_parameter, is_module = core.is_tensor, core.is_parameter, walk.is_module
@@ -93,110 +94,63 @@ local function pass(...)
   return ...
 end
 
-local function pack_hook_result(result, args)
-  if result == nil then return args end
-  if type(result) == "table" and getmetatable(result) == nil then
-    return { n = result.n or #result, table.unpack(result, 1, result.n or #result) }
-  end
-  return { n = 1, result }
-end
-
-local function call_with_hooks(self, state, ...)
-  local args = table.pack(...)
-  for _, hook in ipairs(state.pre_hooks or {}) do args = pack_hook_result(hook.fn(self, args), args) end
-  local backward = (state.backward_hooks or state.backward_pre_hooks)
-    and require("moontorch.nn.backward_hooks").new(self, state)
-  if backward then args = backward:watch_inputs(args) end
-  local results = table.pack(self:forward(table.unpack(args, 1, args.n)))
-  for _, hook in ipairs(state.hooks or {}) do
-    local output = results
-    if results.n <= 1 then output = results[1] end
-    results = pack_hook_result(hook.fn(self, args, output), results)
-  end
-  if backward then results = backward:watch_outputs(results) end
-  return table.unpack(results, 1, results.n)
-end
-
 --- `module(...)`: forward, with hooks around it.
 rawset(Module, "__call", function(self, ...)
   local state = self._module
   if not state.ready then check_first_call(self) end
-  if state.hooked then return pass(call_with_hooks(self, state, ...)) end
+  if state.hooked then return pass(hooks.call(self, state, ...)) end
   return pass(self:forward(...))
 end)
 
-local AROUND_FORWARD = { "pre_hooks", "hooks", "backward_pre_hooks", "backward_hooks" }
-
-local function note_hooks(state)
-  state.hooked = nil
-  for _, kind in ipairs(AROUND_FORWARD) do state.hooked = state.hooked or state[kind] ~= nil or nil end
+--- `hook(module, args)` runs before every forward; what it returns (values, or an array of them) replaces the
+-- arguments, nothing leaves them. Keywords: prepend, with_kwargs: `hook(module, args, kwargs)` then gets keyword
+-- arguments as a table of their own and returns both, or nothing. Returns a handle with `:remove()`, which is
+-- to-be-closed too.
+function Module:register_forward_pre_hook(hook, ...)
+  return hooks.add(self, "pre_hooks", "register_forward_pre_hook", hook, ...)
 end
 
-local function add_hook(self, kind, owner, fn, options)
-  if type(fn) ~= "function" then core.raise(owner, "expected a function, but got %s", arguments.type_name(fn)) end
-  local state = self._module
-  local list = state[kind] or {}
-  state[kind] = list
-  local hook = { fn = fn }
-  table.insert(list, options and options.prepend and 1 or #list + 1, hook)
-  note_hooks(state)
-  local handle = {}
-  function handle.remove()
-    for i, other in ipairs(list) do
-      if other == hook then table.remove(list, i) break end
-    end
-    if #list == 0 and state[kind] == list then state[kind] = nil end
-    note_hooks(state)
-  end
-  return handle
-end
-
---- `hook(module, args)` runs before every forward; what it returns (a value, or an array of several) replaces the
--- arguments, nil leaves them. Keyword: prepend. Returns a handle with `:remove()`.
-function Module:register_forward_pre_hook(hook, options)
-  return add_hook(self, "pre_hooks", "register_forward_pre_hook", hook, options)
-end
-
---- `hook(module, args, output)` runs after every forward; what it returns replaces the output, nil leaves it. Several
--- outputs are an array. Keyword: prepend. Returns a handle with `:remove()`.
-function Module:register_forward_hook(hook, options)
-  return add_hook(self, "hooks", "register_forward_hook", hook, options)
+--- `hook(module, args, output)` runs after every forward; what it returns replaces the output, nothing leaves it.
+-- Several outputs are an array. Keywords: prepend, with_kwargs (`hook(module, args, kwargs, output)`), always_call
+-- (runs after a failure, too). Returns a handle with `:remove()`.
+function Module:register_forward_hook(hook, ...)
+  return hooks.add(self, "hooks", "register_forward_hook", hook, ...)
 end
 
 --- `hook(module, grad_input, grad_output)` runs when the gradients of the module's arguments are there; both are
 -- arrays, nil where there is no gradient. What it returns (an array) replaces grad_input. Keyword: prepend. Returns a
 -- handle with `:remove()`.
-function Module:register_full_backward_hook(hook, options)
-  return add_hook(self, "backward_hooks", "register_full_backward_hook", hook, options)
+function Module:register_full_backward_hook(hook, ...)
+  return hooks.add(self, "backward_hooks", "register_full_backward_hook", hook, ...)
 end
 
 --- `hook(module, grad_output)` runs when the gradients of the module's results are there; what it returns (an array)
 -- replaces them. Keyword: prepend. Returns a handle with `:remove()`.
-function Module:register_full_backward_pre_hook(hook, options)
-  return add_hook(self, "backward_pre_hooks", "register_full_backward_pre_hook", hook, options)
+function Module:register_full_backward_pre_hook(hook, ...)
+  return hooks.add(self, "backward_pre_hooks", "register_full_backward_pre_hook", hook, ...)
 end
 
 --- `hook(module, prefix, keep_vars)` runs before state_dict() takes this module's tensors.
 function Module:register_state_dict_pre_hook(hook)
-  return add_hook(self, "state_dict_pre_hooks", "register_state_dict_pre_hook", hook)
+  return hooks.add(self, "state_dict_pre_hooks", "register_state_dict_pre_hook", hook)
 end
 
 --- `hook(module, state_dict, prefix, local_metadata)` runs when state_dict() has taken this module and all below; it
 -- may change the dict and must return nothing.
 function Module:register_state_dict_post_hook(hook)
-  return add_hook(self, "state_dict_post_hooks", "register_state_dict_post_hook", hook)
+  return hooks.add(self, "state_dict_post_hooks", "register_state_dict_post_hook", hook)
 end
 
 --- `hook(module, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)` runs before
 -- load_state_dict() reads this module's tensors; it may change the dict (a copy) and add to the lists.
 function Module:register_load_state_dict_pre_hook(hook)
-  return add_hook(self, "load_state_dict_pre_hooks", "register_load_state_dict_pre_hook", hook)
+  return hooks.add(self, "load_state_dict_pre_hooks", "register_load_state_dict_pre_hook", hook)
 end
 
 --- `hook(module, incompatible_keys)` runs when load_state_dict() has loaded this module and all below; it may change
 -- the lists missing_keys and unexpected_keys, and must return nothing.
 function Module:register_load_state_dict_post_hook(hook)
-  return add_hook(self, "load_state_dict_post_hooks", "register_load_state_dict_post_hook", hook)
+  return hooks.add(self, "load_state_dict_post_hooks", "register_load_state_dict_post_hook", hook)
 end
 
 -- Registering ---------------------------------------------------------------------------------------------------------
@@ -333,12 +287,15 @@ function Module:children()
   end
 end
 
---- Iterator over names and all modules, itself ("") first. Keywords: prefix, remove_duplicate.
-function Module:named_modules(options)
-  options = type(options) == "table" and options or {}
-  return walk.iterator(walk.modules(self, {
-    prefix = options.prefix, keep_shared = options.remove_duplicate == false,
-  }))
+local module_arguments = arguments.signature("named_modules", {
+  { "memo", "list?" }, { "prefix", "string", "" }, { "remove_duplicate", "boolean", true },
+})
+
+--- Iterator over names and all modules, itself ("") first. Keywords: memo (a set of modules to leave out, to which the
+-- visited ones are added), prefix, remove_duplicate.
+function Module:named_modules(...)
+  local memo, prefix, unique = module_arguments(...)
+  return walk.iterator(walk.modules(self, { prefix = prefix, keep_shared = not unique, seen = memo }))
 end
 
 --- Iterator over all modules, itself first.
@@ -352,15 +309,24 @@ end
 
 -- Reaching by name ----------------------------------------------------------------------------------------------------
 
+-- The field of a module or plain table that a part of a path names; numerals are positions.
+local function field(at, part)
+  local value = rawget(at, part)
+  local position = math.tointeger(tonumber(part))
+  if value == nil and position then value = rawget(at, position) end
+  if value == nil and not position then value = at[part] end
+  return value
+end
+
 -- Follows `path` ("blocks.1.fc") through modules and plain tables.
 local function follow(self, owner, path)
   local at = self
   for part in path:gmatch("[^.]+") do
-    local next_one = at[part]
-    if next_one == nil and math.tointeger(tonumber(part)) then next_one = at[math.tointeger(tonumber(part))] end
-    if type(next_one) ~= "table" then
-      local name = is_module(at) and at:_get_name() or "table"
-      core.raise(owner, next_one == nil and "%s has no attribute `%s`" or "%s: `%s` is not an nn.Module", name, part)
+    local next_one = field(at, part)
+    if next_one == nil then
+      core.raise(owner, "%s has no attribute `%s`", is_module(at) and at:_get_name() or "table", part)
+    elseif type(next_one) ~= "table" then
+      core.raise(owner, "`%s` is not an nn.Module", part)
     end
     at = next_one
   end
@@ -379,12 +345,25 @@ function Module:get_submodule(path)
   return found
 end
 
---- Puts `module` at a path whose parent exists.
-function Module:set_submodule(path, module)
+local submodule_arguments = arguments.signature("set_submodule", {
+  { "target", "string" }, { "module", "any" }, { "strict", "boolean", false },
+})
+
+--- Puts `module` at a path whose parent exists; with `strict = true` only in place of a module.
+function Module:set_submodule(...)
+  local path, module, strict = submodule_arguments(...)
   if path == "" then core.raise("set_submodule", "Cannot set the submodule without a target name!") end
-  if not is_module(module) then core.raise("set_submodule", "`module` is not an nn.Module") end
+  if not is_module(module) then
+    core.raise("set_submodule", "`module` is not an nn.Module, found %s", arguments.type_name(module))
+  end
   local parent_path, name = split_path(path)
   local parent = follow(self, "set_submodule", parent_path)
+  local before = field(parent, name)
+  if before == nil and strict then
+    core.raise("set_submodule", "%s has no attribute `%s`", is_module(parent) and parent:_get_name() or "table", name)
+  elseif before ~= nil and not is_module(before) then
+    core.raise("set_submodule", "`%s` is not an nn.Module", name)
+  end
   local key = name
   if rawget(parent, key) == nil and math.tointeger(tonumber(name)) then key = math.tointeger(tonumber(name)) end
   parent[key] = module
@@ -393,8 +372,7 @@ end
 local function get_tensor(self, owner, path, what, accepted)
   local parent_path, name = split_path(path)
   local parent = follow(self, owner, parent_path)
-  local value = parent[name]
-  if value == nil and math.tointeger(tonumber(name)) then value = parent[math.tointeger(tonumber(name))] end
+  local value = field(parent, name)
   if value == nil then
     core.raise(owner, "%s has no attribute `%s`", is_module(parent) and parent:_get_name() or "table", name)
   end
@@ -420,7 +398,8 @@ end
 
 --- Calls `fn(module)` for every module, children before parents, each shared one once. Returns self.
 function Module:apply(fn)
-  if type(fn) ~= "function" then
+  if arguments.is_keywords(fn) then fn = fn.fn end
+  if not hooks.callable(fn) then
     core.raise("apply", "argument 'fn' (position 1) must be a function, not %s", type(fn))
   end
   local seen = {}
@@ -436,6 +415,7 @@ end
 
 --- Training mode on (or `mode`) here and below. Returns self.
 function Module:train(mode)
+  if arguments.is_keywords(mode) then mode = mode.mode end
   if mode == nil then mode = true end
   if type(mode) ~= "boolean" then core.raise("train", "training mode is expected to be boolean") end
   for _, entry in ipairs(walk.modules(self)) do rawset(entry.value, "training", mode) end
@@ -463,6 +443,7 @@ end
 
 --- Sets requires_grad of every parameter. Returns self.
 function Module:requires_grad_(flag)
+  if arguments.is_keywords(flag) then flag = flag.requires_grad end
   if flag == nil then flag = true end
   for _, param in ipairs(self:parameters()) do param.requires_grad = flag end
   return self

@@ -71,6 +71,13 @@ function NormBase:reset_parameters()
   reset_affine(self)
 end
 
+-- State dicts of before PyTorch 0.4 do not count batches.
+function NormBase:_complete_state(given, prefix)
+  if self.num_batches_tracked ~= nil and given[prefix .. "num_batches_tracked"] == nil then
+    given[prefix .. "num_batches_tracked"] = self.num_batches_tracked
+  end
+end
+
 function NormBase:extra_repr()
   return declare.fill("{num_features}, eps={eps}, momentum={momentum}, affine={affine}, bias=", self)
     .. text.repr(self.bias ~= nil) .. ", track_running_stats=" .. text.repr(self.track_running_stats)

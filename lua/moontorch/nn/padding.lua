@@ -1,8 +1,10 @@
 --- Padding layers: a mode of nn.functional.pad for 1, 2 or 3 spatial dims, `padding` on each side as one number or
 -- (left, right, top, bottom, front, back).
 
+local core = require "moontorch.core"
 local declare = require "moontorch.nn.declare"
 local F = require "moontorch.nn.functional"
+local text = require "moontorch.text"
 
 local padding = {}
 
@@ -17,7 +19,13 @@ for _, row in ipairs {
     if constant then parameters[2] = { "value", "number" } end
     padding[name] = declare.layer(name, parameters, {
       text = constant and "padding={padding}, value={value}" or "{padding}",
-      setup = function(self) self.padding = declare.each(name, "padding", self.padding, 2 * n) end,
+      setup = function(self)
+        if type(self.padding) == "table" and #self.padding % 2 ~= 0 then
+          core.raise(name, "Padding length must be divisible by 2: a number for each side, but got %s",
+            text.repr(self.padding))
+        end
+        self.padding = declare.each(name, "padding", self.padding, 2 * n)
+      end,
       forward = function(self, input)
         if mode == "constant" then return (F.pad(input, self.padding, mode, self.value or 0)) end
         return (F.pad(input, self.padding, mode))

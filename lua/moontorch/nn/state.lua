@@ -305,6 +305,11 @@ end
 -- Returns an object with missing_keys and unexpected_keys. A mismatch is an error that lists everything, and copies
 -- nothing.
 function Module:load_state_dict(...)
+  local first = ...
+  if type(first) ~= "table" then
+    core.raise("load_state_dict", "Expected state_dict to be dict-like, got %s: a table of tensors by name, such as "
+      .. "another module's state_dict()", arguments.type_name(first))
+  end
   local state_dict, strict, assign, base, strip_prefix = load_arguments(without_metadata(...))
   base = index_base("load_state_dict", base)
   local given = working_copy(state_dict, strip_prefix)
@@ -313,6 +318,8 @@ function Module:load_state_dict(...)
     for _, hook in ipairs(hooks_of(module, "load_state_dict_pre_hooks")) do
       hook.fn(module, given, at, { assign_to_params_buffers = assign or nil }, strict, missing, unexpected, problems)
     end
+    -- What files of older formats lack, as the class knows it.
+    if module._complete_state then module:_complete_state(given, at) end
   end)
   compare(self, given, base, missing, unexpected, problems, copies)
   local keys = setmetatable({ missing_keys = missing, unexpected_keys = unexpected }, incompatible)

@@ -78,6 +78,9 @@ function walk.own(module, base)
       elseif type(value) == "userdata" and is_tensor(value) then
         if is_parameter(value) then
           push(found.parameters, name, value, key)
+        elseif state.parameters[key] and getmetatable(module).__wraps_tensors then
+          rawset(module, key, core.parameter(value))
+          push(found.parameters, name, rawget(module, key), key)
         elseif state.parameters[key] then
           core.raise(module:_get_name(), "cannot assign '%s' as parameter '%s' (torch.nn.Parameter or nil expected); "
             .. "wrap it: nn.Parameter(x), or copy into it under torch.no_grad: self.%s:copy_(x)", value:type(), name,
@@ -100,10 +103,11 @@ end
 walk.join = join
 
 --- All modules under `root`, itself first, parents before children: an array of `{name, value}`.
--- `options`: `prefix` (name of the root), `base`, `keep_shared` (every name of a shared module, not the first alone).
+-- `options`: `prefix` (name of the root), `base`, `keep_shared` (every name of a shared module, not the first alone),
+-- `seen` (the set of modules to leave out, to which the visited ones are added).
 function walk.modules(root, options)
   options = options or {}
-  local list, seen = {}, {}
+  local list, seen = {}, options.seen or {}
   local function visit(module, name)
     if seen[module] then return end
     seen[module] = true

@@ -43,6 +43,10 @@ function Adam:init(...)
 end
 
 function Adam:check_options(group)
+  if core.is_tensor(group.lr) and group.foreach and not group.capturable then
+    core.raise(getmetatable(self).__name, "lr as a Tensor is not supported for capturable=False and foreach=True: leave "
+      .. "foreach out, or give lr:item()")
+  end
   common.from_zero(self, group, "lr", "eps")
   common.betas(self, group)
   common.from_zero(self, group, "weight_decay")
@@ -55,7 +59,7 @@ end
 
 -- The same step in operators that autograd records. The bias corrections are tensors of the step count's dtype.
 local function differentiable_step(group, param, grad, state)
-  local lr, beta1, beta2 = common.number(group.lr), group.betas[1], group.betas[2]
+  local lr, beta1, beta2 = common.number(group.lr), common.rates(group)
   state.step = state.step + 1
   if group.maximize then grad = -grad end
   if group.weight_decay ~= 0 then
@@ -82,9 +86,8 @@ end
 function Adam:update(group, param, grad, state)
   if state.step == nil then start(group, param, state) end
   if group.differentiable then return differentiable_step(group, param, grad, state) end
-  local lr, betas, step = group.lr, group.betas, state.step + 1
-  if type(lr) ~= "number" then lr = common.number(lr) end
-  core._adam_step_(param, grad, state.exp_avg, state.exp_avg_sq, lr, betas[1], betas[2], group.eps,
+  local step, lr, beta1, beta2 = state.step + 1, common.number(group.lr), common.rates(group)
+  core._adam_step_(param, grad, state.exp_avg, state.exp_avg_sq, lr, beta1, beta2, group.eps,
     group.weight_decay, group.decoupled_weight_decay, step,
     group.amsgrad and state.max_exp_avg_sq or nil, group.maximize)
   state.step = step

@@ -51,12 +51,30 @@ end
 --- Refuses decay rates of moments outside [0, 1).
 function common.betas(optimizer, group)
   local betas = group.betas
+  local tensors = 0
   for i = 1, 2 do
     local beta = type(betas) == "table" and betas[i] or nil
+    if core.is_tensor(beta) then
+      tensors = tensors + 1
+      if beta:numel() ~= 1 then
+        core.raise(getmetatable(optimizer).__name, "Tensor betas[%d] must be 1-element, but has shape %s", i,
+          text.sizes(beta))
+      end
+      beta = beta:item()
+    end
     if type(beta) ~= "number" or not (beta >= 0 and beta < 1) then
       common.refuse(optimizer, ("beta parameter at index %d"):format(i), beta)
     end
   end
+  if tensors == 1 then
+    core.raise(getmetatable(optimizer).__name, "betas must be either both floats or both Tensors")
+  end
+end
+
+--- The two decay rates of moments as Lua numbers.
+function common.rates(group)
+  local betas = group.betas
+  return common.number(betas[1]), common.number(betas[2])
 end
 
 --- Moves a running average towards `value` by the fraction `weight`, in place. A step that is recorded adds the move,

@@ -46,7 +46,7 @@ function Adamax:update(group, param, grad, state)
   if state.step == nil then common.zeros(state, param, "exp_avg", "exp_inf") end
   state.step = state.step + 1
   grad = direction(group, param, grad)
-  local beta1, beta2 = group.betas[1], group.betas[2]
+  local beta1, beta2 = common.rates(group)
   local mean, largest = state.exp_avg, state.exp_inf
   common.toward(group, mean, grad, 1 - beta1)
   largest:mul_(beta2)
@@ -66,8 +66,8 @@ end
 
 -- The running moments of the gradient, after this step.
 local function advance(group, state, grad)
-  local beta2 = group.betas[2]
-  common.toward(group, state.exp_avg, grad, 1 - group.betas[1])
+  local beta1, beta2 = common.rates(group)
+  common.toward(group, state.exp_avg, grad, 1 - beta1)
   state.exp_avg_sq:mul_(beta2):addcmul_(grad, grad, { value = 1 - beta2 })
 end
 
@@ -107,14 +107,14 @@ function NAdam:update(group, param, grad, state)
     common.zeros(state, param, "exp_avg", "exp_avg_sq")
     state.mu_product = core.ones({}, { dtype = common.scalar_dtype() })
   end
-  local step, lr, beta1 = state.step + 1, number(group.lr), group.betas[1]
+  local step, lr, beta1, beta2 = state.step + 1, number(group.lr), common.rates(group)
   state.step = step
   grad = decoupled(group, param, grad)
   local mu = beta1 * (1 - 0.5 * 0.96 ^ (step * group.momentum_decay))
   local mu_next = beta1 * (1 - 0.5 * 0.96 ^ ((step + 1) * group.momentum_decay))
   state.mu_product:mul_(mu)
   advance(group, state, grad)
-  local size = state.exp_avg_sq:div(1 - group.betas[2] ^ step):sqrt()
+  local size = state.exp_avg_sq:div(1 - beta2 ^ step):sqrt()
   if group.differentiable then
     size = size:add(group.eps)
     param:addcdiv_(grad * ((1 - state.mu_product):reciprocal() * (-lr * (1 - mu))), size)
@@ -162,7 +162,7 @@ end
 --- One step of one parameter. `rho` is the length of the average that the second moment stands for.
 function RAdam:update(group, param, grad, state)
   if state.step == nil then common.zeros(state, param, "exp_avg", "exp_avg_sq") end
-  local step, beta1, beta2 = state.step + 1, group.betas[1], group.betas[2]
+  local step, beta1, beta2 = state.step + 1, common.rates(group)
   state.step = step
   grad = decoupled(group, param, grad)
   advance(group, state, grad)

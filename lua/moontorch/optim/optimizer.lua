@@ -7,6 +7,7 @@
 
 local core = require "moontorch.core"
 local class = require "moontorch.nn.class"
+local hooks = require "moontorch.nn.hooks"
 local modes = require "moontorch.nn.modes"
 local text = require "moontorch.text"
 local arguments = require "moontorch.arguments"
@@ -186,7 +187,23 @@ local function check_switches(self, group)
   end
 end
 
---- Adds a group: `{params = …, lr = …}`; options that it does not name have the optimiser's defaults.
+-- A group may hold fields of one's own, such as a name; one that is nearly an option's name is likely a mistake.
+local function warn_of_misspelt(self, names)
+  local options, known = self:option_names(), {}
+  for _, list in ipairs { options, SCHEDULED, { "params", "param_names" } } do
+    for _, name in ipairs(list) do known[name] = true end
+  end
+  for _, name in ipairs(names) do
+    local near = type(name) == "string" and #name > 4 and not known[name] and text.nearest(name, options)
+    if near then
+      arguments.warn_once(owner(self) .. " " .. name, "%s: a parameter group has a field '%s', which is no option of "
+        .. "this optimizer; did you mean '%s'?", owner(self), name, near)
+    end
+  end
+end
+
+--- Adds a group: `{params = …, lr = …}`; options that it does not name have the optimiser's defaults, other fields stay
+-- in the group as they are.
 function Optimizer:add_param_group(group)
   if type(group) ~= "table" or core.is_tensor(group) then
     core.raise(owner(self), "param_group must be a dict, but got %s", arguments.type_name(group))
@@ -195,16 +212,11 @@ function Optimizer:add_param_group(group)
   local params, names
   if core.is_tensor(group.params) then params = { group.params } else params, names = collect(self, group.params) end
   check_params(self, params)
-  local accepted = { params = true, param_names = true }
-  for _, name in ipairs(SCHEDULED) do accepted[name] = true end
   local new = { params = params, param_names = names or group.param_names }
-  for name, value in pairs(self.defaults) do new[name], accepted[name] = value, true end
-  for _, name in ipairs(self:option_names()) do accepted[name] = true end
+  for name, value in pairs(self.defaults) do new[name] = value end
+  local unknown = {}
   for name, value in pairs(group) do
-    if not accepted[name] then
-      core.raise(owner(self), "got an unexpected option '%s' in a parameter group; accepted are %s", tostring(name),
-        table.concat(self:option_names(), ", "))
-    end
+    if new[name] == nil then unknown[#unknown + 1] = name end
     if value == core.none then value = nil end
     if name ~= "params" and name ~= "param_names" then new[name] = value end
   end
@@ -215,6 +227,7 @@ function Optimizer:add_param_group(group)
   end
   self:check_options(new)
   check_switches(self, new)
+  warn_of_misspelt(self, unknown)
   local seen, twice = {}, false
   for _, other in ipairs(self.param_groups) do
     for _, param in ipairs(other.params) do seen[param] = true end
@@ -297,19 +310,20 @@ function Optimizer:run_step(closure)
 end
 
 local function step_with_hooks(self, closure)
-  local args = { closure }
+  local args, kwargs = { closure }, {}
   for _, hook in ipairs(self.hooks.step_pre or {}) do
-    local new = hook.fn(self, args)
+    local new, new_kwargs = hook.fn(self, args, kwargs)
     if new ~= nil then
-      if type(new) ~= "table" then
-        core.raise(owner(self) .. ".step", "a step pre-hook must return nil or the array of new arguments, but got %s",
-          arguments.type_name(new))
+      if type(new) ~= "table" or (new_kwargs ~= nil and type(new_kwargs) ~= "table") then
+        core.raise(owner(self) .. ".step", "a step pre-hook must return None or a tuple of (new_args, new_kwargs), but "
+          .. "got %s: return the array of new arguments, and a table of keywords after it if there are any",
+          arguments.type_name(type(new) ~= "table" and new or new_kwargs))
       end
-      args = new
+      args, kwargs = new, new_kwargs or kwargs
     end
   end
-  local loss = self:run_step(args[1])
-  for _, hook in ipairs(self.hooks.step_post or {}) do hook.fn(self, args) end
+  local loss = self:run_step(args[1] or kwargs.closure)
+  for _, hook in ipairs(self.hooks.step_post or {}) do hook.fn(self, args, kwargs) end
   return loss
 end
 
@@ -317,34 +331,27 @@ end
 -- result is returned.
 function Optimizer:step(closure)
   if closure ~= nil and arguments.is_keywords(closure) then closure = closure.closure end
-  if closure ~= nil and type(closure) ~= "function" then
+  if closure ~= nil and not hooks.callable(closure) then
     core.raise(owner(self) .. ".step", "closure must be a function, not %s", arguments.type_name(closure))
   end
   if next(self.hooks) then return step_with_hooks(self, closure) end
   return self:run_step(closure)
 end
 
--- A method that adds a hook of this kind and returns a handle with `remove()`. Keyword: prepend.
+-- A method that adds a hook of this kind and returns a handle with `remove()`, to-be-closed too. Keyword: prepend.
 local function registers(kind)
   local name = ("register_%s_hook"):format(kind)
   return function(self, fn, options)
-    if type(fn) ~= "function" then core.raise(name, "expected a function, but got %s", arguments.type_name(fn)) end
-    local hook, lists = { fn = fn }, self.hooks
-    lists[kind] = lists[kind] or {}
+    if not hooks.callable(fn) then core.raise(name, "expected a function, but got %s", arguments.type_name(fn)) end
     local first = type(options) == "table" and options.prepend or options == true
-    table.insert(lists[kind], first and 1 or #lists[kind] + 1, hook)
-    return { remove = function()
-      for i, other in ipairs(lists[kind] or {}) do
-        if other == hook then table.remove(lists[kind], i) break end
-      end
-      if lists[kind] and #lists[kind] == 0 then lists[kind] = nil end
-    end }
+    return hooks.insert(self.hooks, kind, { fn = fn }, first)
   end
 end
 
---- `hook(optimizer, args)` runs before every step; `args` holds the closure, what it returns replaces it.
+--- `hook(optimizer, args, kwargs)` runs before every step; `args` holds the closure. What it returns replaces them: new
+-- arguments, and new keywords after them.
 Optimizer.register_step_pre_hook = registers "step_pre"
---- `hook(optimizer, args)` runs after every step.
+--- `hook(optimizer, args, kwargs)` runs after every step.
 Optimizer.register_step_post_hook = registers "step_post"
 --- `hook(optimizer)` runs before state_dict().
 Optimizer.register_state_dict_pre_hook = registers "state_dict_pre"
@@ -356,7 +363,7 @@ Optimizer.register_load_state_dict_pre_hook = registers "load_state_dict_pre"
 Optimizer.register_load_state_dict_post_hook = registers "load_state_dict_post"
 
 local function python(name, value)
-  if name == "param_names" then
+  if name == "param_names" and type(value) == "table" then
     local quoted = {}
     for i, item in ipairs(value) do quoted[i] = text.repr(item) end
     return "[" .. table.concat(quoted, ", ") .. "]"
@@ -370,10 +377,12 @@ rawset(Optimizer, "__tostring", function(self)
   for g, group in ipairs(self.param_groups) do
     if g > 1 then lines[#lines + 1] = "" end
     lines[#lines + 1] = "Parameter Group " .. g
-    local names = self:option_names()
-    for _, name in ipairs(SCHEDULED) do names[#names + 1] = group[name] ~= nil and name or nil end
-    if group.param_names then names[#names + 1] = "param_names" end
-    table.sort(names)
+    local names, seen = self:option_names(), { params = true }
+    for _, name in ipairs(names) do seen[name] = true end
+    for name in pairs(group) do
+      if not seen[name] then names[#names + 1] = name end
+    end
+    table.sort(names, function(a, b) return tostring(a) < tostring(b) end)
     for _, name in ipairs(names) do
       lines[#lines + 1] = ("    %s: %s"):format(name, python(name, group[name]))
     end

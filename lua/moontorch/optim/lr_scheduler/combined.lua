@@ -56,6 +56,12 @@ function ReduceLROnPlateau:init(...)
   self._last_lr = base.values(optimizer, "lr")
 end
 
+-- `in_cooldown` is a property: does the metric not count yet, after the rates were reduced?
+rawset(ReduceLROnPlateau, "__index", function(self, key)
+  if key == "in_cooldown" then return self.cooldown_counter > 0 end
+  return getmetatable(self)[key]
+end)
+
 function ReduceLROnPlateau:_is_better(value, best)
   local relative = self.threshold_mode == "rel"
   if self.mode == "min" then
