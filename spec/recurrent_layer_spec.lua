@@ -272,7 +272,7 @@ describe("a recurrent layer", function()
     refuses(layer { hh = torch.zeros(8, 3, { dtype = torch.float64 }), bias_hh = torch.zeros(1, { dtype = torch.float64 }) },
       "lstm(): The size of tensor a (12) must match the size of tensor b (8)")
     refuses(layer { ih = torch.zeros(12, 4) },
-      "lstm(): expected m1 and m2 to have the same dtype, but got: double != float")
+      "lstm(): self and mat2 must have the same dtype, but got Double and Float: bias is float64 [12]")
     refuses(layer { c = torch.zeros(2, 4, { dtype = torch.float64 }) },
       "lstm(): The size of tensor a (3) must match the size of tensor b (4)")
     refuses(layer { ih = torch.zeros(12, { dtype = torch.float64 }) }, "lstm(): weights must be 2-D")
