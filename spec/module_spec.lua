@@ -463,6 +463,18 @@ describe("state dicts", function()
     assert.equal("<All keys matched successfully>", tostring(b:load_state_dict(state, { index_base = 0 })))
     assert.is_true(b.head.weight:equal(a.embedding.weight))
     assert.is_true(rawequal(b.head.weight, b.embedding.weight))
+    -- one name is enough, of two the last one counts, and a missing one is told by its first name
+    state["head.weight"] = nil
+    b:load_state_dict(state, { index_base = 0 })
+    state["head.weight"], state["embedding.weight"] = torch.ones(4, 3), nil
+    b:load_state_dict(state, { index_base = 0 })
+    assert.equal(12, b.embedding.weight:sum():item())
+    state["embedding.weight"] = torch.zeros(4, 3)
+    b:load_state_dict(state, { index_base = 0 })
+    assert.equal(12, b.embedding.weight:sum():item()) -- PyTorch's too
+    state["head.weight"], state["embedding.weight"] = nil, nil
+    assert.same({ "embedding.weight" },
+      b:load_state_dict(state, { index_base = 0, strict = false }).missing_keys)
   end)
 
   it("accept the other names of shared tensors", function()

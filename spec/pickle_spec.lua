@@ -182,9 +182,10 @@ describe("refused by name", function()
       laughs = laughs[1]
     end
     assert.same({}, laughs)
-    local deep, depth = pickle.load(file(")" .. ("\x85"):rep(300000) .. ".")), 0
+    local levels = os.getenv("GCSTRESS") and 1000 or 300000
+    local deep, depth = pickle.load(file(")" .. ("\x85"):rep(levels) .. ".")), 0
     while deep[1] do deep, depth = deep[1], depth + 1 end
-    assert.equal(300000, depth)
+    assert.equal(levels, depth)
   end)
 
   it("is a program that makes no sense", function()

@@ -74,7 +74,8 @@ static void test_late_failure(bool unnamed) {
 static void test_limit(bool unnamed) {
   static const char many[100000];
   struct rlimit old, small;
-  CHECK(replace("old", unnamed, 0) && getrlimit(RLIMIT_FSIZE, &old) == 0);
+  CHECK(getrlimit(RLIMIT_FSIZE, &old) == 0);
+  CHECK(replace("old", unnamed, 0));
   small = old;
   small.rlim_cur = 4096;
   setrlimit(RLIMIT_FSIZE, &small);

@@ -236,19 +236,23 @@ local function mismatch(entry, value)
   end
 end
 
--- Sorts the module's tensors and the names of `given` into what can be copied and what does not fit.
+-- Sorts the module's tensors and the names of `given` into what can be copied and what does not fit. A shared tensor
+-- may be given under any of its names; the last one counts, as in PyTorch.
 local function compare(self, given, base, missing, unexpected, problems, copies)
-  local wanted = set_of(names_of(saved_entries(self, { base = base, keep_shared = true })))
+  local entries = saved_entries(self, { base = base, keep_shared = true })
+  local wanted, found = set_of(names_of(entries)), {}
   for name in pairs(given) do
     if not wanted[name] then unexpected[#unexpected + 1] = name end
   end
-  for _, entry in ipairs(saved_entries(self, { base = base })) do
+  for _, entry in ipairs(entries) do found[entry.value] = found[entry.value] or given[entry.name] ~= nil end
+  for _, entry in ipairs(entries) do
     local value = given[entry.name]
-    if value == nil then
-      missing[#missing + 1] = entry.name
-    else
+    if value ~= nil then
       local problem = mismatch(entry, value)
       if problem then problems[#problems + 1] = problem else copies[#copies + 1] = { entry.value, value } end
+    elseif not found[entry.value] then
+      found[entry.value] = true
+      missing[#missing + 1] = entry.name
     end
   end
 end

@@ -350,10 +350,10 @@ local load_arguments = arguments.signature("load", {
 
 --- load(f, {map_location = ...}), f a path or an open file: what torch.save wrote, here or in PyTorch (.pt and .pth
 -- files, see utils/pickle); of any other safetensors file its tensors by name. The content tells what a file is, not
--- its name. Numbers and names in PyTorch's files count from 0: load_state_dict(state, {index_base = 0}). map_location says
--- where tensors go: a device, a table from saved to wanted devices, or a function(tensor, location) that returns a
--- tensor, a device or nil; of PyTorch's files it gets each storage as a tensor of one dim. Nothing in a file is ever
--- executed, so weights_only and mmap change nothing.
+-- its name. Numbers and names in PyTorch's files count from 0: load_state_dict(state, {index_base = 0}).
+-- map_location says where tensors go: a device, a table from saved to wanted devices, or a function(tensor, location)
+-- that returns a tensor, a device or nil; of PyTorch's files it gets each storage as a tensor of one dim. Nothing in a
+-- file is ever executed, so weights_only and mmap change nothing.
 function serialization.load(...)
   local path, map = load_arguments(...)
   map = location.check(map, "load")
