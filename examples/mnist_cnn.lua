@@ -33,7 +33,8 @@ local function train(network, set, epochs)
   local loader = data.DataLoader(data.TensorDataset(mnist.normalised(set.train_images), set.train_labels),
     { batch_size = BATCH, shuffle = true })
   local optimizer = torch.optim.AdamW(network:parameters(), { lr = LEARNING_RATE })
-  local schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, { total_steps = epochs * #loader })
+  local schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE,
+    { total_steps = math.max(1, epochs * #loader) })
   network:train()
   for epoch = 1, epochs do
     local bar = torch.utils.progress(loader, { desc = "epoch " .. epoch })

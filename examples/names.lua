@@ -93,7 +93,8 @@ end
 local function train(speller, training, validation, epochs)
   local loader = data.DataLoader(training, { batch_size = BATCH, shuffle = true })
   local optimizer = torch.optim.AdamW(speller:parameters(), { lr = LEARNING_RATE })
-  local schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, { total_steps = epochs * #loader })
+  local schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE,
+    { total_steps = math.max(1, epochs * #loader) })
   local validation_loss = validate(speller, validation)
   for epoch = 1, epochs do
     local bar = torch.utils.progress(loader, { desc = "epoch " .. epoch })
@@ -114,12 +115,13 @@ local function train(speller, training, validation, epochs)
   return validation_loss
 end
 
--- `count` names made up by drawing letter after letter, as likely as the network finds them.
+-- `count` names made up by drawing letter after letter, as likely as the network finds them; "" for each that does not
+-- end after `longest` letters.
 local function spell(speller, vocabulary, count, longest)
   local rows = torch.no_grad(function()
     local letters = torch.full({ count, 1 }, vocabulary:encode(BREAK):item(), { dtype = torch.int64 })
     local columns, state = {}, nil
-    for i = 1, longest do
+    for i = 1, longest + 1 do
       local outputs
       outputs, state = speller.gru(speller.embedding(letters), state)
       letters = F.softmax(speller.head(outputs[{ {}, -1 }]), -1):multinomial(1)
@@ -128,7 +130,7 @@ local function spell(speller, vocabulary, count, longest)
     return torch.cat(columns, 2)
   end)
   local names = {}
-  for i, row in pairs(rows) do names[i] = vocabulary:decode(row):match("^[^\n]*") end
+  for i, row in pairs(rows) do names[i] = vocabulary:decode(row):match("^([^\n]*)\n") or "" end
   return names
 end
 
@@ -136,7 +138,7 @@ end
 local function show_new_names(speller, vocabulary, known)
   local found, seen = {}, {}
   for _ = 1, 100 do
-    for _, name in ipairs(spell(speller, vocabulary, 32, 15)) do
+    for _, name in ipairs(spell(speller, vocabulary, 32, 14)) do
       if #found < 20 and #name > 2 and not known[name] and not seen[name] then
         seen[name] = true
         found[#found + 1] = name

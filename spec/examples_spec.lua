@@ -21,6 +21,14 @@ local EXAMPLES = {
       "^saved as OUT$" } },
   { name = "names", options = "--load OUT --seed 3",
     closing = { "^20 names that are not in the list:$", NAMES, NAMES, NAMES, NAMES } },
+  { name = "autoencoder", options = "--epochs 1 --out OUT",
+    closing = { "^reconstruction error of 40 test digits: 0%.%d%d%d%d a pixel; the mean digit's is 0%.%d%d%d%d$",
+      "^saved as OUT$" } },
+  { name = "autoencoder", options = "--load OUT",
+    closing = { "^reconstruction error of 40 test digits: 0%.%d%d%d%d a pixel; the mean digit's is 0%.%d%d%d%d$" } },
+  { name = "cartpole", options = "--steps 3 --out OUT",
+    closing = { "^mean return of 100 new episodes: %d+%.%d, not solved$", "^saved as OUT$" } },
+  { name = "cartpole", options = "--load OUT", closing = { "^mean return of 100 new episodes: %d+%.%d, not solved$" } },
   { name = "shakespeare", options = "--steps 4 --out OUT",
     closing = { "^" .. ("[%l ]"):rep(501) .. "$", "^$",
       "^validation loss [23]%.%d+ nats per character after 4 steps, 4 of them now$", "^saved as OUT$" } },
@@ -101,6 +109,26 @@ describe("example", function()
     end)
   end
 
+  -- A number may differ by one in its last digit: another order of sums may move it over the edge of rounding.
+  it("port/train prints what train.py printed in PyTorch", function()
+    local lines, status, errors = run("port/train", folder .. "/port.out")
+    assert.equal("", errors)
+    assert.equal(0, status)
+    local count = 0
+    for wanted in io.lines("examples/port/expected.txt") do
+      count = count + 1
+      local line = lines[count] or ""
+      assert.equal((wanted:gsub("%.%d+", "")), (line:gsub("%.%d+", "")))
+      local decimals = line:gmatch("%.(%d+)")
+      for expected in wanted:gmatch("%.(%d+)") do
+        local got = decimals()
+        assert.is_true(#got == #expected and math.abs(got - expected) <= 1, line .. "\nis not\n" .. wanted)
+      end
+    end
+    assert.equal(#lines, count)
+    assert.is_true(count > 25)
+  end)
+
   it("says how it is used where an option is unknown or no number", function()
     for _, options in ipairs { "--what 3", "--epochs", "--epochs x", "--seed 1.5", "epochs 3" } do
       local lines, status, errors = run("mnist", options)
@@ -112,5 +140,27 @@ describe("example", function()
     assert.is_truthy(lines[1]:find("^usage: mnist%.lua"))
     assert.equal(0, status)
     assert.equal("", errors)
+  end)
+end)
+
+describe("the cart of the example cartpole", function()
+  -- States of gymnasium 1.4.0, CartPoleEnv.step, from the same state with the same pushes.
+  it("moves as Gym's", function()
+    local cart = dofile("examples/support/cart.lua")
+    local state, failed = { 0.03, -0.02, 0.04, 0.01 }
+    for _, action in ipairs { 2, 1, 1, 2, 2, 2, 1, 2 } do
+      state, failed = cart.push(state, action)
+      assert.is_false(failed)
+    end
+    near.check({ 0.042096106604463404, 0.36586210681410936, 0.025086660514770841, -0.47893318293899828 }, state)
+    local steps = 8
+    repeat
+      state, failed = cart.push(state, 1)
+      steps = steps + 1
+    until failed
+    assert.equal(19, steps)
+    near.check({ -0.092464768827483987, -1.7867490509478334, 0.25239723801665409, 2.9529575007550952 }, state)
+    assert.is_true(select(2, cart.push({ 2.39, 1, 0, 0 }, 2)))
+    assert.is_true(select(2, cart.push({ -2.39, -1, 0, 0 }, 1)))
   end)
 end)

@@ -53,6 +53,21 @@ describe("safetensors", function()
     assert.equal(8 + length + 13, #bytes)
   end)
 
+  it("loads into a model in one call, metadata or not, and they can be written again", function()
+    for _, given in ipairs { {}, { format = "pt", strict = "no" } } do
+      local a, b, c = nn.Linear(3, 2), nn.Linear(3, 2), nn.Linear(3, 2)
+      safetensors.save_file(a:state_dict(), path, given)
+      b:load_state_dict(safetensors.load_file(path))
+      assert.is_true(a.weight:equal(b.weight))
+      local tensors, metadata = safetensors.load_file(path)
+      safetensors.save_file(tensors, path, metadata)
+      c:load_state_dict(safetensors.load(near.read(path)))
+      assert.is_true(a.bias:equal(c.bias))
+      assert.same(given, select(2, safetensors.load_file(path)))
+    end
+    refuses(function() nn.Linear(3, 2):load_state_dict({}, { format = "pt" }) end, "unexpected keyword argument")
+  end)
+
   it("writes what is no contiguous block in one, and loads into a model", function()
     local t = torch.arange(6):reshape(2, 3)
     safetensors.save_file({ t = t:t() }, path)

@@ -173,6 +173,13 @@ local load_arguments = arguments.signature("load_state_dict", {
   { "index_base", "integer", 1 }, { "strip_prefix", "string?" },
 })
 
+-- The arguments without the metadata that a reader of files gives after the tensors.
+local function without_metadata(state_dict, second, ...)
+  local meta = type(second) == "table" and getmetatable(second)
+  if type(meta) == "table" and meta.__name == "metadata" then return state_dict, ... end
+  return state_dict, second, ...
+end
+
 -- A copy of a state dict, in order, without the prefix.
 local function working_copy(state_dict, prefix)
   local copy, names = ordered.new(), {}
@@ -267,7 +274,7 @@ end
 -- Returns an object with missing_keys and unexpected_keys. A mismatch is an error that lists everything, and copies
 -- nothing.
 function Module:load_state_dict(...)
-  local state_dict, strict, assign, base, strip_prefix = load_arguments(...)
+  local state_dict, strict, assign, base, strip_prefix = load_arguments(without_metadata(...))
   base = index_base("load_state_dict", base)
   local given = working_copy(state_dict, strip_prefix)
   local missing, unexpected, problems, copies = {}, {}, {}, {}

@@ -149,8 +149,11 @@ local function is_object(v)
   return type(v) == "table" and type(v.keys) == "table" and type(v.values) == "table"
 end
 
+-- The mark of metadata that was read, by which load_state_dict knows them from its keywords.
+local Metadata = { __name = "metadata" }
+
 local function read_metadata(name, object)
-  local metadata = {}
+  local metadata = setmetatable({}, Metadata)
   if not is_object(object) then bad(name, "__metadata__ is no object") end
   for key, value in pairs(object.values) do
     if type(value) ~= "string" then bad(name, "__metadata__ entry '%s' is no string", key) end
@@ -204,7 +207,7 @@ end
 
 -- All entries in the order of their data, which must follow each other without holes to the end of the file.
 local function read_entries(name, header, data_size)
-  local list, metadata = {}, {}
+  local list, metadata = {}, setmetatable({}, Metadata)
   for _, key in ipairs(header.keys) do
     if key == "__metadata__" then
       metadata = read_metadata(name, header.values[key])
@@ -270,8 +273,8 @@ function safetensors.load(bytes, name)
   return result, metadata
 end
 
---- The tensors of a file (name -> Tensor; load_state_dict takes it as it is) and its metadata. Errors name the file and
--- what is wrong with it.
+--- The tensors of a file (name -> Tensor) and its metadata; `model:load_state_dict(load_file(path))` takes both as they
+-- are. Errors name the file and what is wrong with it.
 function safetensors.load_file(filename)
   if type(filename) ~= "string" then
     core.raise("load_file", "argument 'filename' (position 1) must be str, not %s", arguments.type_name(filename))
