@@ -155,7 +155,7 @@ demo:
 	$(RUN) examples/mnist.lua --load mnist.safetensors
 
 # NAME=mnist_cnn runs examples/mnist_cnn.lua; ARGS="--epochs 1" passes options on.
-EXAMPLES := $(sort $(patsubst examples/%.lua,%,$(wildcard examples/*.lua)))
+EXAMPLES := $(sort $(patsubst examples/%.lua,%,$(wildcard examples/*.lua examples/port/*.lua)))
 example:
 	@$(if $(filter $(NAME),$(EXAMPLES)),:,echo "make example NAME=one of: $(EXAMPLES)"; exit 1)
 	@$(MAKE) $(J) --no-print-directory module
