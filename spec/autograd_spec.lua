@@ -87,6 +87,50 @@ describe("backward", function()
     z:backward()
     near.check({ 4 * 27 + 6 }, x.grad)
   end)
+
+  it("adds the gradients of parts up where they lie", function()
+    local function total(t)
+      local rows = torch.tensor({ { 1.0, 2.0 }, { 3.0, 4.0 }, { 5.0, 6.0 } }, { dtype = f64 })
+      local sum = (t:narrow(1, 1, 3) * rows):sum() + (t:narrow(1, 2, 3) * rows):sum() * 10
+      sum = sum + t[2]:sum() * 100 + t:narrow(2, 2, 0):sum()
+      return sum + t[{ { 1, 4, 2 } }]:sum() * 1000 + (t * t):sum() / 2
+    end
+    -- by hand: the weights of the parts that an element lies in, and the element itself for the whole
+    local expected = { { 1002, 1003 }, { 116, 128 }, { 1040, 1052 }, { 57, 68 } }
+    local values = { { 1, 1 }, { 3, 4 }, { 5, 6 }, { 7, 8 } }
+    for _, way in ipairs { "leaf", "kept", "hooked", "asked", "recorded", "watched" } do
+      local x = leaf(values)
+      local y, heard = x * 1, nil
+      if way == "kept" then y:retain_grad() end
+      if way == "hooked" then y:register_hook(function(g) heard = g end) end
+      if way == "watched" then torch.autograd.set_detect_anomaly(true) end
+      local loss = total(way == "leaf" and x or y)
+      if way == "asked" then
+        near.check(expected, (torch.autograd.grad(loss, { y })), nil, way)
+      else
+        loss:backward({ create_graph = way == "recorded" })
+        torch.autograd.set_detect_anomaly(false)
+        near.check(expected, x.grad, nil, way)
+        if way == "kept" then near.check(expected, y.grad, nil, way) end
+        if way == "hooked" then near.check(expected, heard, nil, way) end
+      end
+    end
+  end)
+
+  it("leaves a gradient alone that somebody else holds", function()
+    local x = leaf { 1, 2, 3 }
+    local y = x * 1
+    local seen = {}
+    y:register_hook(function(g) seen[#seen + 1] = g end)
+    local whole = y + 0
+    local held
+    whole:register_hook(function(g) held = g end) -- the same tensor goes on to y
+    local loss = (whole * leaf { 1, 1, 1 }):sum()
+    local part = y:narrow(1, 2, 1):sum() * 5
+    ;(loss + part):backward()
+    near.check({ 1, 6, 1 }, x.grad)
+    near.check({ 1, 1, 1 }, held)
+  end)
 end)
 
 describe("autograd.grad", function()

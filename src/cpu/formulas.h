@@ -65,11 +65,6 @@ FORMULA_FN int64_t pow_int(int64_t a, int64_t b) {
 
 /* Activations. mish is x tanh(log(1 + e)), e = exp(x), whose tanh is n / (n + 2) with n = e (e + 2). */
 #define DEFINE_ACTIVATIONS(T, S)                                                                         \
-  FORMULA_FN T gelu_##S(T x) { return (T)0.5 * x * (1 + erf_##S(x * (T)0.70710678118654752440)); }       \
-  FORMULA_FN T gelu_slope_##S(T x) {                                                                     \
-    return (T)0.5 * (1 + erf_##S(x * (T)0.70710678118654752440)) +                                       \
-           x * (T)0.39894228040143267794 * exp_##S((T)-0.5 * x * x);                                     \
-  }                                                                                                      \
   FORMULA_FN T silu_slope_##S(T x) {                                                                     \
     T y = sigmoid_##S(x);                                                                                \
     return y * (1 + x * (1 - y));                                                                        \

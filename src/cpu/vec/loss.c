@@ -2,6 +2,7 @@
  *
  * Sums run in LANES partial sums within a block and in double across blocks, so a long mean stays exact. */
 #include "cpu/loss.h"
+#include "cpu/vec/each.h"
 #include "cpu/vmath.h"
 #include <string.h>
 
@@ -14,10 +15,6 @@ static inline float log_plus_f32(float e) {
   return u == 1.0f ? e : u > 0 && u < INFINITY ? y : log_f32(u);
 }
 static inline double log_plus_f64(double e) { return log1p(e); }
-
-#define SUM_LANES(T, lane)                        \
-  for (int half = LANES / 2; half > 0; half /= 2) \
-    for (int j = 0; j < half; j++) lane[j] += lane[j + half]
 
 #define PAIR(name, T, S, expression)                                                                                \
   static double name##_##S(const void *px, const void *pt, const void *pw, const void *pp, double limit, void *out, \
@@ -43,7 +40,7 @@ static inline double log_plus_f64(double e) { return log1p(e); }
       for (; i + LANES <= k; i += LANES)                                                                            \
         for (int j = 0; j < LANES; j++) lane[j] += value[i + j];                                                    \
       for (int j = 0; i < k; i++, j++) lane[j] += value[i];                                                         \
-      SUM_LANES(T, lane);                                                                                           \
+      JOIN_LANES(LANES, lane, JOIN_SUM);                                                                            \
       total += (double)lane[0];                                                                                     \
     }                                                                                                               \
     return total;                                                                                                   \
@@ -87,7 +84,7 @@ static inline double log_plus_f64(double e) { return log1p(e); }
     for (i = 0; i + LANES <= n; i += LANES)                                                                            \
       for (int j = 0; j < LANES; j++) lane[j] += exp_##S(x[i + j] - top);                                              \
     for (; i < n; i++) rest += exp_##S(x[i] - top);                                                                    \
-    SUM_LANES(T, lane);                                                                                                \
+    JOIN_LANES(LANES, lane, JOIN_SUM);                                                                                 \
     return (double)top + (double)log_##S(lane[0] + rest);                                                              \
   }                                                                                                                    \
   static void back_##S(const void *px, void *pout, int64_t n, double log_sum, double scale) {                          \

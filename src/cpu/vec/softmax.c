@@ -29,8 +29,7 @@ enum { LANES_f32 = 16, LANES_f64 = 8 };
 
 #define LINES(S, T)                                                                                                 \
   static inline T joined_##S(T *lane) {                                                                             \
-    for (int half = LANES_##S / 2; half > 0; half /= 2)                                                             \
-      for (int j = 0; j < half; j++) lane[j] += lane[j + half];                                                     \
+    JOIN_LANES(LANES_##S, lane, JOIN_SUM);                                                                          \
     return lane[0];                                                                                                 \
   }                                                                                                                 \
   static T most_##S(const T *x, int64_t n) {                                                                        \
@@ -40,8 +39,7 @@ enum { LANES_f32 = 16, LANES_f64 = 8 };
       for (int k = 0; k < LANES_##S; k++) lane[k] = GREATER(lane[k], x[k]);                                         \
     memcpy(part, x, sizeof(T) * (size_t)n);                                                                         \
     for (int k = 0; k < LANES_##S; k++) lane[k] = GREATER(lane[k], part[k]);                                        \
-    for (int half = LANES_##S / 2; half > 0; half /= 2)                                                             \
-      for (int k = 0; k < half; k++) lane[k] = GREATER(lane[k], lane[k + half]);                                    \
+    JOIN_LANES(LANES_##S, lane, GREATER);                                                                           \
     return lane[0];                                                                                                 \
   }                                                                                                                 \
   /* Exponentials of LANES elements in place: what is left of a line goes through here, padded. */                  \
