@@ -241,6 +241,52 @@ static void try_out_of_memory(void) {
   }
 }
 
+/* A B that is packed once: how C begins (nothing, C, a row), B both ways, all rows together and one by one. */
+static void try_packed(DType d, int64_t m, int64_t n, int64_t k, int start, Layout of_b) {
+  Gemm g = shape(d, m, n, k, 1, start > 0);
+  int64_t size = dtype_size(d), gap = 3;
+  int64_t a_count = lay_out(WIDE_ROWS, m, k, &g.a_row, &g.a_col), b_count = lay_out(of_b, k, n, &g.b_row, &g.b_col);
+  int64_t bytes = m * (g.c_row = n + gap) * size;
+  void *a = elements(d, a_count), *b = elements(d, b_count), *row = elements(d, n), *before = elements(d, m * g.c_row);
+  char *one = malloc((size_t)bytes + 1), *two = malloc((size_t)bytes + 1);
+  memcpy(one, before, (size_t)bytes);
+  memcpy(two, before, (size_t)bytes);
+  g.a = a, g.b = b, g.bias = start == 2 ? row : NULL;
+  GemmPacked packed;
+  bool ok = gemm_pack(&packed, d, n, k, b, g.b_row, g.b_col), gaps = true;
+  for (int64_t i = 0; ok && i < m; i++) {
+    char *c = one + i * g.c_row * size;
+    gemm_packed(&packed, 1, (char *)a + i * g.a_row * size, g.a_row, c, g.c_row,
+                start == 2 ? row
+                : start    ? c
+                           : NULL,
+                0);
+    gaps = gaps && memcmp(c + n * size, (char *)before + (i * g.c_row + n) * size, (size_t)(gap * size)) == 0;
+  }
+  for (int threads = 1; ok && threads <= 3; threads += 2) {
+    pool_set_threads(threads);
+    memcpy(two, before, (size_t)bytes);
+    gemm_packed(&packed, m, a, g.a_row, two, g.c_row, start == 2 ? row : start ? two : NULL, start == 2 ? 0 : g.c_row);
+    check(memcmp(one, two, (size_t)bytes) == 0, "packed, same for any rows and threads", &g);
+  }
+  check(ok && right(&g, before, one), "packed", &g);
+  check(gaps, "packed writes outside C", &g);
+  gemm_pack_free(&packed);
+  free(a), free(b), free(row), free(before), free(one), free(two);
+}
+static void try_packed_sizes(void) {
+  for (int start = 0; start < 3; start++)
+    for (int of_b = ROWS; of_b < LAYOUTS; of_b++) {
+      try_packed(MT_F32, 17, 71, 37, start, of_b);
+      try_packed(MT_F64, 29, 9, 16, start, of_b);
+      try_packed(MT_F32, 4, 33, 2100, start, of_b);
+      try_packed(MT_F32, 60, 300, 130, start, of_b);
+      try_packed(MT_F64, 2, 3, 0, start, of_b);
+      try_packed(MT_F32, 0, 5, 4, start, of_b);
+      try_packed(MT_F32, 3, 0, 4, start, of_b);
+    }
+}
+
 static void try_interface(void) {
   float a[] = {1, 2, 3, 4, 5, 6}, b[] = {1, 0, 0, 1, 1, 1}, c[] = {1, 1, 1, 1};
   Gemm g = shape(MT_F32, 2, 2, 3, 1, 1);
@@ -264,6 +310,7 @@ int main(void) {
     try_special();
     try_out_of_memory();
   }
+  try_packed_sizes();
   try_interface();
   pool_close();
   memory_trim();

@@ -36,8 +36,7 @@ enum {
   THREAD_WORK = 1 << 18,   /* multiplications that are worth handing to another thread */
   SMALL_WORKSPACE = 16384, /* bytes of packed panels that live on the stack */
   MOST_ROWS = 2048,
-  MOST_COLUMNS = 2048, /* of A and B packed at a time */
-  PANEL_BYTES = 32768  /* of a B that is packed for many products: it stays in the first cache while A's rows pass by */
+  MOST_COLUMNS = 2048 /* of A and B packed at a time */
 };
 
 /* Bytes of a core's second cache. */
@@ -92,13 +91,18 @@ static Method choose_method(const GemmKernels *kernels, const GemmBlock *g) {
   return BY_TILES;
 }
 
+/* k is cut into steps of nearly one length, such that a panel of B takes an eighth of the second cache. */
+static int64_t step_of(const GemmKernels *kernels, int64_t k) {
+  int64_t step = most(256, least(1024, cache_bytes() / 8 / (kernels->nr * kernels->size)));
+  return whole(quotient_up(most(k, 1), quotient_up(most(k, 1), step)), 8);
+}
+
 static void plan_tiles(Plan *plan) {
   const GemmKernels *kernels = plan->kernels;
   GemmBlock *g = &plan->all;
   const int size = kernels->size, mr = kernels->mr, nr = kernels->nr;
   const int64_t cache = cache_bytes();
-  int64_t step = most(256, least(1024, cache / 8 / (nr * size)));
-  plan->step = whole(quotient_up(most(g->k, 1), quotient_up(most(g->k, 1), step)), 8);
+  plan->step = step_of(kernels, g->k);
   plan->block_rows = most(1, cache / 2 / (plan->step * size) / mr) * mr;
   plan->rows = least(g->m, MOST_ROWS / mr * mr);
   plan->columns = least(g->n, MOST_COLUMNS / nr * nr);
@@ -473,9 +477,8 @@ bool gemm(DType d, int64_t m, int64_t n, int64_t k, double alpha, const void *a,
 
 bool gemm_pack(GemmPacked *p, DType d, int64_t n, int64_t k, const void *b, int64_t b_row, int64_t b_col) {
   const GemmKernels *all = gemm_kernels(isa_level(), d);
-  int64_t size = all->size, width = n > 0 ? whole(n, all->lanes) : 0, step = PANEL_BYTES / (all->nr * size);
-  *p = (GemmPacked){.kernels = all, .dtype = d, .n = n, .k = k};
-  p->step = k > step ? whole(quotient_up(k, quotient_up(k, step)), 8) : most(k, 1);
+  int64_t size = all->size, width = n > 0 ? whole(n, all->lanes) : 0;
+  *p = (GemmPacked){.kernels = all, .dtype = d, .n = n, .k = k, .step = step_of(all, k)};
   if (!size_mul(width * size, k, &p->bytes) || !(p->memory = block_alloc((size_t)p->bytes))) return false;
   for (int64_t at = 0; at < k && n > 0; at += p->step) {
     GemmBlock g = {.n = n,

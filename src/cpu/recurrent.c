@@ -115,8 +115,7 @@ typedef struct {
   int64_t gate_row, dgate_row;   /* from one row to the next */
   int64_t part_rows;             /* of the batch, for one thread */
   int64_t first, last, from, to; /* the chunk: steps in order of work, rows */
-  void (*cells)(const RecurrentCells *);
-  void (*add)(void *, const void *, int64_t);
+  RecurrentCells *cells, *add;
   Held held;
   Factor input, hidden, fresh, projection; /* fresh: gru's last gate, whose sum stands by itself */
   char *kept_gates, *kept_c, *kept_h;      /* the reserve, NULL: nothing is kept */
@@ -136,8 +135,8 @@ static Layer layer_of(const Recurrent *r, bool back) {
   l.kept = kept_gates(r->mode) * r->hidden;
   l.gate_row = l.kept ? l.kept : r->hidden;
   l.dgate_row = l.gate_row + PADDING;
-  l.cells = (back ? table->back : table->forward)[l.wide][r->mode];
-  l.add = table->add[l.wide];
+  l.cells = table->cells[l.wide][r->mode + (back ? RECURRENT_BACK : 0)];
+  l.add = table->cells[l.wide][RECURRENT_ADD];
   /* how many rows are computed together may depend on the number of threads only where it changes no value */
   double work = (double)r->rows * (double)l.sums * (double)r->out;
   int64_t parts = packs(r) && work >= PART_WORK ? least(pool_threads(), r->batch / PART_ROWS) : 1;
@@ -198,6 +197,51 @@ static bool run_chunk(Layer *l, PoolBody rows) {
   return !l->failed;
 }
 
+/* ---- rows of cells ---- */
+
+/* Arrays of a row, the first `written` of which are written, and how far the next row is from each in bytes. */
+typedef struct {
+  int arrays, written;
+  void *p[RECURRENT_ARRAYS];
+  int64_t step[RECURRENT_ARRAYS];
+} Rows;
+
+/* `count` arrays of n bytes each that lie one after another in a row. */
+static void arrays(Rows *w, int count, char *p, int64_t n, int64_t step) {
+  for (int k = 0; k < count; k++, w->arrays++) {
+    w->p[w->arrays] = p + k * n;
+    w->step[w->arrays] = step;
+  }
+}
+
+/* Whole blocks where they lie, the rest of a row in a block of its own. */
+static void run_row(RecurrentCells *cells, const Rows *w, int64_t n, int size) {
+  int64_t whole = n & -(int64_t)RECURRENT_BLOCK, rest = (n - whole) * size;
+  if (whole > 0) cells(w->p, whole);
+  if (rest == 0) return;
+  _Alignas(64) char block[RECURRENT_ARRAYS][RECURRENT_BLOCK * sizeof(double)] = {{0}};
+  void *p[RECURRENT_ARRAYS];
+  for (int k = 0; k < w->arrays; k++) {
+    p[k] = block[k];
+    memcpy(p[k], (char *)w->p[k] + whole * size, (size_t)rest);
+  }
+  cells(p, RECURRENT_BLOCK);
+  for (int k = 0; k < w->written; k++) memcpy((char *)w->p[k] + whole * size, p[k], (size_t)rest);
+}
+static void run_cells(const Layer *l, Rows *w, int64_t rows) {
+  for (int64_t r = 0; r < rows; r++) {
+    run_row(l->cells, w, l->r->hidden, l->size);
+    for (int k = 0; k < w->arrays; k++) w->p[k] = (char *)w->p[k] + w->step[k];
+  }
+}
+/* to += from */
+static void add_elements(const Layer *l, char *to, char *from, int64_t n) {
+  Rows w = {.written = 1};
+  arrays(&w, 1, to, 0, 0);
+  arrays(&w, 1, from, 0, 0);
+  run_row(l->add, &w, n, l->size);
+}
+
 /* c (m, n) = a (m, k) b (k, n) + beta c, c's rows side by side unless c_row is given. */
 static bool product(const Layer *l, int64_t m, int64_t n, int64_t k, const char *a, int64_t a_row, int64_t a_col,
                     const char *b, int64_t b_row, bool adds, char *c) {
@@ -218,8 +262,15 @@ static bool forward_step(Layer *l, int64_t row, int64_t begin, int64_t n) {
   if (!multiply(&l->hidden, n, h, r->out, gates, l->gate_row, gates, l->gate_row)) return false;
   if (r->mode == RECURRENT_GRU && !multiply(&l->fresh, n, h, r->out, gates + 3 * hidden, l->gate_row, l->bias_fresh, 0))
     return false;
-  l->cells(&(RecurrentCells){
-      .rows = n, .hidden = r->hidden, .gate_row = l->gate_row, .gates = gates, .c = c, .h_before = h, .h = made});
+  Rows w = {0};
+  bool lstm = r->mode == RECURRENT_LSTM, gru = r->mode == RECURRENT_GRU;
+  arrays(&w, lstm ? 4 : gru ? 3 : 1, gates, hidden, l->gate_row * size);
+  if (lstm) arrays(&w, 1, c, 0, hidden);
+  if (lstm || gru) arrays(&w, 1, made, 0, hidden);
+  w.written = w.arrays;
+  if (gru) arrays(&w, 1, gates + 3 * hidden, 0, l->gate_row * size);
+  if (gru) arrays(&w, 1, h, 0, hidden);
+  run_cells(l, &w, n);
   if (l->h_wide && !multiply(&l->projection, n, made, r->hidden, y, r->out, NULL, 0)) return false;
   memcpy(h, y, (size_t)(n * out));
   return true;
@@ -241,7 +292,7 @@ static bool join_biases(Layer *l, bool *good) {
     memcpy(bias, b_ih, (size_t)bytes);
   else
     memset(bias, 0, (size_t)bytes);
-  if (b_hh) l->add(bias, b_hh, shared);
+  if (b_hh) add_elements(l, bias, b_hh, shared);
   l->bias = bias;
   if (b_hh && r->mode == RECURRENT_GRU) l->bias_fresh = b_hh + shared * l->size;
   return true;
@@ -301,27 +352,27 @@ static bool back_step(Layer *l, int64_t row, int64_t begin, int64_t n) {
   const Recurrent *r = l->r;
   const int64_t size = l->size, out = r->out * size, hidden = r->hidden * size, local = row - l->from;
   char *dh = l->dh + begin * out, *dgates = l->dgates + local * l->dgate_row * size, *wide = dh;
-  if (l->gy) l->add(dh, l->gy + row * out, n * r->out);
+  if (l->gy) add_elements(l, dh, l->gy + row * out, n * r->out);
   if (l->dy) {
     memcpy(l->dy + local * out, dh, (size_t)(n * out));
     wide = l->dh_wide + begin * hidden;
     if (!multiply(&l->projection, n, dh, r->out, wide, r->hidden, NULL, 0)) return false;
   }
-  char *h = l->h_wide ? l->h_wide + (l->dy ? local : begin) * hidden : NULL;
-  if (l->kept == 0) h = l->output + row * out;
-  l->cells(&(RecurrentCells){.rows = n,
-                             .hidden = r->hidden,
-                             .gate_row = l->gate_row,
-                             .dgate_row = l->dgate_row,
-                             .gates = l->kept_gates + row * l->gate_row * size,
-                             .c_before = l->kept_c + row * hidden,
-                             .h_before = l->kept_h + row * out,
-                             .h = h,
-                             .h_row = l->dy ? r->hidden : 0,
-                             .dh = wide,
-                             .dc = l->dc ? l->dc + begin * hidden : NULL,
-                             .dgates = dgates});
-  bool gru = r->mode == RECURRENT_GRU;
+  bool lstm = r->mode == RECURRENT_LSTM, gru = r->mode == RECURRENT_GRU;
+  char *gates = l->kept_gates + row * l->gate_row * size;
+  int64_t gate_row = l->gate_row * size, dgate_row = l->dgate_row * size;
+  Rows w = {0};
+  arrays(&w, lstm || gru ? 4 : 1, dgates, hidden, dgate_row);
+  if (lstm) arrays(&w, 1, l->dc + begin * hidden, 0, hidden);
+  if (lstm) arrays(&w, 1, l->h_wide + (l->dy ? local : begin) * hidden, 0, l->dy ? hidden : 0);
+  if (gru) arrays(&w, 1, dh, 0, hidden);
+  w.written = w.arrays;
+  if (lstm || gru) arrays(&w, 4, gates, hidden, gate_row);
+  if (lstm) arrays(&w, 1, l->kept_c + row * hidden, 0, hidden);
+  if (gru) arrays(&w, 1, l->kept_h + row * out, 0, hidden);
+  if (!lstm && !gru) arrays(&w, 1, l->output + row * out, 0, hidden);
+  if (!gru) arrays(&w, 1, wide, 0, hidden);
+  run_cells(l, &w, n);
   return multiply(&l->hidden, n, gru ? dgates + hidden : dgates, l->dgate_row, dh, r->out, gru ? dh : NULL, r->out);
 }
 static void back_rows(void *layer, int64_t begin, int64_t end) {

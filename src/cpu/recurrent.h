@@ -39,24 +39,20 @@ bool cpu_recurrent_back(const Recurrent *r, Tensor *const *gy, Tensor *reserve, 
 
 /* Below this line: what src/cpu/vec/recurrent.c offers to src/cpu/recurrent.c. */
 
-/* Rows of one step. Rows of gates, dgates lie gate_row, dgate_row elements apart, all others side by side. */
-typedef struct {
-  int64_t rows, hidden, gate_row, dgate_row;
-  void *gates;          /* forward: the sums come in, the activated gates go out */
-  void *c;              /* lstm: the cell state before, and after */
-  const void *h_before; /* gru */
-  void *h;              /* the new hidden state; back: read by the plain ones, formed again by lstm */
-  int64_t h_row;        /* lstm, back: 0 when nobody wants it */
-  const void *c_before;
-  void *dh;     /* gradient of the new h; gru: gets the part that goes straight to the h before */
-  void *dc;     /* lstm: gradient of c after, becomes that of c before */
-  void *dgates; /* of the sums; lstm as gates, gru new, reset, update, and what the hidden state gives to new */
-} RecurrentCells;
+/* Each works on n elements, a multiple of the block, of the arrays p: first those that it writes, then those that it only
+ * reads. By modes:
+ *   lstm   gates (4), c, h                          back: dgates (4), dc, h; gates (4), c before, dh
+ *   gru    gates (3), h; the sum of h, h before     back: dgates (4), dh; gates (4), h before
+ *   plain  h (the sums before)                      back: dgates; h, dh
+ * A gate's array is the sum before and the activated gate after; dgates are gradients of sums, gru's in the order new,
+ * reset, update, sum of h. gru's dh is the gradient of the new h, then what of it goes straight to the h before. */
+enum { RECURRENT_BLOCK = 16, RECURRENT_ARRAYS = 12 };
+typedef void RecurrentCells(void *const *p, int64_t n);
 
+enum { RECURRENT_BACK = 4, RECURRENT_ADD = 8, RECURRENT_CELLS };
 typedef struct {
-  void (*forward[2][4])(const RecurrentCells *cells); /* [is double][mode]; of float64 only in the lowest set */
-  void (*back[2][4])(const RecurrentCells *cells);
-  void (*add[2])(void *to, const void *from, int64_t n); /* to += from */
+  RecurrentCells *cells[2][RECURRENT_CELLS]; /* [is double][mode, or RECURRENT_BACK + mode, or ..ADD: p[0] += p[1]];
+                                              * of float64 only in the lowest set */
 } RecurrentTable;
 VEC_TABLE(RecurrentTable, recurrent_table);
 #endif
