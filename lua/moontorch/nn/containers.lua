@@ -28,9 +28,10 @@ end
 
 -- The keys of the items, in order: those of the fields that hold one.
 local function item_keys(self)
-  local keys = {}
+  local keys, adopts = {}, getmetatable(self).__adopts_tensors
   for _, key in ipairs(rawget(self, "_module").order) do
     local value = rawget(self, key)
+    if adopts and core.is_tensor(value) then value = walk.adopt(self, key, value) end
     if is_module(value) or core.is_parameter(value) then keys[#keys + 1] = key end
   end
   return keys
@@ -92,9 +93,26 @@ local function list_length(self)
   return #item_keys(self)
 end
 
+-- Writing by position: `list[-1] = m` replaces the last item, what has a name keeps it, and the position after the last
+-- is a new item's.
+local function list_newindex(self, key, value)
+  local state = rawget(self, "_module")
+  if math.type(key) == "integer" and (state.known[key] or key ~= #state.order + 1) then
+    local keys = item_keys(self)
+    local at = position(self, key, #keys, #keys + 1)
+    if keys[at] ~= nil then
+      rawset(self, keys[at], value)
+      return
+    end
+    key = at
+  end
+  Module.__newindex(self, key, value)
+end
+
 -- Methods that lists of modules and lists of parameters share; `check` turns a value into an item or raises.
 local function list_methods(cls, check)
   rawset(cls, "__index", list_index)
+  rawset(cls, "__newindex", list_newindex)
   rawset(cls, "__len", list_length)
 
   --- Adds an item at the end. Returns self.
@@ -165,6 +183,30 @@ function Sequential:forward(x)
   return x
 end
 
+--- a + b: a new Sequential of the items of both.
+rawset(Sequential, "__add", function(a, b)
+  if not (class.isinstance(a, Sequential) and class.isinstance(b, Sequential)) then
+    core.raise("Sequential", "add operator supports only objects of Sequential class, but %s is given.",
+      arguments.type_name(class.isinstance(a, Sequential) and b or a))
+  end
+  return Sequential():extend(items_of(a)):extend(items_of(b))
+end)
+
+--- a * n: a new Sequential of the items of a, n times; they are the same modules each time.
+rawset(Sequential, "__mul", function(a, n)
+  if type(a) == "number" then a, n = n, a end
+  local times = type(n) == "number" and math.tointeger(n)
+  if not times then
+    core.raise("Sequential", "unsupported operand type(s) for *: %s and %s", a:_get_name(), arguments.type_name(n))
+  end
+  if times <= 0 then
+    core.raise("Sequential", "Non-positive multiplication factor %d for %s", times, a:_get_name())
+  end
+  local list = Sequential()
+  for _ = 1, times do list:extend(items_of(a)) end
+  return list
+end)
+
 --- ModuleList{m1, m2}: an array of modules, without a forward of its own.
 local ModuleList = class.extend("ModuleList", Module)
 list_methods(ModuleList, must_be_module)
@@ -172,6 +214,12 @@ list_methods(ModuleList, must_be_module)
 function ModuleList:init(...)
   fill_list(self, must_be_module, ...)
 end
+
+--- a + b: a new ModuleList of the items of both; either may be a plain array.
+rawset(ModuleList, "__add", function(a, b)
+  local function items(v) return is_module(v) and items_of(v) or v end
+  return ModuleList():extend(items(a)):extend(items(b))
+end)
 
 -- Equal neighbours are counted instead of repeated, as PyTorch does.
 rawset(ModuleList, "__tostring", function(self)
@@ -272,6 +320,7 @@ dict_methods(ModuleDict, must_be_module)
 --- ParameterList{p1, p2}: an array of parameters; tensors become Parameters.
 local ParameterList = class.extend("ParameterList", Module)
 list_methods(ParameterList, must_be_parameter)
+rawset(ParameterList, "__adopts_tensors", true)
 
 function ParameterList:init(...)
   fill_list(self, must_be_parameter, ...)
@@ -280,6 +329,7 @@ end
 --- ParameterDict{name = p}: parameters by name; tensors become Parameters.
 local ParameterDict = class.extend("ParameterDict", Module)
 dict_methods(ParameterDict, must_be_parameter)
+rawset(ParameterDict, "__adopts_tensors", true)
 
 local function describe_parameter(p, style)
   local sizes = #p.shape == 0 and "" or table.concat(p.shape, "x")
@@ -288,22 +338,17 @@ local function describe_parameter(p, style)
     sizes, place)
 end
 
-rawset(ParameterList, "__tostring", function(self)
+-- The items' texts, each after its key.
+local function describe_items(self, style)
   local lines = {}
   for i, key in ipairs(item_keys(self)) do
-    lines[i] = string.format("    (%d): %s", i, describe_parameter(rawget(self, key)))
-  end
-  if #lines == 0 then return self:_get_name() .. "()" end
-  return self:_get_name() .. "(\n" .. table.concat(lines, "\n") .. "\n)"
-end)
-
-function ParameterDict:extra_repr()
-  local lines = {}
-  for i, key in ipairs(item_keys(self)) do
-    lines[i] = string.format("  (%s): %s", key, describe_parameter(rawget(self, key), "type"))
+    lines[i] = string.format("  (%s): %s", key, describe_parameter(rawget(self, key), style))
   end
   return table.concat(lines, "\n")
 end
+
+function ParameterList:extra_repr() return describe_items(self) end
+function ParameterDict:extra_repr() return describe_items(self, "type") end
 
 containers.Sequential, containers.ModuleList, containers.ModuleDict = Sequential, ModuleList, ModuleDict
 containers.ParameterList, containers.ParameterDict = ParameterList, ParameterDict
