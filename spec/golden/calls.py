@@ -182,9 +182,13 @@ def descriptions(v):
     return [x for part in v for x in descriptions(part)] if isinstance(v, (list, tuple)) else []
 
 
-def leaves_of(made, args, kw):
-    """Tensors that take a gradient, in the order in which the Lua text names them."""
-    return [t for t in [made[id(x)].pop(0) for x in descriptions(list(args) + list(kw.values()))] if t.requires_grad]
+def in_order(made, args, kw):
+    """The tensors of a call in the order in which the Lua text names them."""
+    return [made[id(x)].pop(0) for x in descriptions(list(args) + list(kw.values()))]
+
+
+def taking_gradients(tensors):
+    return [t for t in tensors if t.requires_grad]
 
 
 # Lua ------------------------------------------------------------------------------------------------------------------
@@ -312,7 +316,7 @@ def text_of(module):
     """The text with positions from 1, those of containers too."""
     text = re.sub(r"\b(dim|start_dim|end_dim|padding_idx)=(\d+)", lambda m: "%s=%d" % (m[1], int(m[2]) + 1), repr(module))
     up = lambda m: str(int(m[0]) + 1)
-    return re.sub(r"(?m)^( *)\((\d+(?:-\d+)?)\): ", lambda m: "%s(%s): " % (m[1], re.sub(r"\d+", up, m[2])), text)
+    return re.sub(r"(?m)((?:^|\() *)\((\d+(?:-\d+)?)\): ", lambda m: "%s(%s): " % (m[1], re.sub(r"\d+", up, m[2])), text)
 
 
 def fill(parameters):
@@ -336,6 +340,21 @@ class Group:
         data = plain.view(torch.uint8).numpy().tobytes() if t.numel() else b""
         self.tensors.append((LETTERS[t.dtype] + ",".join(map(str, t.shape)), str(t.dtype)[6:], data))
         return "<%d>" % (len(self.tensors) - 1)
+
+
+def take_step(module, step, args):
+    """A step of a container: slice, set, + and * are operators, the others methods."""
+    if step == "slice":
+        return module[slice(*args)]
+    if step == "set":
+        module[args[0]] = args[1]
+    elif step == "+":
+        return module + args[0]
+    elif step == "*":
+        return module * args[0]
+    else:
+        getattr(module, step)(*args)
+    return module
 
 
 class Calls:
@@ -392,7 +411,8 @@ class Calls:
         tensors = {}
         given = [make(a, DTYPES[letter], tensors) for a in args]
         more = {k: make(v, DTYPES[letter], tensors) for k, v in kw.items()}
-        leaves = leaves_of(tensors, lua_args, lua_kw)
+        tensors = in_order(tensors, lua_args, lua_kw)
+        leaves, before = taking_gradients(tensors), [t.detach().clone() for t in tensors]
         in_place = name.endswith("_") or kw.get("inplace")
         if in_place and not _err:
             given[0] = given[0].clone()
@@ -413,12 +433,14 @@ class Calls:
         if isinstance(out, float):
             out = torch.tensor(out, dtype=torch.float64)
         self.outcome(fields, out, leaves)
+        self.changes(fields, before, tensors)
         self.add(fields)
 
     def outcome(self, fields, out, leaves):
         outs = flat(out)
         several = isinstance(out, (tuple, list))
-        fields["out"] = quoted(";".join(self.take(o + 1 if several and o.dtype == torch.int64 else o) for o in outs))
+        fields["out"] = quoted(";".join(("*" if o.requires_grad else "") +
+                                        self.take(o + 1 if several and o.dtype == torch.int64 else o) for o in outs))
         try:
             walked = backward(outs)
         except RuntimeError as e:
@@ -426,6 +448,12 @@ class Calls:
             return
         if walked and leaves:
             fields["grads"] = quoted(";".join("-" if t.grad is None else self.take(t.grad) for t in leaves))
+
+    def changes(self, fields, before, tensors):
+        """Arguments and parameters that the call wrote to."""
+        now = ["-" if torch.equal(a.nan_to_num(7.5), t.detach().nan_to_num(7.5)) else self.take(t) for a, t in zip(before, tensors)]
+        if any(text != "-" for text in now):
+            fields["changed"] = quoted(";".join(now))
 
     def m(self, module, *inputs, _train=True, _calls=1, _err=False, _dtype=None, _drawn=False, _note=None, **kw):
         """A call of a module (an M). kw: keywords of forward."""
@@ -466,7 +494,10 @@ class Calls:
         given = [make(a, dtype, tensors) for a in inputs]
         more = {k: make(v, dtype, tensors) for k, v in kw.items()}
         fields["args"] = "{" + call_text(inputs, kw) + "}"
-        leaves = leaves_of(tensors, inputs, kw)
+        tensors = in_order(tensors, inputs, kw)
+        leaves = taking_gradients(tensors) + list(made.parameters())
+        tensors += list(made.parameters())
+        before = [t.detach().clone() for t in tensors]
         if not _train:
             fields["eval"] = "true"
         if _calls > 1:
@@ -486,7 +517,8 @@ class Calls:
             return self.add(fields)
         if _err:
             self.refused.append("%s %s: NOT REFUSED" % (module.name, fields["make"]))
-        self.outcome(fields, out, leaves + list(made.parameters()))
+        self.outcome(fields, out, leaves)
+        self.changes(fields, before, tensors)
         buffers = [b for name, b in made.named_buffers() if re.search("running|tracked", name)]
         if buffers:
             fields["buffers"] = quoted(";".join(self.take(b) for b in buffers))
@@ -501,8 +533,7 @@ class Calls:
         fields = {"dtype": '"s"', "make": "{" + call_text(module.args, shifted(module.kw)) + "}"}
         made = module.make(torch.float32)
         for step, *args in steps:
-            given = [make(a, torch.float32) for a in args]
-            made = made[slice(*given)] if step == "slice" else getattr(made, step)(*given) or made
+            made = take_step(made, step, [make(a, torch.float32) for a in args])
         fields["steps"] = "{" + ", ".join(
             "{%s}" % call_text((step,) + tuple(args if step != "slice" else (P(args[0]), args[1])), {})
             for step, *args in steps) + "}"

@@ -26,7 +26,7 @@ def convolutions(c):
         c.f(f, X(1, 2, *sizes), C(1, 2, *kernel), X(1))
         c.f(f, C(1, 2, *sizes), X(1, 2, *kernel))
         for letter in "hb":
-            c.f(f, C(1, 2, *sizes), C(2, 2, *kernel), C(2), _dtype=letter)
+            c.f(f, X(1, 2, *sizes), X(2, 2, *kernel), X(2), _dtype=letter)
         c.f(f, C(1, 3, *sizes), C(2, 2, *kernel), _err=True)
         c.f(f, C(1, 2, *sizes), C(2, 2, *kernel), C(3), _err=True)
         c.f(f, C(1, 2, *sizes), C(2, 2, *[9] * n), _err=True)
@@ -72,7 +72,7 @@ def transposed(c):
                     c.f(f, X(*lead, 2, *sizes), X(2, 2, *kernel), *bias, **kw)
         c.f(f, X(0, 2, *sizes), X(2, 2, *kernel), X(2))
         for letter in "hb":
-            c.f(f, C(1, 2, *sizes), C(2, 2, *kernel), C(2), _dtype=letter)
+            c.f(f, X(1, 2, *sizes), X(2, 2, *kernel), X(2), _dtype=letter)
         c.f(f, C(1, 3, *sizes), C(2, 2, *kernel), _err=True)
         c.f(f, C(1, 2, *sizes), C(2, 2, *kernel), C(3), _err=True)
         c.f(f, C(1, 2, *sizes), C(2, 2, *kernel), output_padding=1, _err=True)
@@ -131,7 +131,7 @@ def pads(c):
     c.f("pad", X(3), (1, 1), mode="reflect", _err=True)
     for letter in "hb":
         for mode in ("constant", "reflect", "replicate", "circular"):
-            c.f("pad", C(1, 2, 4), (1, 2), mode=mode, _dtype=letter)
+            c.f("pad", X(1, 2, 4), (1, 2), mode=mode, _dtype=letter)
 
 
 def folds(c):

@@ -28,7 +28,12 @@ def linear(c):
     c.m(M("Bilinear", 0, 2, 3), _err=True)
     for letter in "hb":
         c.f("linear", X(4, 3), X(2, 3), X(2), _dtype=letter)
-        c.f("bilinear", C(4, 3), C(4, 2), C(2, 3, 2), _dtype=letter)
+        c.f("bilinear", X(4, 3), X(4, 2), X(2, 3, 2), _dtype=letter)
+        c.f("embedding", I(4, classes=5), X(5, 3), _dtype=letter)
+        for mode in ("sum", "mean", "max"):
+            c.f("embedding_bag", I(2, 3, classes=5), X(5, 3), mode=mode, _dtype=letter)
+        c.f("pixel_shuffle", X(4, 1, 2), 2, _dtype=letter)
+        c.f("pdist", C(4, 3), _dtype=letter, _err=True)
 
 
 def embeddings(c):

@@ -183,6 +183,23 @@ def ctc(c):
     c.f("ctc_loss", C(6, 2, 4), targets, (6, 6), (3, 3), blank=4, _err=True)
 
 
+def in_16_bits(c):
+    for letter in "hb":
+        x, y = X(3, 4), C(3, 4, m=13, s=6)
+        for f in ("smooth_l1_loss", "huber_loss", "kl_div", "poisson_nll_loss", "binary_cross_entropy_with_logits"):
+            for how in HOW:
+                c.f(f, x, share(3, 4), reduction=how, _dtype=letter)
+        c.f("binary_cross_entropy", chance(3, 4), share(3, 4), _dtype=letter)
+        c.f("hinge_embedding_loss", x, sign(3, 4), _dtype=letter)
+        c.f("margin_ranking_loss", x, y, sign(3, 4), _dtype=letter)
+        c.f("cosine_embedding_loss", x, y, sign(3), _dtype=letter)
+        c.f("triplet_margin_loss", x, y, X(3, 4), _dtype=letter)
+        c.f("gaussian_nll_loss", x, y, positive(3, 4), _dtype=letter)
+        c.f("multilabel_soft_margin_loss", x, share(3, 4), _dtype=letter)
+        c.f("cross_entropy", x, share(3, 4), _dtype=letter)
+        c.f("cross_entropy", x, I(3, classes=4), label_smoothing=0.2, _dtype=letter)
+
+
 def refusals(c):
     for module in ("L1Loss", "MSELoss", "SmoothL1Loss", "HuberLoss", "SoftMarginLoss", "HingeEmbeddingLoss", "KLDivLoss",
                    "PoissonNLLLoss", "BCELoss", "BCEWithLogitsLoss", "MultiLabelSoftMarginLoss"):
@@ -217,6 +234,7 @@ def refusals(c):
 def describe(c):
     of_pairs(c)
     refusals(c)
+    in_16_bits(c)
     of_labels(c)
     of_triples(c)
     ctc(c)

@@ -29,7 +29,7 @@ def batches(c):
         if module.name not in NO_EMPTY + ["PixelShuffle"]:  # whose backward fails there
             c.m(module, *[X(0, *sizes)] * (2 if two else 1))
         for letter in "hb":
-            c.m(module, *[C(2, *sizes) for _ in range(2 if two else 1)], _dtype=letter, _train=False)
+            c.m(module, *[X(2, *sizes) for _ in range(2 if two else 1)], _dtype=letter, _train=False)
     for name in NO_EMPTY:
         sizes = dict((m.name, s) for m, s in TABLE)[name]
         c.m(M(name, 3), X(0, *sizes), _train=False)

@@ -24,9 +24,10 @@ def batch(c):
                 c.f("instance_norm", x, C(3), var(3), use_input_stats=False, **kw)
                 c.f("instance_norm", x, C(3), var(3), momentum=0.3, eps=0.25, **kw)
     for letter in "hb":
-        c.f("batch_norm", C(2, 3, 4), C(3), var(3), C(3), C(3), _dtype=letter)
-        c.f("batch_norm", C(2, 3, 4), C(3), var(3), C(3), C(3), True, _dtype=letter)
-        c.f("instance_norm", C(2, 3, 4), _dtype=letter)
+        c.f("batch_norm", X(2, 3, 4), C(3), var(3), X(3), X(3), _dtype=letter)
+        c.f("batch_norm", X(2, 3, 4), C(3), var(3), X(3), X(3), True, _dtype=letter)
+        c.f("instance_norm", X(2, 3, 4), _dtype=letter)
+        c.f("group_norm", X(2, 4, 3), 2, X(4), X(4), _dtype=letter)
     for values in ([nan, 1.0, 2.0, 3.0], [inf, 1.0, 2.0, 3.0], [1.0, 1.0, 1.0, 1.0], [1e20, -1e20, 0.0, 1.0]):
         c.f("batch_norm", V(values, shape=(4, 1)), None, None, training=True)
         c.f("instance_norm", V(values, shape=(1, 1, 4)))
@@ -102,7 +103,7 @@ def others(c):
         c.f(f, C(2, 3), [3], C(4), _err=True)
         c.f(f, X(0, 3), [3])
         for letter in "hb":
-            c.f(f, C(3, 4), [4], C(4), _dtype=letter)
+            c.f(f, X(3, 4), [4], X(4), _dtype=letter)
     for shape in ((2, 4, 3), (2, 5, 2, 2), (1, 4, 1, 2, 2)):
         for kw in ({}, {"alpha": 0.5}, {"alpha": 0.5, "beta": 0.5}, {"alpha": 1.0, "beta": 1.0, "k": 2.0}):
             for size in (1, 2, 3, 5):

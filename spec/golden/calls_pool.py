@@ -45,7 +45,7 @@ def windows(c):
         for letter in "hb":
             for kind in ("max", "avg"):
                 if (kind, n) != ("avg", 3):
-                    c.f("%s_pool%dd" % (kind, n), C(1, 2, *sizes), 2, _dtype=letter)
+                    c.f("%s_pool%dd" % (kind, n), X(1, 2, *sizes), 2, _dtype=letter)
         for kind in ("max", "avg"):
             f = "%s_pool%dd" % (kind, n)
             if kind == "max" or n > 1:
@@ -84,7 +84,7 @@ def adaptive(c):
                 c.f(f, C(1, 2, *sizes), [2] * (n + 1), _err=True)
             c.f(f, C(1, 2, *[0] * n), 2, _err=True)
             for letter in "hb":
-                c.f(f, C(1, 2, *sizes), 2, _dtype=letter)
+                c.f(f, X(1, 2, *sizes), 2, _dtype=letter)
 
 
 def unpools(c):

@@ -27,7 +27,7 @@ def interpolation(c):
                     for scale in (0.7, 1.7):
                         c.f("interpolate", x, scale_factor=scale, mode=mode, align_corners=align, antialias=True)
             for letter in "hb":
-                c.f("interpolate", C(1, 2, *SIZES[n]), scale_factor=2, mode=mode, _dtype=letter)
+                c.f("interpolate", X(1, 2, *SIZES[n]), scale_factor=2, mode=mode, _dtype=letter)
             c.f("interpolate", X(0, 2, *SIZES[n]), 3, mode=mode)
     for size in ((2, 2), (3, 7), (6, 5)):
         c.f("interpolate", X(1, 2, 4, 3), size, mode="lanczos", antialias=True)
@@ -81,6 +81,8 @@ def grids(c):
                 c.f("grid_sample", X(1, 2, 2, 3, 2), X(1, 2, 1, 2, 3, d=11), **kw)
                 c.f("grid_sample", X(1, 1, 2, 2, 2), X(1, 1, 2, 2, 3, d=5), **kw)
     c.f("grid_sample", X(1, 1, 2, 2), X(1, 1, 3, 2))
+    for letter in "hb":
+        c.f("affine_grid", X(1, 2, 3), [1, 1, 2, 3], align_corners=False, _dtype=letter)
     c.f("grid_sample", X(0, 1, 2, 2), X(0, 1, 3, 2), align_corners=False)
     c.f("grid_sample", C(1, 1, 2, 2), C(1, 1, 3, 3), align_corners=False, _err=True)
     c.f("grid_sample", C(2, 1, 2, 2), C(1, 1, 3, 2), align_corners=False, _err=True)

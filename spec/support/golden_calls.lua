@@ -4,10 +4,12 @@
 --   dtype  letter of the dtype of its floats: d float64, s float32, h float16, b bfloat16
 --   args   arguments of the function, or of the module made by `make`; the last table may hold keywords
 --   err    the first sentence of PyTorch's message, where it refuses; fails: where its backward does
---   out    results, ";" between them: a dtype's letter, the sizes, and @ the place of the first value in the pool
---          unless it follows what was read last of that dtype
+--   out    results, ";" between them: "*" if it requires a gradient, a dtype's letter, the sizes, and @ the place of
+--          the first value in the pool unless it follows what was read last of that dtype
 --   grads  the same for each tensor that takes a gradient, then for each parameter, "-" if it gets none. The gradient
 --          handed to backward is (3 i mod 7 - 3) / 4 at element i, counted from 0, for each result that takes one
+--   changed  the tensors of the arguments, then the parameters, after the call: "-" if they are as they were, which
+--          all are where there is no such field
 --   inplace  the result is the first argument, made of a clone
 --   seed   for torch.manual_seed before the call
 -- and of a module also
@@ -15,7 +17,7 @@
 --          where these are new
 --   start  the sum of all parameters, each times 1, 2, 3, …; after: the first draw after the constructor
 --   eval   the module does not train; calls: how often it is called; buffers: running statistics afterwards
---   steps  methods of a container that are called before text and state are looked at
+--   steps  what is done to a container before text and state are looked at: methods, slice, set, +, *
 -- In a call, parameter k, from 0, has the values ((i i + 7 i + 3 k) mod 31 - 15) / 32.
 -- A tensor is x"KIND SIZES;a,b,m,s,d" or x"KIND SIZES=v v v", with @dtype at the end: element i, from 0, is
 -- ((i a + b) mod m - s) / d. "KIND SIZES;n" stands for usual numbers, see USUAL. Kinds: f floats with a gradient, c
@@ -89,14 +91,14 @@ end
 local Call = {}
 Call.__index = Call
 
---- What a description stands for; tensors that take a gradient are noted in self.leaves.
+--- What a description stands for; tensors are noted in self.tensors.
 function Call:decode(v)
   if type(v) ~= "table" then return v end
   local kind = getmetatable(v)
   if kind == Tensor then
     self.count = self.count + 1
     local t = build(v.text, self.dtype, self.jitter and self.count)
-    if t.requires_grad then self.leaves[v] = t end
+    self.tensors[v] = t
     return t
   elseif kind == Module then
     return (nn[v.name](table.unpack(self:decode_list(v))))
@@ -117,12 +119,12 @@ function Call:decode_list(list)
 end
 
 -- Tensors among the descriptions of a list, in the order of the text: positional ones, then keywords as they stand.
-local function in_order(list, leaves)
+local function in_order(list, made)
   local found = {}
   local function look(v)
     if type(v) ~= "table" then return end
     if getmetatable(v) == Tensor then
-      if leaves[v] then found[#found + 1] = v end
+      found[#found + 1] = v
     elseif getmetatable(v) == nil then
       for _, value in pairs(v) do look(value) end
     end
@@ -130,7 +132,7 @@ local function in_order(list, leaves)
   look(list)
   table.sort(found, function(a, b) return a.number < b.number end)
   local tensors = {}
-  for i, v in ipairs(found) do tensors[i] = leaves[v] end
+  for i, v in ipairs(found) do tensors[i] = made[v] end
   return tensors
 end
 
@@ -168,18 +170,18 @@ function golden_calls.flat(list, v)
   return list
 end
 
--- The tensors that `text` describes, false for "-".
+-- The tensors that `text` describes, false for "-"; and which of them require a gradient.
 local function read(reader, text)
-  local list = {}
+  local list, marked = {}, {}
   for part in (text or ""):gmatch "[^;]+" do
-    local shape = {}
-    local sizes, place = part:match "^%l?([^@]*)@?(%d*)$"
+    local shape, mark, letter, sizes, place = {}, part:match "^(%*?)([%l-])([^@]*)@?(%d*)$"
+    marked[#list + 1] = mark == "*"
     for size in sizes:gmatch "%d+" do shape[#shape + 1] = math.tointeger(size) end
-    local dtype = part ~= "-" and tostring(DTYPES[part:sub(1, 1)]):sub(7)
+    local dtype = letter ~= "-" and tostring(DTYPES[letter]):sub(7)
     if place ~= "" then reader.at[dtype] = math.tointeger(place) end
     list[#list + 1] = dtype and reader:take(dtype, shape)
   end
-  return list
+  return list, marked
 end
 
 local function gradient_of(t)
@@ -239,11 +241,24 @@ local function refusal_differs(message, wanted)
   if not golden_table.says(message, wanted) then return ("says %q, PyTorch says %q"):format(message, wanted) end
 end
 
-local function tensors_differ(word, tensors, wanted)
+local function tensors_differ(word, tensors, wanted, marked)
   if #tensors ~= #wanted then return ("gives %d %ss, expected %d"):format(#tensors, word, #wanted) end
   for k, t in ipairs(tensors) do
     local wrong = golden_table.differs(t, wanted[k], true)
+    if not wrong and marked and t.requires_grad ~= marked[k] then
+      wrong = marked[k] and "requires no gradient" or "requires a gradient, expected none"
+    end
     if wrong then return ("%s %d %s"):format(word, k, wrong) end
+  end
+end
+
+-- Arguments and parameters that should have been left alone, or written to otherwise.
+local function changes_differ(before, tensors, wanted)
+  for k, t in ipairs(tensors) do
+    local wrong
+    if wanted[k] then wrong = golden_table.differs(t, wanted[k], true)
+    elseif t:detach():contiguous():tobytes() ~= before[k] then wrong = "was written to" end
+    if wrong then return ("tensor %d of the call %s"):format(k, wrong) end
   end
 end
 
@@ -281,7 +296,7 @@ local function running(module)
 end
 
 local function new_call(dtype, jitter)
-  return setmetatable({ dtype = dtype, leaves = {}, count = 0, jitter = jitter }, Call)
+  return setmetatable({ dtype = dtype, tensors = {}, count = 0, jitter = jitter }, Call)
 end
 
 --- The new module of a call; raises what its constructor raises.
@@ -296,6 +311,12 @@ local function take_steps(case, module)
     local arguments = new_call(torch.float32):decode_list(step)
     if step[1] == "slice" then
       module = module[{ arguments[2], arguments[3] }]
+    elseif step[1] == "set" then
+      module[arguments[2]] = arguments[3]
+    elseif step[1] == "+" then
+      module = module + arguments[2]
+    elseif step[1] == "*" then
+      module = module * arguments[2]
     else
       module[step[1]](module, table.unpack(arguments, 2))
     end
@@ -303,7 +324,8 @@ local function take_steps(case, module)
   return module
 end
 
---- A call ready to be made: its function, arguments, leaves (parameters last) and module. jitter: floats move a little.
+--- A call ready to be made: its function, arguments, leaves that take a gradient and all its tensors, of both
+-- the parameters last. jitter: floats that take a gradient move a little.
 function golden_calls.prepare(group, case, dtype, module, jitter)
   local call = new_call(dtype, jitter)
   if module then
@@ -312,14 +334,18 @@ function golden_calls.prepare(group, case, dtype, module, jitter)
     module:train(not case.eval)
   end
   local arguments = call:decode_list(case.args)
-  local leaves = in_order(case.args, call.leaves)
-  if module then table.move(module:parameters(), 1, #module:parameters(), #leaves + 1, leaves) end
-  return module or SPACES[group.space][group.name], arguments, leaves
+  local tensors, leaves = in_order(case.args, call.tensors), {}
+  if module then table.move(module:parameters(), 1, #module:parameters(), #tensors + 1, tensors) end
+  for _, t in ipairs(tensors) do
+    if t.requires_grad then leaves[#leaves + 1] = t end
+  end
+  return module or SPACES[group.space][group.name], arguments, leaves, tensors
 end
 
 -- What is wrong with a call, or nil.
 local function replay(group, case, reader)
-  local wanted, gradients, buffers = read(reader, case.out), read(reader, case.grads), read(reader, case.buffers)
+  local wanted, marked = read(reader, case.out)
+  local gradients, buffers, changed = read(reader, case.grads), read(reader, case.buffers), read(reader, case.changed)
   local module
   if group.space == "nn" then
     local made, result = pcall(golden_calls.construct, group, case)
@@ -331,7 +357,9 @@ local function replay(group, case, reader)
       return case.err and ("is not refused, PyTorch says %q"):format(case.err) or nil
     end
   end
-  local f, arguments, leaves = golden_calls.prepare(group, case, DTYPES[case.dtype], module)
+  local f, arguments, leaves, tensors = golden_calls.prepare(group, case, DTYPES[case.dtype], module)
+  local before = {}
+  for k, t in ipairs(tensors) do before[k] = t:detach():contiguous():tobytes() end
   if case.inplace then arguments[1] = arguments[1]:clone() end
   torch.manual_seed(case.seed or 11)
   local results
@@ -342,7 +370,8 @@ local function replay(group, case, reader)
   if case.err then return ("is not refused, PyTorch says %q"):format(case.err) end
   if case.inplace and not rawequal(results[1], arguments[1]) then return "does not give its tensor back" end
   local outs = golden_calls.flat({}, { table.unpack(results, 1, results.n) })
-  return tensors_differ("result", outs, wanted)
+  return tensors_differ("result", outs, wanted, marked)
+    or changes_differ(before, tensors, changed)
     or (case.grads or case.fails) and gradients_differ(case, outs, leaves, gradients)
     or tensors_differ("buffer", case.buffers and running(module) or {}, buffers)
 end
