@@ -44,8 +44,8 @@ end
 
 function Adam:check_options(group)
   if core.is_tensor(group.lr) and group.foreach and not group.capturable then
-    core.raise(getmetatable(self).__name, "lr as a Tensor is not supported for capturable=False and foreach=True: leave "
-      .. "foreach out, or give lr:item()")
+    core.raise(getmetatable(self).__name, "lr as a Tensor is not supported for capturable=False and foreach=True: "
+      .. "leave foreach out, or give lr:item()")
   end
   common.from_zero(self, group, "lr", "eps")
   common.betas(self, group)
