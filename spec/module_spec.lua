@@ -444,7 +444,7 @@ describe("state dicts", function()
     refuses(function() layer:load_state_dict { weight = torch.zeros(3, 3), bias = torch.zeros(4) } end, "size mismatch")
     assert.same(before, layer.bias:tolist())
     refuses(function() layer:load_state_dict { weight = 3, bias = torch.zeros(4) } end, '"weight"', "received integer")
-    refuses(function() layer:load_state_dict(3) end, "'state_dict' (position 1) must be a table, not integer")
+    refuses(function() layer:load_state_dict(3) end, "Expected state_dict to be dict-like, got integer")
   end)
 
   it("offer index_base and strip_prefix where they would help", function()

@@ -195,6 +195,7 @@ end
 local ChainDataset = class.extend("ChainDataset", IterableDataset)
 
 function ChainDataset:init(list)
+  if arguments.is_keywords(list) and list.datasets ~= nil then list = list.datasets end
   if type(list) ~= "table" then
     core.raise("ChainDataset", "expected an array of datasets, but got %s", arguments.type_name(list))
   end
@@ -240,6 +241,8 @@ end
 local Subset = class.extend("Subset", Dataset)
 
 function Subset:init(dataset, indices)
+  if arguments.is_keywords(dataset) and indices == nil then dataset, indices = dataset.dataset, dataset.indices end
+  if arguments.is_keywords(indices) and indices.indices ~= nil then indices = indices.indices end
   check_dataset("Subset", dataset)
   if core.is_tensor(indices) then indices = indices:tolist() end
   if type(indices) ~= "table" then
@@ -312,6 +315,7 @@ end
 local ConcatDataset = class.extend("ConcatDataset", Dataset)
 
 function ConcatDataset:init(list)
+  if arguments.is_keywords(list) and list.datasets ~= nil then list = list.datasets end
   if type(list) ~= "table" or #list == 0 then
     core.raise("ConcatDataset", "datasets should not be an empty iterable")
   end

@@ -73,6 +73,7 @@ end
 local SequentialSampler = class.extend("SequentialSampler", Sampler)
 
 function SequentialSampler:init(data_source)
+  if arguments.is_keywords(data_source) then data_source = data_source.data_source or data_source end
   self.data_source = data_source
 end
 
@@ -88,7 +89,7 @@ end
 local RandomSampler = class.extend("RandomSampler", Sampler)
 
 local random_arguments = arguments.signature("RandomSampler", {
-  { "data_source", "any" }, { "replacement", "any", false }, { "num_samples", "any?" }, { "generator", "any?" },
+  { "data_source", "any" }, { "replacement", "value", false }, { "num_samples", "value?" }, { "generator", "any?" },
 })
 
 function RandomSampler:init(...)
@@ -142,6 +143,7 @@ end
 local SubsetRandomSampler = class.extend("SubsetRandomSampler", Sampler)
 
 function SubsetRandomSampler:init(indices, generator)
+  if arguments.is_keywords(indices) then indices, generator = indices.indices or {}, indices.generator end
   if arguments.is_keywords(generator) then generator = generator.generator end
   self.indices = core.is_tensor(indices) and indices or core.tensor(indices, { dtype = core.int64 })
   self.generator = generator
@@ -159,7 +161,7 @@ end
 local WeightedRandomSampler = class.extend("WeightedRandomSampler", Sampler)
 
 local weighted_arguments = arguments.signature("WeightedRandomSampler", {
-  { "weights", "any" }, { "num_samples", "any" }, { "replacement", "any", true }, { "generator", "any?" },
+  { "weights", "any" }, { "num_samples", "value" }, { "replacement", "value", true }, { "generator", "any?" },
 })
 
 function WeightedRandomSampler:init(...)
@@ -186,7 +188,7 @@ end
 local BatchSampler = class.extend("BatchSampler", Sampler)
 
 local batch_arguments = arguments.signature("BatchSampler", {
-  { "sampler", "any" }, { "batch_size", "any" }, { "drop_last", "any", false },
+  { "sampler", "any" }, { "batch_size", "value" }, { "drop_last", "value", false },
 })
 
 function BatchSampler:init(...)
