@@ -381,3 +381,66 @@ describe("messages begin with PyTorch's words", function()
     assert.same({ 0.5, 0.5 }, result:tolist())
   end)
 end)
+
+describe("keywords", function()
+  it("name the arguments of every method of modules", function()
+    local m = nn.Module()
+    m:register_parameter { name = "w", param = nn.Parameter(torch.ones(1)) }
+    m:register_parameter("none", { param = torch.none })
+    m:register_buffer { name = "b", tensor = torch.ones(2), persistent = false }
+    m:register_buffer("c", { tensor = torch.ones(3) })
+    m:add_module { name = "child", module = nn.ReLU() }
+    assert.equal("w", names(m:named_parameters()))
+    assert.equal("b,c", names(m:named_buffers()))
+    assert.equal("w,c", names(pairs(m:state_dict())))
+    assert.equal("ReLU", m:get_submodule { target = "child" }:_get_name())
+    assert.equal(m.w, m:get_parameter { target = "w" })
+    assert.equal(m.c, m:get_buffer { target = "c" })
+    assert.equal(torch.float64, m:type { dst_type = torch.float64 }.w.dtype)
+    local shared, count = nn.ReLU(), 0
+    for _ in nn.Sequential(shared, shared):modules { remove_duplicate = false } do count = count + 1 end
+    assert.equal(3, count)
+    local calls = 0
+    m.child:register_forward_hook { hook = function() calls = calls + 1 end, prepend = true }
+    m.child(torch.ones(1))
+    assert.equal(1, calls)
+    refuses(function() m:register_buffer("d", { persist = true }) end, "got an unexpected keyword argument 'persist'")
+  end)
+
+  it("name the arguments of functions", function()
+    assert.same({ { 1, 0 }, { 0, 1 } }, nn.functional.one_hot { tensor = torch.tensor { 1, 2 } }:tolist())
+    near.check(1.3867504905630728, nn.init.calculate_gain("leaky_relu", { param = 0.2 }))
+    near.check(1.3867504905630728, nn.init.calculate_gain { nonlinearity = "leaky_relu", param = 0.2 })
+    local p = nn.Parameter(torch.zeros(2))
+    nn.utils.vector_to_parameters { vec = torch.ones(2), parameters = { p } }
+    assert.same({ 1, 1 }, nn.utils.parameters_to_vector { parameters = { p } }:tolist())
+  end)
+
+  it("AdamW takes maximize before foreach, Adam after it", function()
+    local p = nn.Parameter(torch.zeros(2))
+    local group = torch.optim.AdamW({ p }, 0.1, { 0.9, 0.9 }, 1e-8, 0, false, true).param_groups[1]
+    assert.same({ true, nil }, { group.maximize, group.foreach })
+    group = torch.optim.Adam({ p }, 0.1, { 0.9, 0.9 }, 1e-8, 0, false, true).param_groups[1]
+    assert.same({ false, true }, { group.maximize, group.foreach })
+  end)
+end)
+
+describe("helpers that scripts know", function()
+  it("orders of norms may be strings", function()
+    local p = nn.Parameter(torch.zeros(2))
+    p.grad = torch.tensor { 1.0, -4.0 }
+    assert.equal(4, nn.utils.get_total_norm({ p.grad }, "inf"):item())
+    assert.equal(4, nn.utils.clip_grad_norm_({ p }, 2, "inf"):item())
+    near.check({ 0.5, -2 }, p.grad, 1e-5)
+    refuses(function() nn.utils.clip_grad_norm_({ p }, 2, "big") end, "'norm_type' must be a number or \"inf\"")
+  end)
+
+  it("init computes fans, and knows its old names", function()
+    local fan_in, fan_out = nn.init._calculate_fan_in_and_fan_out(torch.zeros(4, 3, 5, 5))
+    assert.same({ 75, 100 }, { fan_in, fan_out })
+    refuses(function() nn.init._calculate_fan_in_and_fan_out(torch.zeros(4)) end,
+      "Fan in and fan out can not be computed for tensor with fewer than 2 dimensions")
+    local said = warnings_of(function() assert.same({ 3, 3 }, nn.init.constant(torch.zeros(2), 3):tolist()) end)
+    assert.same({ "`nn.init.constant` is now deprecated in favor of `nn.init.constant_`." }, said)
+  end)
+end)

@@ -41,6 +41,7 @@ end
 -- Each check returns the value to use, or nil when the value does not fit.
 local checks = {
   any = function(v) return v end,
+  value = function(v) return not (type(v) == "table" and getmetatable(v) == nil) and v or nil end,
   tensor = function(v) return core.is_tensor(v) and not core.is_freed(v) and v or nil end,
   integer = function(v) return type(v) == "number" and math.tointeger(v) or nil end,
   number = function(v) return type(v) == "number" and v or nil end,
@@ -52,13 +53,14 @@ local checks = {
 }
 
 local spelled = {
+  value = "a value",
   tensor = "Tensor", integer = "an integer", number = "a number", scalar = "a number", string = "a string",
   boolean = "true or false", list = "a list", dict = "a table", callable = "a function",
 }
 
 local function convert(owner, parameter, position, value)
   local kind = parameter.kind
-  if kind == "boolean" then
+  if kind == "boolean" or value == false and kind == "value" then
     if type(value) == "boolean" then return value end
   else
     local result = checks[kind](value)
@@ -76,9 +78,9 @@ local function unknown_keyword(owner, key, parameters)
 end
 
 --- Declares the parameters of the function `owner` (the name used in messages).
--- `list`: one entry a parameter, `{name, kind, default}`. Kinds: any, tensor, integer, number, scalar (a number or a
--- tensor), string, boolean, list, dict, callable; with "?" at the end the parameter may be None. A parameter without
--- default and without "?" is required. Floats with an integral value are integers. A last argument that is a plain
+-- `list`: one entry a parameter, `{name, kind, default}`. Kinds: any, value (anything but a plain table), tensor,
+-- integer, number, scalar (a number or a tensor), string, boolean, list, dict, callable; with "?" at the end the
+-- parameter may be None. A parameter without default and without "?" is required. Floats with an integral value are integers. A last argument that is a plain
 -- table with string keys holds keyword arguments, unless the parameter there is a dict.
 -- Returns a function of the caller's arguments that returns one value for each parameter.
 function arguments.signature(owner, list)

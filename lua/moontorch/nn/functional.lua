@@ -16,7 +16,7 @@ local signature, none = arguments.signature, core.none
 for _, name in ipairs {
   "relu_", "sigmoid", "tanh", "linear", "gelu", "elu_", "selu_", "celu_", "leaky_relu_", "softplus", "softsign",
   "logsigmoid", "hardtanh_", "tanhshrink", "softshrink", "hardshrink", "threshold_", "prelu", "rrelu_", "glu",
-  "one_hot", "cosine_similarity", "pairwise_distance", "pdist",
+  "cosine_similarity", "pairwise_distance", "pdist",
 } do
   F[name] = core[name] or core["_" .. name]
 end
@@ -232,6 +232,13 @@ function F.cross_entropy(...)
     cross_entropy_arguments(...)
   return (losses.cross_entropy(input, target, weight, ignore_index,
     legacy_reduction(size_average, do_reduce, reduction), label_smoothing))
+end
+
+local one_hot_arguments = signature("one_hot", { { "tensor", "tensor" }, { "num_classes", "integer", -1 } })
+
+--- one_hot(tensor, num_classes = -1): labels from 1 as vectors of 0 with one 1.
+function F.one_hot(...)
+  return (core.one_hot(one_hot_arguments(...)))
 end
 
 local function add(functions)

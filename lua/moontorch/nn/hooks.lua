@@ -58,6 +58,12 @@ local FLAGS = {
 
 --- Adds the hook that register_…(self, hook, {flags}) was given.
 function hooks.add(self, kind, owner, fn, ...)
+  if arguments.is_keywords(fn) and fn.hook ~= nil then
+    local rest = {}
+    for name, value in pairs(fn) do rest[name] = value end
+    rest.hook = nil
+    return hooks.add(self, kind, owner, fn.hook, rest)
+  end
   if not hooks.callable(fn) then core.raise(owner, "expected a function, but got %s", arguments.type_name(fn)) end
   local hook, flags, first = { fn = fn }, FLAGS[kind] or {}, ...
   if arguments.is_keywords(first) then

@@ -19,9 +19,12 @@ local linear_like = {
   conv_transpose3d = true, sigmoid = true,
 }
 
+local gain_arguments = arguments.signature("calculate_gain", { { "nonlinearity", "string" }, { "param", "any?" } })
+
 --- The recommended gain for a nonlinearity: linear, convN, sigmoid 1; tanh 5/3; relu sqrt 2;
 -- leaky_relu sqrt(2 / (1 + param^2)), param 0.01 unless given; selu 3/4.
-function init.calculate_gain(nonlinearity, param)
+function init.calculate_gain(...)
+  local nonlinearity, param = gain_arguments(...)
   if linear_like[nonlinearity] then return 1 end
   if nonlinearity == "tanh" then return 5.0 / 3 end
   if nonlinearity == "relu" then return math.sqrt(2.0) end
@@ -82,6 +85,15 @@ local function fans(name, t)
   local receptive = 1
   for d = 3, t.ndim do receptive = receptive * t:size(d) end
   return t:size(2) * receptive, t:size(1) * receptive
+end
+
+--- Inputs and outputs of one unit of a weight: two integers. Layers of one's own use it to draw their bias.
+function init._calculate_fan_in_and_fan_out(tensor)
+  if not core.is_tensor(tensor) then
+    core.raise("_calculate_fan_in_and_fan_out", "argument 'tensor' (position 1) must be Tensor, not %s",
+      arguments.type_name(tensor))
+  end
+  return fans("_calculate_fan_in_and_fan_out", tensor)
 end
 
 define("xavier_uniform_", { { "gain", "number", 1.0 }, { "generator", "any?" } }, function(t, gain, generator)
@@ -249,6 +261,17 @@ define("sparse_", { { "sparsity", "number" }, { "std", "number", 0.01 }, { "gene
       t:select(2, column):index_fill_(1, order:narrow(1, 1, math.max(0, math.min(zeros, rows))), 0)
     end
   end)
+
+-- The names of before PyTorch 0.4.
+for _, name in ipairs {
+  "uniform", "normal", "constant", "eye", "dirac", "xavier_uniform", "xavier_normal", "kaiming_uniform",
+  "kaiming_normal", "orthogonal", "sparse",
+} do
+  init[name] = function(...)
+    arguments.warn_once("init." .. name, "`nn.init.%s` is now deprecated in favor of `nn.init.%s_`.", name, name)
+    return init[name .. "_"](...)
+  end
+end
 
 --- Gives a whole model the start that Keras and TensorFlow give it: weights Glorot-uniform, biases zero.
 -- Parameters with one dim that are no bias are left alone. Returns the model.

@@ -131,8 +131,8 @@ function Module:register_full_backward_pre_hook(hook, ...)
 end
 
 --- `hook(module, prefix, keep_vars)` runs before state_dict() takes this module's tensors.
-function Module:register_state_dict_pre_hook(hook)
-  return hooks.add(self, "state_dict_pre_hooks", "register_state_dict_pre_hook", hook)
+function Module:register_state_dict_pre_hook(hook, ...)
+  return hooks.add(self, "state_dict_pre_hooks", "register_state_dict_pre_hook", hook, ...)
 end
 
 --- `hook(module, state_dict, prefix, local_metadata)` runs when state_dict() has taken this module and all below; it
@@ -175,11 +175,13 @@ local function note_field(self, key)
   end
 end
 
+local parameter_arguments = arguments.signature("register_parameter", { { "name", "any" }, { "param", "any?" } })
+
 --- Adds a Parameter under a name; nil says that the parameter does not exist (`bias = false`).
-function Module:register_parameter(name, param)
+function Module:register_parameter(...)
+  local name, param = parameter_arguments(...)
   local state = self._module
   check_name(self, "register_parameter", "parameter", name, state.parameters[name])
-  if param == core.none then param = nil end
   if param ~= nil and not is_parameter(param) then
     local kind = is_tensor(param) and param:type() or arguments.type_name(param)
     core.raise("register_parameter", "cannot assign '%s' object to parameter '%s' (torch.nn.Parameter or nil "
@@ -195,25 +197,30 @@ function Module:register_parameter(name, param)
   rawset(self, name, param)
 end
 
+local buffer_arguments = arguments.signature("register_buffer", {
+  { "name", "any" }, { "tensor", "any?" }, { "persistent", "boolean", true },
+})
+
 --- Adds a tensor that belongs to the module without being trained. A persistent one (the default) is in state_dict().
-function Module:register_buffer(name, tensor, persistent)
+function Module:register_buffer(...)
+  local name, tensor, persistent = buffer_arguments(...)
   local state = self._module
   check_name(self, "register_buffer", "buffer", name, state.buffers[name] ~= nil)
-  if tensor == core.none then tensor = nil end
   if tensor ~= nil and not is_tensor(tensor) then
     core.raise("register_buffer", "cannot assign '%s' object to buffer '%s' (torch Tensor or nil required)",
       arguments.type_name(tensor), name)
   end
-  if type(persistent) == "table" then persistent = persistent.persistent end
   note_field(self, name)
-  state.buffers[name] = persistent ~= false
+  state.buffers[name] = persistent
   rawset(self, name, tensor)
 end
 
+local child_arguments = arguments.signature("register_module", { { "name", "any" }, { "module", "any?" } })
+
 --- Adds a child under a name; a plain assignment does the same.
-function Module:register_module(name, module)
+function Module:register_module(...)
+  local name, module = child_arguments(...)
   check_name(self, "register_module", "module", name, is_module(self[name]))
-  if module == core.none then module = nil end
   if module ~= nil and not is_module(module) then
     core.raise("register_module", "%s is not a Module subclass", arguments.type_name(module))
   end
@@ -298,9 +305,11 @@ function Module:named_modules(...)
   return walk.iterator(walk.modules(self, { prefix = prefix, keep_shared = not unique, seen = memo }))
 end
 
---- Iterator over all modules, itself first.
-function Module:modules()
-  local list, i = walk.modules(self), 0
+local all_arguments = arguments.signature("modules", { { "remove_duplicate", "boolean", true } })
+
+--- Iterator over all modules, itself first. Keyword: remove_duplicate.
+function Module:modules(...)
+  local list, i = walk.modules(self, { keep_shared = not all_arguments(...) }), 0
   return function()
     i = i + 1
     return list[i] and list[i].value
@@ -338,8 +347,11 @@ local function split_path(path)
   return parent or "", name or path
 end
 
+local path_arguments = arguments.signature("get_submodule", { { "target", "string" } })
+
 --- The module at a path such as "encoder.layers.2"; "" is the module itself.
-function Module:get_submodule(path)
+function Module:get_submodule(...)
+  local path = path_arguments(...)
   local found = follow(self, "get_submodule", path)
   if not is_module(found) then core.raise("get_submodule", "`%s` is not an nn.Module", path) end
   return found
@@ -370,6 +382,10 @@ function Module:set_submodule(...)
 end
 
 local function get_tensor(self, owner, path, what, accepted)
+  if arguments.is_keywords(path) then path = path.target end
+  if type(path) ~= "string" then
+    core.raise(owner, "argument 'target' (position 1) must be a string, not %s", arguments.type_name(path))
+  end
   local parent_path, name = split_path(path)
   local parent = follow(self, owner, parent_path)
   local value = field(parent, name)

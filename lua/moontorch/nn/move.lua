@@ -52,6 +52,7 @@ Module.bfloat16 = cast "bfloat16"
 
 --- Casts every parameter and buffer to `dst_type` ("torch.DoubleTensor" or a dtype).
 function Module:type(dst_type)
+  if arguments.is_keywords(dst_type) then dst_type = dst_type.dst_type end
   if dst_type == nil then core.raise("type", "missing required argument 'dst_type'") end
   return self:_apply(function(t) return t:type(dst_type) end)
 end
@@ -76,6 +77,7 @@ end
 
 --- Moves to a GPU (the current one, or number `device`, from 0).
 function Module:cuda(device)
+  if arguments.is_keywords(device) then device = device.device end
   return self:_apply(function(t) return t:cuda(device) end)
 end
 

@@ -14,25 +14,28 @@ local Adam = class.extend("Adam", Optimizer)
 Adam.none_options = { "foreach", "fused" }
 Adam.may_lack = { foreach = true, fused = true }
 
-local function declare(name, weight_decay, extra)
+local foreach, maximize = { "foreach", "boolean?" }, { "maximize", "boolean", false }
+
+-- The two differ in the order of `foreach` and `maximize`.
+local function declare(name, weight_decay, seventh, eighth, extra)
   return arguments.signature(name, {
     { "params", "any" }, { "lr", "scalar", 1e-3 }, { "betas", "list?" }, { "eps", "number", 1e-8 },
-    { "weight_decay", "number", weight_decay }, { "amsgrad", "boolean", false }, { "foreach", "boolean?" },
-    { "maximize", "boolean", false }, { "capturable", "boolean", false }, { "differentiable", "boolean", false },
-    { "fused", "boolean?" }, { "accumulate", "boolean", false }, extra,
+    { "weight_decay", "number", weight_decay }, { "amsgrad", "boolean", false }, seventh, eighth,
+    { "capturable", "boolean", false }, { "differentiable", "boolean", false }, { "fused", "boolean?" },
+    { "accumulate", "boolean", false }, extra,
   })
 end
 
-local function set_up(self, params, lr, betas, eps, weight_decay, amsgrad, foreach, maximize, capturable,
+local function set_up(self, params, lr, betas, eps, weight_decay, amsgrad, each, maximizes, capturable,
     differentiable, fused, accumulate, decoupled)
   Optimizer.init(self, params, {
     lr = lr, betas = betas or { 0.9, 0.999 }, eps = eps, weight_decay = weight_decay, amsgrad = amsgrad,
-    maximize = maximize, foreach = foreach, capturable = capturable, differentiable = differentiable, fused = fused,
+    maximize = maximizes, foreach = each, capturable = capturable, differentiable = differentiable, fused = fused,
     decoupled_weight_decay = decoupled,
   }, accumulate)
 end
 
-local adam_arguments = declare("Adam", 0, { "decoupled_weight_decay", "boolean", false })
+local adam_arguments = declare("Adam", 0, foreach, maximize, { "decoupled_weight_decay", "boolean", false })
 
 --- Adam(params, lr = 1e-3, betas = {0.9, 0.999}, eps = 1e-8, weight_decay = 0, amsgrad = false,
 -- {maximize = false, decoupled_weight_decay = false}).
@@ -44,8 +47,8 @@ end
 
 function Adam:check_options(group)
   if core.is_tensor(group.lr) and group.foreach and not group.capturable then
-    core.raise(getmetatable(self).__name, "lr as a Tensor is not supported for capturable=False and foreach=True: leave "
-      .. "foreach out, or give lr:item()")
+    core.raise(getmetatable(self).__name, "lr as a Tensor is not supported for capturable=False and foreach=True: "
+      .. "leave foreach out, or give lr:item()")
   end
   common.from_zero(self, group, "lr", "eps")
   common.betas(self, group)
@@ -98,14 +101,14 @@ local AdamW = class.extend("AdamW", Adam)
 
 AdamW.fixed = { decoupled_weight_decay = true }
 
-local adamw_arguments = declare("AdamW", 1e-2)
+local adamw_arguments = declare("AdamW", 1e-2, maximize, foreach)
 
 --- AdamW(params, lr = 1e-3, betas = {0.9, 0.999}, eps = 1e-8, weight_decay = 0.01, amsgrad = false).
 function AdamW:init(...)
   rawget(self, "_module").started[Adam] = true
-  local params, lr, betas, eps, weight_decay, amsgrad, foreach, maximize, capturable, differentiable, fused,
-    accumulate = adamw_arguments(...)
-  set_up(self, params, lr, betas, eps, weight_decay, amsgrad, foreach, maximize, capturable, differentiable, fused,
+  local params, lr, betas, eps, weight_decay, amsgrad, maximizes, each, capturable, differentiable, fused, accumulate =
+    adamw_arguments(...)
+  set_up(self, params, lr, betas, eps, weight_decay, amsgrad, each, maximizes, capturable, differentiable, fused,
     accumulate, true)
 end
 

@@ -29,7 +29,7 @@ local function start(loader, seed, options)
   local globals = library_globals()
   for i = 1, loader.num_workers do
     local worker = core._worker_start {
-      dataset = loader.given, options = options, collate_fn = loader.collate_fn,
+      dataset = loader.given, options = options, collate_fn = rawget(loader, "collate_fn"),
       worker_init_fn = loader.worker_init_fn, id = i, count = loader.num_workers, seed = seed + i - 1,
       globals = globals, default_dtype = core.get_default_dtype(),
     }

@@ -2,35 +2,59 @@
 --
 -- `dataset[i]` is a sample (a tensor, a number, or an array of several values), `#dataset` their number. A plain array
 -- and a tensor are datasets; a class of one's own inherits from Dataset and defines `get(i)` and `len()`. A stream of
--- samples inherits from IterableDataset and defines `iter()`.
+-- samples inherits from IterableDataset and defines `iter()`. Python's names for these, `__getitem__`, `__len__` and
+-- `__iter__`, will do as well. `a + b` is a ConcatDataset or, of streams, a ChainDataset.
 
 local core = require "moontorch.core"
 local class = require "moontorch.nn.class"
 local text = require "moontorch.text"
 local arguments = require "moontorch.arguments"
+local loops = require "moontorch.utils.loops"
 
 local datasets = {}
+local Dataset
+
+-- Calls what the lowest class gives as `name` or under Python's name for it.
+local function call(self, name, python, ...)
+  local method = loops.method(self, Dataset, name, python)
+  if method then return method(self, ...) end
+  return Dataset[name](self)
+end
+
+local function size_of(self)
+  local method = loops.method(self, Dataset, "len", "__len__", "__len")
+  if method then return method(self) end
+  return Dataset.len(self)
+end
 
 -- dataset[i] is get(i), anything else a field or method.
 local function index(self, key)
   if type(key) == "number" then
     local i = math.tointeger(key)
-    local n = self:len()
+    local n = size_of(self)
     if i == 0 then core.raise("Dataset", "position 0: positions count from 1 in Lua") end
     if i and i < 0 then i = n + 1 + i end
     if i == nil or i < 1 or i > n then
       -- Reading past the end gives nil, so that ipairs(dataset) ends.
       if i == n + 1 then return nil end
-      core.raise("Dataset", "index %s is out of range: the dataset has %d samples", tostring(key), n)
+      core.raise("Dataset", "%sindex %s is out of range: the dataset has %d samples",
+        key < 0 and "absolute value of index should not exceed dataset length: " or "", tostring(key), n)
     end
-    return self:get(i)
+    return call(self, "get", "__getitem__", i)
+  elseif type(key) ~= "string" then
+    local cls = getmetatable(self)
+    local range = (core.is_tensor(key) or (type(key) == "table" and getmetatable(key) == nil)) and cls.get_range
+    if range then return range(self, key) end
+    return cls[key]
   end
   return getmetatable(self)[key]
 end
 
 --- Base of datasets: `local Squares = torch.utils.data.Dataset:class("Squares")`, then `Squares:init(…)`,
 -- `Squares:get(i)` (the sample at position i) and `Squares:len()`.
-local Dataset = class.root("Dataset", { __index = index, __len = function(self) return self:len() end })
+Dataset = class.root("Dataset", {
+  __index = index, __len = size_of, __add = function(a, b) return datasets.ConcatDataset { a, b } end,
+})
 
 --- A class that inherits from this one.
 function Dataset:class(name)
@@ -74,6 +98,13 @@ function TensorDataset:len()
   return self.tensors[1]:size(1)
 end
 
+--- The samples of a range or at an index tensor, as `t[key]` of each tensor gives them.
+function TensorDataset:get_range(key)
+  local part = {}
+  for k, t in ipairs(self.tensors) do part[k] = t[key] end
+  return part
+end
+
 --- The samples at the positions in the int64 tensor `positions`, already stacked: an array of tensors.
 function TensorDataset:get_batch(positions)
   local batch = {}
@@ -99,7 +130,7 @@ local function loads_batches(dataset)
   local level = getmetatable(dataset)
   while type(level) == "table" do
     if rawget(level, "get_batch") then return true end
-    if rawget(level, "get") then return false end
+    if rawget(level, "get") or rawget(level, "__getitem__") then return false end
     level = rawget(level, "super")
   end
   return rawget(dataset, "get_batch") ~= nil
@@ -129,17 +160,30 @@ rawset(IterableDataset, "__index", function(self, key)
 end)
 
 rawset(IterableDataset, "__len", function(self)
-  if not self.len then
+  local method = loops.method(self, IterableDataset, "len", "__len__", "__len")
+  if not method then
     core.raise("len", "object of type '%s' has no len(): define len() where the number of samples is known",
       getmetatable(self).__name)
   end
-  return self:len()
+  return method(self)
 end)
 
-rawset(IterableDataset, "__call", function(self) return self:iter() end)
+rawset(IterableDataset, "__call", loops.call(function(self) return datasets.stream(self) end))
+rawset(IterableDataset, "__add", function(a, b) return datasets.ChainDataset { a, b } end)
 
 function IterableDataset:iter()
   core.raise(getmetatable(self).__name, "Subclasses of IterableDataset should implement iter()")
+end
+
+--- The iterator over a stream's samples.
+function datasets.stream(dataset)
+  local given = (loops.method(dataset, IterableDataset, "iter", "__iter__") or IterableDataset.iter)(dataset)
+  local following = loops.iterator(given)
+  if following == nil then
+    core.raise(getmetatable(dataset).__name, "iter() must return a function that gives the next sample, not %s",
+      type(given))
+  end
+  return following
 end
 
 --- Is `v` a stream?
@@ -151,6 +195,7 @@ end
 local ChainDataset = class.extend("ChainDataset", IterableDataset)
 
 function ChainDataset:init(list)
+  if arguments.is_keywords(list) and list.datasets ~= nil then list = list.datasets end
   if type(list) ~= "table" then
     core.raise("ChainDataset", "expected an array of datasets, but got %s", arguments.type_name(list))
   end
@@ -176,7 +221,7 @@ function ChainDataset:iter()
       following = function() return nil end
       return nil
     end
-    following = self.datasets[at]:iter()
+    following = datasets.stream(self.datasets[at])
     return continue(following())
   end
   return function()
@@ -196,6 +241,8 @@ end
 local Subset = class.extend("Subset", Dataset)
 
 function Subset:init(dataset, indices)
+  if arguments.is_keywords(dataset) and indices == nil then dataset, indices = dataset.dataset, dataset.indices end
+  if arguments.is_keywords(indices) and indices.indices ~= nil then indices = indices.indices end
   check_dataset("Subset", dataset)
   if core.is_tensor(indices) then indices = indices:tolist() end
   if type(indices) ~= "table" then
@@ -226,20 +273,23 @@ function StackDataset:init(...)
   local n = select("#", ...)
   if n == 1 and arguments.is_keywords(first) and next(first) ~= nil then
     self.datasets, self.named = first, true
+  elseif n > 1 and arguments.is_keywords((select(n, ...))) and next((select(n, ...))) ~= nil then
+    core.raise("StackDataset", "Supported either ``tuple``- (via ``args``) or ``dict``- (via ``kwargs``) like "
+      .. "input/output, but both types are given.")
   else
     self.datasets, self.named = { ... }, false
   end
   if next(self.datasets) == nil then core.raise("StackDataset", "At least one dataset should be passed") end
-  local length, first_key
+  local count, first_key
   for key, dataset in pairs(self.datasets) do
     check_dataset("StackDataset", dataset, key)
-    if length == nil then length, first_key = #dataset, key end
-    if #dataset ~= length then
+    if count == nil then count, first_key = #dataset, key end
+    if #dataset ~= count then
       core.raise("StackDataset", "Size mismatch between datasets: %s has %d samples and %s has %d", tostring(first_key),
-        length, tostring(key), #dataset)
+        count, tostring(key), #dataset)
     end
   end
-  self.length = length
+  self.length = count
 end
 
 function StackDataset:get(i)
@@ -265,6 +315,7 @@ end
 local ConcatDataset = class.extend("ConcatDataset", Dataset)
 
 function ConcatDataset:init(list)
+  if arguments.is_keywords(list) and list.datasets ~= nil then list = list.datasets end
   if type(list) ~= "table" or #list == 0 then
     core.raise("ConcatDataset", "datasets should not be an empty iterable")
   end

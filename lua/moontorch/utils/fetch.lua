@@ -50,11 +50,7 @@ local function as_sample(first, ...)
 end
 
 local function from_stream(dataset, size, collate_fn, drop_last, pause)
-  local following, ended = dataset:iter(), false
-  if type(following) ~= "function" and not (getmetatable(following) or {}).__call then
-    core.raise(getmetatable(dataset).__name, "iter() must return a function that gives the next sample, not %s",
-      type(following))
-  end
+  local following, ended = datasets.stream(dataset), false
   local function next_sample()
     if ended then return nil end
     pause()

@@ -3,13 +3,34 @@
 -- Invariant: what a loop sees does not depend on num_workers, except for random numbers drawn inside the dataset.
 
 local core = require "moontorch.core"
+local collate = require "moontorch.utils.collate"
 local class = require "moontorch.nn.class"
 local datasets = require "moontorch.utils.dataset"
 local samplers = require "moontorch.utils.sampler"
 local fetch = require "moontorch.utils.fetch"
 local arguments = require "moontorch.arguments"
 
-local DataLoader = class.root("DataLoader")
+-- What a loader was made of, which is not to change then.
+local FIXED = {
+  batch_size = true, batch_sampler = true, sampler = true, drop_last = true, dataset = true, persistent_workers = true,
+}
+
+local DataLoader = class.root("DataLoader", {
+  __index = function(self, key)
+    if FIXED[key] then return rawget(self, "_fixed") and self._fixed[key] end
+    if key == "collate_fn" then
+      return self.batch_size == nil and self._batches == nil and collate.default_convert or collate.default_collate
+    end
+    return getmetatable(self)[key]
+  end,
+  __newindex = function(self, key, value)
+    if FIXED[key] then
+      core.raise("DataLoader", "%s attribute should not be set after %s is initialized: make another loader", key,
+        getmetatable(self).__name)
+    end
+    rawset(self, key, value)
+  end,
+})
 
 local loader_arguments = arguments.signature("DataLoader", {
   { "dataset", "any" }, { "batch_size", "integer?", 1 }, { "shuffle", "boolean?" }, { "sampler", "any?" },
@@ -24,7 +45,7 @@ local function refuse(format, ...)
   core.raise("DataLoader", format, ...)
 end
 
-local function check_workers(self)
+local function check_workers(self, persistent)
   if self.num_workers < 0 then
     refuse("num_workers option should be non-negative; use num_workers=0 to disable multiprocessing.")
   end
@@ -33,16 +54,15 @@ local function check_workers(self)
     refuse("prefetch_factor option could only be specified in multiprocessing.let num_workers > 0 to enable "
       .. "multiprocessing, otherwise set prefetch_factor to None.")
   end
-  if self.prefetch_factor ~= nil and self.prefetch_factor <= 0 then
-    refuse("prefetch_factor option should be positive, but got %d", self.prefetch_factor)
+  if self.prefetch_factor ~= nil and self.prefetch_factor < 0 then
+    refuse("prefetch_factor option should be non-negative, but got %d", self.prefetch_factor)
+  elseif self.prefetch_factor == 0 then
+    refuse("prefetch_factor option should be positive: with 0 nothing would be loaded")
   end
-  if self.persistent_workers and self.num_workers == 0 then
+  if persistent and self.num_workers == 0 then
     refuse("persistent_workers option needs num_workers > 0")
   end
-  if self.num_workers == 0 and self.timeout ~= 0 then
-    refuse("timeout needs num_workers > 0: in the calling thread nothing can be interrupted")
-  end
-  self.prefetch_factor = self.prefetch_factor or 2
+  if self.num_workers > 0 then self.prefetch_factor = self.prefetch_factor or 2 end
 end
 
 local function check_stream(shuffle, sampler, batch_sampler)
@@ -67,13 +87,13 @@ end
 -- loader:close(), or the collector. pin_memory, pin_memory_device and multiprocessing_context change nothing; with
 -- in_order = false batches come in order as well.
 function DataLoader:init(...)
-  local given, batch_size, shuffle, sampler, batch_sampler, drop_last, generator, _
+  local given, batch_size, shuffle, sampler, batch_sampler, drop_last, generator, persistent, _
   given, batch_size, shuffle, sampler, batch_sampler, self.num_workers, self.collate_fn, self.pin_memory, drop_last,
-    self.timeout, self.worker_init_fn, _, generator, self.prefetch_factor, self.persistent_workers =
+    self.timeout, self.worker_init_fn, _, generator, self.prefetch_factor, persistent =
     loader_arguments(...)
-  check_workers(self)
-  self.given, self.dataset = given, fetch.dataset(given, arguments.type_name(given))
-  self.iterable = datasets.is_iterable(self.dataset)
+  check_workers(self, persistent)
+  local dataset = fetch.dataset(given, arguments.type_name(given))
+  self.given, self.iterable = given, datasets.is_iterable(dataset)
   if self.iterable then check_stream(shuffle, sampler, batch_sampler) end
   if sampler ~= nil and shuffle then
     refuse("sampler option is mutually exclusive with shuffle: give the one or the other")
@@ -88,18 +108,26 @@ function DataLoader:init(...)
     refuse("batch_size=None option disables auto-batching and is mutually exclusive with drop_last")
   end
   if sampler == nil and batch_sampler == nil and not self.iterable then
-    sampler = shuffle and samplers.RandomSampler(self.dataset, { generator = generator })
-      or samplers.SequentialSampler(self.dataset)
+    sampler = shuffle and samplers.RandomSampler(dataset, false, nil, generator)
+      or samplers.SequentialSampler(dataset)
   end
-  if batch_sampler ~= nil then batch_size = nil end
-  self.batch_size, self.sampler, self.batch_sampler, self.drop_last = batch_size, sampler, batch_sampler, drop_last
+  self._batches = batch_sampler
+  if batch_sampler ~= nil then
+    batch_size = nil
+  elseif batch_size ~= nil and sampler ~= nil then
+    batch_sampler = samplers.BatchSampler(sampler, batch_size, drop_last)
+  end
+  self._fixed = {
+    batch_size = batch_size, batch_sampler = batch_sampler, sampler = sampler, drop_last = drop_last, dataset = dataset,
+    persistent_workers = persistent,
+  }
   self.generator, self.shuffle = generator, shuffle or false
   self.epochs = setmetatable({}, { __mode = "k" })
 end
 
 --- Number of batches.
 function DataLoader:len()
-  if self.batch_sampler ~= nil then return samplers.count(self.batch_sampler) end
+  if self._batches ~= nil then return samplers.count(self._batches) end
   if not self.iterable then return self:count_of(samplers.count(self.sampler)) end
   self.promised = self:count_of(#self.dataset)
   return self.promised
@@ -128,8 +156,8 @@ end
 -- stream; then nil.
 local function plan(self)
   if self.iterable then return function() return true end end
-  if self.batch_sampler ~= nil then
-    local following = samplers.each(self.batch_sampler)
+  if self._batches ~= nil then
+    local following = samplers.each(self._batches)
     return function()
       local list = following()
       if list == nil or core.is_tensor(list) then return list end
@@ -143,7 +171,7 @@ end
 -- What workers and the calling thread need to fetch.
 local function options_of(self)
   return {
-    batch_size = self.batch_size, batched = self.batch_size ~= nil or self.batch_sampler ~= nil,
+    batch_size = self.batch_size, batched = self.batch_size ~= nil or self._batches ~= nil,
     drop_last = self.drop_last,
   }
 end
@@ -155,7 +183,7 @@ local function load_here(self, next_item)
     if item == nil then return nil end
     if not fetcher then
       local options = options_of(self)
-      options.collate_fn = self.collate_fn
+      options.collate_fn = rawget(self, "collate_fn")
       fetcher = fetch.fetcher(self.dataset, options)
     end
     return fetcher(item)
@@ -210,7 +238,7 @@ end
 function DataLoader:iter()
   local following, close = epoch(self)
   local closing = setmetatable({}, { __close = close })
-  if self.collate_fn ~= nil then return following, nil, nil, closing end
+  if rawget(self, "collate_fn") ~= nil then return following, nil, nil, closing end
   return function() return spread(following()) end, nil, nil, closing
 end
 

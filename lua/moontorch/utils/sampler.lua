@@ -2,6 +2,7 @@
 --
 -- `sampler:positions()` gives one epoch's order, as an int64 tensor of positions from 1; a sampler of one's own gives a
 -- tensor or an array, or defines `iter()`, which gives a function that returns one position after the other, then nil.
+-- Python's names, `__iter__` and `__len__`, will do as well.
 -- Orders are PyTorch's for the same seed: RandomSampler without a generator takes a seed from the global one and
 -- shuffles with a generator of its own.
 
@@ -9,11 +10,15 @@ local core = require "moontorch.core"
 local class = require "moontorch.nn.class"
 local text = require "moontorch.text"
 local arguments = require "moontorch.arguments"
+local loops = require "moontorch.utils.loops"
 
 local samplers = {}
 
---- Base of samplers. `sampler()` and `pairs(sampler)` iterate, `#sampler` counts.
-local Sampler = class.root("Sampler", { __len = function(self) return self:len() end })
+--- Base of samplers. `for i in sampler do`, `sampler()` and `pairs(sampler)` iterate, `#sampler` counts.
+local Sampler
+Sampler = class.root("Sampler", {
+  __len = function(self) return (loops.method(self, Sampler, "len", "__len__", "__len") or Sampler.len)(self) end,
+})
 
 --- A class that inherits from this one; it defines `positions()` and `len()`.
 function Sampler:class(name)
@@ -39,9 +44,7 @@ end
 
 -- Iterates over the positions as Lua integers (or over the lists of a BatchSampler). As the samplers of PyTorch, it
 -- draws what it draws when the first position is asked for.
-rawset(Sampler, "__call", function(self)
-  return samplers.each(self)
-end)
+rawset(Sampler, "__call", loops.call(function(self) return samplers.each(self) end))
 rawset(Sampler, "__pairs", function(self)
   local following, i = samplers.each(self), 0
   return function()
@@ -52,10 +55,25 @@ rawset(Sampler, "__pairs", function(self)
   end
 end)
 
+local function must_be_boolean(owner, name, value)
+  if type(value) ~= "boolean" then
+    core.raise(owner, "%s should be a boolean value, but got %s=%s", name, name, text.repr(value))
+  end
+end
+
+local function positive(owner, name, value)
+  local whole = type(value) == "number" and math.tointeger(value)
+  if not whole or whole <= 0 then
+    core.raise(owner, "%s should be a positive integer value, but got %s=%s", name, name, text.repr(value))
+  end
+  return whole
+end
+
 --- 1, 2, 3, … in order.
 local SequentialSampler = class.extend("SequentialSampler", Sampler)
 
 function SequentialSampler:init(data_source)
+  if arguments.is_keywords(data_source) then data_source = data_source.data_source or data_source end
   self.data_source = data_source
 end
 
@@ -71,14 +89,18 @@ end
 local RandomSampler = class.extend("RandomSampler", Sampler)
 
 local random_arguments = arguments.signature("RandomSampler", {
-  { "data_source", "any" }, { "replacement", "boolean", false }, { "num_samples", "integer?" }, { "generator", "any?" },
+  { "data_source", "any" }, { "replacement", "value", false }, { "num_samples", "value?" }, { "generator", "any?" },
 })
 
 function RandomSampler:init(...)
-  self.data_source, self.replacement, self.num_samples, self.generator = random_arguments(...)
-  if self:len() <= 0 then
-    core.raise("RandomSampler", "num_samples should be a positive integer value, but got num_samples=%d%s", self:len(),
-      self.num_samples == nil and ": the dataset is empty" or "")
+  local data_source, replacement, num_samples, generator = random_arguments(...)
+  must_be_boolean("RandomSampler", "replacement", replacement)
+  self.data_source, self.replacement, self.generator = data_source, replacement, generator
+  if num_samples ~= nil then
+    self.num_samples = positive("RandomSampler", "num_samples", num_samples)
+  elseif #data_source <= 0 then
+    core.raise("RandomSampler", "num_samples should be a positive integer value, but got num_samples=0: the dataset is "
+      .. "empty")
   end
 end
 
@@ -121,6 +143,7 @@ end
 local SubsetRandomSampler = class.extend("SubsetRandomSampler", Sampler)
 
 function SubsetRandomSampler:init(indices, generator)
+  if arguments.is_keywords(indices) then indices, generator = indices.indices or {}, indices.generator end
   if arguments.is_keywords(generator) then generator = generator.generator end
   self.indices = core.is_tensor(indices) and indices or core.tensor(indices, { dtype = core.int64 })
   self.generator = generator
@@ -138,16 +161,14 @@ end
 local WeightedRandomSampler = class.extend("WeightedRandomSampler", Sampler)
 
 local weighted_arguments = arguments.signature("WeightedRandomSampler", {
-  { "weights", "any" }, { "num_samples", "integer" }, { "replacement", "boolean", true }, { "generator", "any?" },
+  { "weights", "any" }, { "num_samples", "value" }, { "replacement", "value", true }, { "generator", "any?" },
 })
 
 function WeightedRandomSampler:init(...)
   local weights
   weights, self.num_samples, self.replacement, self.generator = weighted_arguments(...)
-  if self.num_samples <= 0 then
-    core.raise("WeightedRandomSampler", "num_samples should be a positive integer value, but got num_samples=%d",
-      self.num_samples)
-  end
+  self.num_samples = positive("WeightedRandomSampler", "num_samples", self.num_samples)
+  must_be_boolean("WeightedRandomSampler", "replacement", self.replacement)
   self.weights = core.is_tensor(weights) and weights:double() or core.tensor(weights, { dtype = core.float64 })
   if self.weights.ndim ~= 1 then
     core.raise("WeightedRandomSampler", "weights should be a 1d sequence but given weights have shape %s",
@@ -167,14 +188,13 @@ end
 local BatchSampler = class.extend("BatchSampler", Sampler)
 
 local batch_arguments = arguments.signature("BatchSampler", {
-  { "sampler", "any" }, { "batch_size", "integer" }, { "drop_last", "boolean", false },
+  { "sampler", "any" }, { "batch_size", "value" }, { "drop_last", "value", false },
 })
 
 function BatchSampler:init(...)
   self.sampler, self.batch_size, self.drop_last = batch_arguments(...)
-  if self.batch_size <= 0 then
-    core.raise("BatchSampler", "batch_size should be a positive integer value, but got batch_size=%d", self.batch_size)
-  end
+  self.batch_size = positive("BatchSampler", "batch_size", self.batch_size)
+  must_be_boolean("BatchSampler", "drop_last", self.drop_last)
 end
 
 --- A function that gives one list of positions after the other.
@@ -219,6 +239,7 @@ end
 local function order_of(sampler)
   if core.is_tensor(sampler) then return sampler end
   if type(sampler) == "table" then
+    if type(sampler.__iter__) == "function" then return loops.iterator(sampler:__iter__()) end
     if type(sampler.iter) == "function" then return sampler:iter() end
     if type(sampler.positions) == "function" then return sampler:positions() end
     if getmetatable(sampler) == nil or getmetatable(sampler).__call == nil then return sampler end

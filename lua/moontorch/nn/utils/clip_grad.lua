@@ -39,8 +39,20 @@ local function gradients(owner, parameters)
   return grads
 end
 
+local INFINITE = { inf = math.huge, ["+inf"] = math.huge, ["-inf"] = -math.huge }
+
+-- An order as a number; Python's float() reads strings too, such as "inf".
+local function order(owner, norm_type)
+  local number = INFINITE[norm_type] or tonumber(norm_type)
+  if not number then
+    core.raise(owner, "argument 'norm_type' must be a number or \"inf\", not %s", arguments.type_name(norm_type))
+  end
+  return number
+end
+
 -- The norm of all tensors seen as one vector: that of their norms.
 local function total_norm_of(owner, list, norm_type, refuse_nonfinite)
+  norm_type = order(owner, norm_type)
   if #list == 0 then return core.tensor(0.0) end
   local norms = {}
   for i, t in ipairs(list) do norms[i] = t:detach():norm(norm_type):to(list[1].device) end
@@ -61,7 +73,7 @@ local function scale(grads, max_norm, total_norm)
 end
 
 local norm_arguments = arguments.signature("get_total_norm", {
-  { "tensors", "any" }, { "norm_type", "number", 2.0 }, { "error_if_nonfinite", "boolean", false },
+  { "tensors", "any" }, { "norm_type", "value", 2.0 }, { "error_if_nonfinite", "boolean", false },
   { "foreach", "boolean?" },
 })
 
@@ -86,7 +98,7 @@ function clip.clip_grads_with_norm_(...)
 end
 
 local clip_arguments = arguments.signature("clip_grad_norm_", {
-  { "parameters", "any" }, { "max_norm", "number" }, { "norm_type", "number", 2.0 },
+  { "parameters", "any" }, { "max_norm", "number" }, { "norm_type", "value", 2.0 },
   { "error_if_nonfinite", "boolean", false }, { "foreach", "boolean?" },
 })
 

@@ -6,6 +6,11 @@ local arguments = require "moontorch.arguments"
 local vector = {}
 
 local function array(owner, parameters)
+  if type(parameters) == "function" then
+    local list = {}
+    for first, second in parameters do list[#list + 1] = second == nil and first or second end
+    parameters = list
+  end
   if type(parameters) ~= "table" then
     core.raise(owner, "argument 'parameters' must be an array of Tensors, such as model:parameters(), not %s",
       arguments.type_name(parameters))
@@ -27,6 +32,7 @@ end
 --- parameters_to_vector(parameters): all elements, one parameter after the other, as one vector that autograd follows
 -- back to them.
 function vector.parameters_to_vector(parameters)
+  if arguments.is_keywords(parameters) and parameters.parameters ~= nil then parameters = parameters.parameters end
   local parts = {}
   for i, p in ipairs(array("parameters_to_vector", parameters)) do parts[i] = p:view(-1) end
   return core.cat(parts, 1)
@@ -36,12 +42,17 @@ end
 -- Nothing changes when the vector is too short.
 function vector.vector_to_parameters(vec, parameters)
   local owner = "vector_to_parameters"
+  if arguments.is_keywords(vec) then
+    vec, parameters = vec.vec, vec.parameters
+  elseif arguments.is_keywords(parameters) and parameters.parameters ~= nil then
+    parameters = parameters.parameters
+  end
   if not core.is_tensor(vec) then
     core.raise(owner, "expected torch.Tensor, but got: %s", arguments.type_name(vec))
   end
-  local offset, parts = 0, {}
+  local offset, parts, list = 0, {}, array(owner, parameters)
   core.no_grad(function()
-    for i, p in ipairs(array(owner, parameters)) do
+    for i, p in ipairs(list) do
       local n = p:numel()
       if offset + n > vec:numel() then
         core.raise(owner, "shape '[%s]' is invalid for input of size %d: the vector has %d elements, which end in "
@@ -50,7 +61,7 @@ function vector.vector_to_parameters(vec, parameters)
       parts[i] = n > 0 and vec:detach():narrow(1, offset + 1, n):view_as(p) or vec:detach():new_empty(p.shape)
       offset = offset + n
     end
-    for i, p in ipairs(parameters) do p:set_data(parts[i]) end
+    for i, p in ipairs(list) do p:set_data(parts[i]) end
   end)
 end
 
