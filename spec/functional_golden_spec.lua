@@ -18,7 +18,6 @@ local EXCEPTIONS = {
   -- The contract.
   { "cross_entropy", "expected target dtype to be Long or Byte", "PyTorch's other sentence, of nll_loss" },
   { "nll_loss", "i3=2 1 4@int%d+.*expected target dtype to be Long or Byte", "labels of any integer dtype" },
-  { "Sequential", "{\"%*\", 2} s: has the state", "a state dict holds a shared object once" },
   { "Sequential", "{\"slice\"", "positions count from 1 in the new one; PyTorch keeps the numbers of the old one" },
 }
 
