@@ -27,14 +27,52 @@ typedef struct {
 } RmsStep;
 
 typedef struct {
-  /* param, grad, momentum buffer or NULL */
-  void (*sgd[2])(void *param, const void *grad, void *buffer, int64_t n, const SgdStep *step);
-  /* most: the largest second moment so far (amsgrad), or NULL */
-  void (*adam[2])(void *param, const void *grad, void *moment1, void *moment2, void *most, int64_t n,
-                  const AdamStep *step);
-  /* buffer: momentum's, or NULL; mean: that of the gradient (centered), or NULL */
-  void (*rms[2])(void *param, const void *grad, void *squares, void *buffer, void *mean, int64_t n,
-                 const RmsStep *step);
-} OptimTable; /* [is double] */
+  double lr, rho, eps, weight_decay;
+  bool maximize;
+} DeltaStep; /* Adadelta */
+
+/* Adamax, NAdam and RAdam: the moments move by beta1 and beta2, then the parameter by rates that hold the corrections of
+ * the step's number. */
+typedef struct {
+  double beta1, beta2, eps, weight_decay;
+  double shrink;          /* decoupled: the parameter times this first; else 1 */
+  double rate_grad, rate; /* of the gradient (NAdam) and of the first moment */
+  double correction1,
+      correction2; /* the moments are divided by the first; NAdam's second also, RAdam's root times it */
+  double rectify;  /* RAdam; 0: without the second moment */
+  bool maximize;
+} MomentStep;
+
+typedef struct {
+  double eta, shrink, mu, weight_decay; /* mu 1: the average starts as the parameter */
+  bool maximize;
+} AverageStep; /* ASGD */
+
+typedef struct {
+  double down, up, least, most;
+  bool maximize;
+} SignStep; /* Rprop */
+
+/* What a step does to n elements of each operand: the parameter, the gradient, and
+ *   SGD      momentum buffer or NULL                            Adam  moments, the largest second one so far or NULL
+ *   RMS      mean of squares, momentum buffer or NULL, mean of the gradient or NULL
+ *   DELTA    mean of squares, mean of squared moves             ADAMAX  first moment, largest gradient
+ *   NADAM, RADAM  moments                                       AVERAGE  the average      SIGN  gradient before, step sizes */
+typedef enum {
+  STEP_SGD,
+  STEP_ADAM,
+  STEP_RMS,
+  STEP_DELTA,
+  STEP_ADAMAX,
+  STEP_NADAM,
+  STEP_RADAM,
+  STEP_AVERAGE,
+  STEP_SIGN,
+  STEPS
+} StepKind;
+typedef void (*StepFn)(void *const *operand, int64_t n, const void *step);
+typedef struct {
+  StepFn fn[STEPS][2]; /* [is double] */
+} OptimTable;
 VEC_TABLE(OptimTable, optim_table);
 #endif

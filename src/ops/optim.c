@@ -1,4 +1,4 @@
-/* Optimiser steps: what torch.optim's SGD, Adam, AdamW, RMSprop and Adagrad do to one parameter, as one operator each.
+/* Optimiser steps: what torch.optim's optimisers do to one parameter, as one operator each; only LBFGS has none.
  *
  * The parameter and its state are written in place; nothing is recorded, so they run under no_grad. Invariant: everything
  * is checked before the first element changes. */
@@ -86,3 +86,46 @@ OP(rms_step,
    .errors = "f(3) f(4) p(3) nil nil 0.1 1 1 1e-8 | f(3) f(3) p(4) nil nil 0.1 1 1 1e-8 | "
              "f(3) f(3) p(3) f(4) nil 0.1 1 1 1e-8 | f(3) f(3) p(3) nil nil 0.1 1 1 1e-8 0 0.9",
    .flags = STEP_FLAGS, .infer = infer_rms, .kernel = {cpu_rms_step});
+
+OP(delta_step,
+   .schema =
+       "delta_step(Tensor input, Tensor grad, Tensor square_avg, Tensor acc_delta, float lr, float rho, float eps, "
+       "float weight_decay=0, bool maximize=False) -> Tensor",
+   .doc = "One step of torch.optim.Adadelta on a parameter.",
+   .samples = "f(3,4) f(3,4) p(3,4) p(3,4) 1 0.9 1e-6 | f(3) f(3) p(3) p(3) 1 0.9 1e-6 0.01 True",
+   .errors = "f(3) f(4) p(3) p(3) 1 0.9 1e-6 | f(3) f(3) p(3) p(4) 1 0.9 1e-6", .flags = STEP_FLAGS,
+   .infer = infer_step, .kernel = {cpu_delta_step});
+
+#define MOMENT_STEP(name, optimiser, second, more, values)                                                             \
+  OP(name##_step,                                                                                                      \
+     .schema = #name "_step(Tensor input, Tensor grad, Tensor exp_avg, Tensor " second                                 \
+                     ", float lr, float beta1, float beta2, float eps, float weight_decay, bool decoupled, int step, " \
+                     "bool maximize" more ") -> Tensor",                                                               \
+     .doc = "One step of torch.optim." optimiser " on a parameter.",                                                   \
+     .samples = "f(3,4) f(3,4) f(3,4) p(3,4) 0.1 0.9 0.999 1e-8 0 False 1 False" values                                \
+                " | f(3) f(3) f(3) p(3) 0.1 0.4 0.9 1e-8 0.01 False 9 True" values                                     \
+                " | f(3) f(3) f(3) p(3) 0.1 0.9 0.99 1e-8 0.01 True 30 False" values,                                  \
+     .errors = "f(3) f(4) f(3) p(3) 0.1 0.9 0.999 1e-8 0 False 1 False" values                                         \
+               " | f(3) f(3) f(3) p(3) 0.1 0.9 0.999 1e-8 0 False 0 False" values,                                     \
+     .flags = STEP_FLAGS, .infer = infer_adam, .kernel = {cpu_##name##_step})
+MOMENT_STEP(adamax, "Adamax", "exp_inf", "", "");
+/* rate_grad and rate: what the gradient and the first moment count, which hold the products of the momenta. */
+MOMENT_STEP(nadam, "NAdam", "exp_avg_sq", ", float rate_grad, float rate", " -0.01 -0.1");
+MOMENT_STEP(radam, "RAdam", "exp_avg_sq", "", "");
+
+OP(average_step,
+   .schema =
+       "average_step(Tensor input, Tensor grad, Tensor ax, float eta, float lambd, float mu, float weight_decay=0, "
+       "bool maximize=False) -> Tensor",
+   .doc = "One step of torch.optim.ASGD on a parameter, whose average ax moves toward it by mu.",
+   .samples = "f(3,4) f(3,4) f(3,4) 0.1 1e-4 1 | f(3) f(3) f(3) 0.1 1e-4 0.25 0.01 True",
+   .errors = "f(3) f(4) f(3) 0.1 1e-4 1 | f(3) f(3) f(4) 0.1 1e-4 1", .flags = STEP_FLAGS, .infer = infer_step,
+   .kernel = {cpu_average_step});
+
+OP(sign_step,
+   .schema = "sign_step(Tensor input, Tensor grad, Tensor prev, Tensor step_size, float down, float up, float least, "
+             "float most, bool maximize=False) -> Tensor",
+   .doc = "One step of torch.optim.Rprop on a parameter; prev becomes the gradient, 0 where its sign changed.",
+   .samples = "f(3,4) f(3,4) f(3,4) p(3,4) 0.5 1.2 1e-6 50 | f(3) f(3) f(3) p(3) 0.5 1.2 0.2 0.5 True",
+   .errors = "f(3) f(4) f(3) p(3) 0.5 1.2 1e-6 50 | f(3) f(3) f(3) p(4) 0.5 1.2 1e-6 50", .flags = STEP_FLAGS,
+   .infer = infer_step, .kernel = {cpu_sign_step});

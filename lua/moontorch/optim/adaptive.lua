@@ -41,19 +41,28 @@ function Adadelta:check_options(group)
   from_zero(self, group, "eps", "weight_decay")
 end
 
---- One step of one parameter.
-function Adadelta:update(group, param, grad, state)
-  if state.step == nil then common.zeros(state, param, "square_avg", "acc_delta") end
-  state.step = state.step + 1
+-- The same step in operators that autograd records.
+local function differentiable_delta(group, param, grad, state)
   grad = direction(group, param, grad)
   local rho, eps = group.rho, group.eps
   local average, deltas = state.square_avg, state.acc_delta
   average:mul_(rho):addcmul_(grad, grad, { value = 1 - rho })
-  local std, delta = average:add(eps):sqrt_(), deltas:add(eps):sqrt_()
-  if group.differentiable then delta = delta:clone() end
+  local std, delta = average:add(eps):sqrt_(), deltas:add(eps):sqrt_():clone()
   delta:div_(std):mul_(grad)
   deltas:mul_(rho):addcmul_(delta, delta, { value = 1 - rho })
   param:add_(delta, { alpha = -number(group.lr) })
+end
+
+--- One step of one parameter.
+function Adadelta:update(group, param, grad, state)
+  if state.step == nil then common.zeros(state, param, "square_avg", "acc_delta") end
+  if group.differentiable then
+    differentiable_delta(group, param, grad, state)
+  else
+    core._delta_step_(param, grad, state.square_avg, state.acc_delta, number(group.lr), group.rho, group.eps,
+      group.weight_decay, group.maximize)
+  end
+  state.step = state.step + 1
 end
 
 -- Adagrad -------------------------------------------------------------------------------------------------------------

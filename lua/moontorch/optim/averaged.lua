@@ -50,12 +50,16 @@ function ASGD:update(group, param, grad, state)
     state.eta = core.full({}, lr, { dtype = dtype })
     state.mu = core.ones({}, { dtype = dtype })
   end
+  local eta, mu = state.eta:item(), state.mu:item()
+  if group.differentiable then
+    grad = common.direction(group, param, grad)
+    param:mul_(1 - lambd * eta)
+    param:add_(grad, { alpha = -eta })
+    if mu ~= 1 then state.ax:add_(param:sub(state.ax):mul_(state.mu)) else state.ax:copy_(param) end
+  else
+    core._average_step_(param, grad, state.ax, eta, lambd, mu, group.weight_decay, group.maximize)
+  end
   state.step = state.step + 1
-  grad = common.direction(group, param, grad)
-  local eta, ax = state.eta:item(), state.ax
-  param:mul_(1 - lambd * eta)
-  param:add_(grad, { alpha = -eta })
-  if state.mu:item() ~= 1 then ax:add_(param:sub(ax):mul_(state.mu)) else ax:copy_(param) end
   state.eta:copy_(core.tensor(lr / (1 + lambd * lr * state.step) ^ group.alpha))
   state.mu:copy_(core.tensor(1 / math.max(1, state.step - group.t0)))
 end
@@ -92,15 +96,10 @@ function Rprop:check_options(group)
   end
 end
 
---- One step of one parameter.
-function Rprop:update(group, param, grad, state)
-  if state.step == nil then
-    common.zeros(state, param, "prev")
-    state.step_size = core.full_like(grad, number(group.lr), { requires_grad = false })
-  end
-  state.step = state.step + 1
+-- The same step in operators that autograd records.
+local function differentiable_sign(group, param, grad, state)
   if group.maximize then grad = -grad end
-  local turn = grad:mul(group.differentiable and state.prev:clone() or state.prev):sign()
+  local turn = grad:mul(state.prev:clone()):sign()
   local turned = turn:lt(0)
   local factor = turn:masked_fill(turn:gt(0), group.etas[2]):masked_fill(turned, group.etas[1])
     :masked_fill(turn:eq(0), 1)
@@ -108,6 +107,21 @@ function Rprop:update(group, param, grad, state)
   grad = grad:masked_fill(turned, 0)
   param:addcmul_(grad:sign(), state.step_size, { value = -1 })
   state.prev:copy_(grad)
+end
+
+--- One step of one parameter.
+function Rprop:update(group, param, grad, state)
+  if state.step == nil then
+    common.zeros(state, param, "prev")
+    state.step_size = core.full_like(grad, number(group.lr), { requires_grad = false })
+  end
+  if group.differentiable then
+    differentiable_sign(group, param, grad, state)
+  else
+    local etas, sizes = group.etas, group.step_sizes
+    core._sign_step_(param, grad, state.prev, state.step_size, etas[1], etas[2], sizes[1], sizes[2], group.maximize)
+  end
+  state.step = state.step + 1
 end
 
 return { ASGD = ASGD, Rprop = Rprop }

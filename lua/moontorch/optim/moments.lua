@@ -1,8 +1,8 @@
 --- torch.optim.Adamax, NAdam, RAdam: relatives of Adam.
 --
 -- Sources: Kingma and Ba 2014 (Adamax: the second moment is the largest gradient so far), Dozat 2016 (NAdam: Nesterov's
--- look ahead), Liu et al. 2019 (RAdam: plain momentum until the second moment can be trusted). Formulas are PyTorch's,
--- operator by operator.
+-- look ahead), Liu et al. 2019 (RAdam: plain momentum until the second moment can be trusted). A parameter's step is
+-- one operator of the core; where autograd records it, it is made of PyTorch's own.
 
 local core = require "moontorch.core"
 local class = require "moontorch.nn.class"
@@ -41,16 +41,25 @@ function Adamax:check_options(group)
   from_zero(self, group, "weight_decay")
 end
 
+-- A step of the core that moves both moments, and what the optimiser gives besides.
+local function fused(step, group, param, grad, state, second, ...)
+  local beta1, beta2 = common.rates(group)
+  step(param, grad, state.exp_avg, second, number(group.lr), beta1, beta2, group.eps, group.weight_decay,
+    group.decoupled_weight_decay or false, state.step + 1, group.maximize, ...)
+  state.step = state.step + 1
+end
+
 --- One step of one parameter.
 function Adamax:update(group, param, grad, state)
   if state.step == nil then common.zeros(state, param, "exp_avg", "exp_inf") end
+  local mean, largest = state.exp_avg, state.exp_inf
+  if not group.differentiable then return fused(core._adamax_step_, group, param, grad, state, largest) end
   state.step = state.step + 1
   grad = direction(group, param, grad)
   local beta1, beta2 = common.rates(group)
-  local mean, largest = state.exp_avg, state.exp_inf
   common.toward(group, mean, grad, 1 - beta1)
   largest:mul_(beta2)
-  largest:copy_(core.maximum(group.differentiable and largest:clone() or largest, grad:abs():add_(group.eps)))
+  largest:copy_(core.maximum(largest:clone(), grad:abs():add_(group.eps)))
   param:addcdiv_(mean, largest, { value = -number(group.lr) / (1 - beta1 ^ state.step) })
 end
 
@@ -108,23 +117,23 @@ function NAdam:update(group, param, grad, state)
     state.mu_product = core.ones({}, { dtype = common.scalar_dtype() })
   end
   local step, lr, beta1, beta2 = state.step + 1, number(group.lr), common.rates(group)
-  state.step = step
-  grad = decoupled(group, param, grad)
   local mu = beta1 * (1 - 0.5 * 0.96 ^ (step * group.momentum_decay))
   local mu_next = beta1 * (1 - 0.5 * 0.96 ^ ((step + 1) * group.momentum_decay))
-  state.mu_product:mul_(mu)
-  advance(group, state, grad)
-  local size = state.exp_avg_sq:div(1 - beta2 ^ step):sqrt()
-  if group.differentiable then
-    size = size:add(group.eps)
-    param:addcdiv_(grad * ((1 - state.mu_product):reciprocal() * (-lr * (1 - mu))), size)
-    param:addcdiv_(state.exp_avg * ((1 - state.mu_product * mu_next):reciprocal() * (-lr * mu_next)), size)
+  local mu_product = state.mu_product * mu
+  if not group.differentiable then
+    local product = mu_product:item()
+    fused(core._nadam_step_, group, param, grad, state, state.exp_avg_sq, -lr * (1 - mu) / (1 - product),
+      -lr * mu_next / (1 - product * mu_next))
+    state.mu_product:copy_(mu_product)
     return
   end
-  size:add_(group.eps)
-  local product = state.mu_product:item()
-  param:addcdiv_(grad, size, { value = -lr * (1 - mu) / (1 - product) })
-  param:addcdiv_(state.exp_avg, size, { value = -lr * mu_next / (1 - product * mu_next) })
+  state.step = step
+  state.mu_product:copy_(mu_product)
+  grad = decoupled(group, param, grad)
+  advance(group, state, grad)
+  local size = state.exp_avg_sq:div(1 - beta2 ^ step):sqrt():add(group.eps)
+  param:addcdiv_(grad * ((1 - mu_product):reciprocal() * (-lr * (1 - mu))), size)
+  param:addcdiv_(state.exp_avg * ((1 - mu_product * mu_next):reciprocal() * (-lr * mu_next)), size)
 end
 
 -- RAdam ---------------------------------------------------------------------------------------------------------------
@@ -162,6 +171,9 @@ end
 --- One step of one parameter. `rho` is the length of the average that the second moment stands for.
 function RAdam:update(group, param, grad, state)
   if state.step == nil then common.zeros(state, param, "exp_avg", "exp_avg_sq") end
+  if not group.differentiable then
+    return fused(core._radam_step_, group, param, grad, state, state.exp_avg_sq)
+  end
   local step, beta1, beta2 = state.step + 1, common.rates(group)
   state.step = step
   grad = decoupled(group, param, grad)
@@ -171,8 +183,7 @@ function RAdam:update(group, param, grad, state)
   local rho_inf = 2 / (1 - beta2) - 1
   local rho = rho_inf - 2 * step * beta2 ^ step / correction2
   if rho > 5 then
-    local size = state.exp_avg_sq:sqrt()
-    size = group.differentiable and size:add(group.eps) or size:add_(group.eps)
+    local size = state.exp_avg_sq:sqrt():add(group.eps)
     local rectify = ((rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho)) ^ 0.5
     move = move * (size:reciprocal() * correction2 ^ 0.5) * rectify
   end
