@@ -211,7 +211,7 @@ describe("the guide", function()
     says(refusal(function() loss.sum() end), "guide_spec.lua:", "sum(): ", "a colon: x:sum(")
     for name, call in pairs {
       train = function() model.train() end, eval = function() model.eval() end, cuda = function() model.cuda() end,
-      parameters = function() for _ in model.parameters() do break end end,
+      parameters = function() return model.parameters(), nil end,
       load_state_dict = function() model.load_state_dict(model:state_dict()) end,
       step = function() optimizer.step() end, zero_grad = function() optimizer.zero_grad() end,
       get_last_lr = function() return scheduler.get_last_lr(), nil end,
