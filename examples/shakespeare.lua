@@ -160,7 +160,7 @@ end
 
 local function train(run, text, path)
   local model, optimizer = run.model, run.optimizer
-  local bar = torch.utils.progress(run.steps - run.step, { desc = "learning" })
+  local bar = torch.utils.progress(math.max(0, run.steps - run.step), { desc = "learning" })
   for _ in bar do
     run.step = run.step + 1
     for _, group in ipairs(optimizer.param_groups) do group.lr = learning_rate(run.step, run.steps) end
