@@ -112,7 +112,6 @@ end
 local function validate(model, text)
   local context = model.context
   local pieces = (#text - 1) // context
-  assert(pieces > 0, "the text is too short to learn from")
   local characters = text[{ { 1, pieces * context } }]:view(pieces, context):split(64)
   local following = text[{ { 2, pieces * context + 1 } }]:view(pieces, context):split(64)
   local sum = 0
@@ -161,7 +160,7 @@ end
 
 local function train(run, text, path)
   local model, optimizer = run.model, run.optimizer
-  local bar = torch.utils.progress(run.steps - run.step, { desc = "learning" })
+  local bar = torch.utils.progress(math.max(0, run.steps - run.step), { desc = "learning" })
   for _ in bar do
     run.step = run.step + 1
     for _, group in ipairs(optimizer.param_groups) do group.lr = learning_rate(run.step, run.steps) end
@@ -190,6 +189,7 @@ local function main()
   run.steps = given.steps or run.steps
   local text = run.vocabulary:encode(corpus)
   local held_back = #text // 10
+  assert(held_back > run.shape.context, "the text is too short: a tenth of it must be more than the network sees")
   local training, validation = text[{ { 1, -held_back - 1 } }], text[{ { -held_back, -1 } }]
   print(run.model)
   print(string.format("%d characters to learn from, %d to validate, %d different ones", #training, #validation,

@@ -201,4 +201,24 @@ describe("the guide", function()
       says(refusal(function() return x:tobytes() end), "can't convert cuda:0 device type tensor to a Lua string.")
     end
   end)
+
+  it("methods take a colon; a dot leaves them without their object, and they say so", function()
+    local model = nn.Linear(2, 1)
+    local optimizer = torch.optim.SGD(model:parameters(), { lr = 0.1 })
+    local scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1)
+    local loss = model(torch.ones(1, 2)):sum()
+    says(refusal(function() loss.backward() end), "guide_spec.lua:", "backward(): ", "a colon: x:backward()")
+    says(refusal(function() loss.sum() end), "guide_spec.lua:", "sum(): ", "a colon: x:sum(")
+    for name, call in pairs {
+      train = function() model.train() end, eval = function() model.eval() end, cuda = function() model.cuda() end,
+      parameters = function() return model.parameters(), nil end,
+      load_state_dict = function() model.load_state_dict(model:state_dict()) end,
+      step = function() optimizer.step() end, zero_grad = function() optimizer.zero_grad() end,
+      get_last_lr = function() return scheduler.get_last_lr(), nil end,
+    } do
+      says(refusal(call), "guide_spec.lua:", name .. "(): missing 1 required positional argument: 'self'",
+        "Call methods with a colon: x:" .. name .. "(")
+    end
+    says(refusal(function() scheduler.step() end), "step(): missing 1 required positional argument: 'self'")
+  end)
 end)

@@ -213,7 +213,8 @@ static int m_post_hook(lua_State *L) { return add_hook(L, "register_post_accumul
 static Tensor **read_tensors(lua_State *L, int idx, const char *name, const char *what, bool holes, int *count) {
   bool single = is_tensor(L, idx);
   if (!single && lua_type(L, idx) != LUA_TTABLE)
-    raise_text(L, name, "%s must be a Tensor or a list of Tensors, not %s", what, type_found(L, idx));
+    raise_text(L, name, "%s must be a Tensor or a list of Tensors, not %s%s", what, type_found(L, idx),
+               lua_isnone(L, idx) && strcmp(name, "backward") == 0 ? ". Call methods with a colon: x:backward()" : "");
   *count = single ? 1 : (int)lua_rawlen(L, idx);
   Tensor **v = lua_newuserdatauv(L, sizeof *v * (size_t)(*count + 1), 0);
   for (int i = 0; i < *count; i++) {

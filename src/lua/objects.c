@@ -332,6 +332,23 @@ static int size_new(lua_State *L) {
   return 1;
 }
 
+/* What the array itself has not: methods, and positions from the end. Past the end is nil, so that ipairs ends there. */
+static int size_index(lua_State *L) {
+  if (lua_type(L, 2) != LUA_TNUMBER) {
+    lua_rawget(L, lua_upvalueindex(1));
+    return 1;
+  }
+  int whole = 0;
+  lua_Integer at = lua_tointegerx(L, 2, &whole), n = (lua_Integer)lua_rawlen(L, 1);
+  if (whole && at == 0)
+    return raise_text(L, "Size", "position 0: positions count from 1 in Lua (1 is the first, -1 the last)");
+  if (whole && at < 0 && at >= -n)
+    lua_rawgeti(L, 1, n + 1 + at);
+  else
+    lua_pushnil(L);
+  return 1;
+}
+
 static void open_sizes(lua_State *L, int core) {
   static const luaL_Reg meta[] = {
       {"__tostring", size_tostring}, {"__eq", size_eq}, {"__concat", size_concat}, {NULL, NULL}};
@@ -342,6 +359,7 @@ static void open_sizes(lua_State *L, int core) {
   lua_createtable(L, 0, 1);
   lua_pushcfunction(L, size_numel);
   lua_setfield(L, -2, "numel");
+  lua_pushcclosure(L, size_index, 1);
   lua_setfield(L, -2, "__index");
   lua_rawsetp(L, LUA_REGISTRYINDEX, &SIZE);
   lua_pushcfunction(L, size_new);

@@ -78,6 +78,20 @@ function class.extend(name, parent)
   return setmetatable(cls, meta)
 end
 
+--- Makes methods of a class refuse a call without an object, as `model.train()` is, at the caller's line; Lua itself
+-- would say that a nil value was indexed, somewhere in here.
+function class.guard(cls, names)
+  for name in names:gmatch("%S+") do
+    local method = assert(rawget(cls, name), name)
+    rawset(cls, name, function(self, ...)
+      if type(self) ~= "table" or rawget(self, STATE) == nil then
+        core.raise(name, "missing 1 required positional argument: 'self'. Call methods with a colon: x:%s(...)", name)
+      end
+      return method(self, ...)
+    end)
+  end
+end
+
 class.is_class = is_class
 
 --- Is `v` an instance of the class `cls` or of one that inherits from it?

@@ -10,6 +10,10 @@ require "moontorch.nn.state"
 require "moontorch.nn.repr"
 require "moontorch.nn.context"
 
+class.guard(Module, [[train eval predict parameters named_parameters buffers named_buffers children named_children
+  modules named_modules zero_grad requires_grad_ apply to cpu cuda type float double half bfloat16 state_dict
+  load_state_dict]])
+
 local nn = {
   Module = Module,
   functional = require "moontorch.nn.functional",

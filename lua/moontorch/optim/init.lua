@@ -1,6 +1,7 @@
 --- torch.optim: optimisers and, loaded when first used, learning-rate schedulers.
 
-require "moontorch.optim.state"
+local class = require "moontorch.nn.class"
+class.guard(require "moontorch.optim.state", "step zero_grad add_param_group state_dict load_state_dict")
 
 -- name -> the module that holds it; "*" is the module itself.
 local PARTS = {

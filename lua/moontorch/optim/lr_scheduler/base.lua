@@ -88,7 +88,8 @@ local function watch(optimizer)
   if optimizer._watched_step ~= nil then return end
   local step = optimizer.step
   optimizer._watched_step = function(self, ...)
-    self._opt_called = true
+    -- Called with a dot, step() has no self, and says so.
+    if self == optimizer then self._opt_called = true end
     return step(self, ...)
   end
   optimizer.step = optimizer._watched_step
@@ -244,5 +245,7 @@ function base.load_function(fn, saved)
     for key, value in pairs(saved) do fn[key] = value end
   end
 end
+
+class.guard(LRScheduler, "step get_last_lr state_dict load_state_dict")
 
 return base
