@@ -107,10 +107,11 @@ static void plan_tiles(Plan *plan) {
   plan->rows = least(g->m, MOST_ROWS / mr * mr);
   plan->columns = least(g->n, MOST_COLUMNS / nr * nr);
 
-  /* Packing pays where an operand is read often and does not stay in the cache as it lies; rows a multiple of a page
-   * apart fall into the same few lines of it. */
+  /* Packing pays where an operand is read often and does not stay in the cache as it lies, unless k runs through it in one
+   * piece; rows a multiple of a page apart fall into the same few lines of the cache. */
   bool clash = g->a_row != 1 && g->a_row * size % 4096 == 0;
-  plan->pack_a = g->n > 2 * nr && (clash || (double)g->m * g->k * size > cache / 2) && !(g->a_row == 1 && g->m <= mr);
+  plan->pack_a = g->n > 2 * nr && (clash || (g->a_col != 1 && (double)g->m * g->k * size > cache / 2)) &&
+                 !(g->a_row == 1 && g->m <= mr);
   plan->pack_b = g->b_col != 1 || (g->m > 8 * mr && (double)g->k * g->n * size > cache / 2);
   if (plan->pack_b)
     g->b_first = 0;
