@@ -1,5 +1,5 @@
---- The operators of recurrent layers, forwards and back, against the same layer step by step (spec/support/recurrent.lua),
--- finite differences, themselves in other layouts, dtypes and numbers of threads.
+--- The operators of recurrent layers, forwards and back, against the same layer step by step
+-- (spec/support/recurrent.lua), finite differences, themselves in other layouts, dtypes and numbers of threads.
 local torch = require "moontorch"
 local reference = require "spec.support.recurrent"
 local gradcheck = require "spec.support.gradcheck"
@@ -269,7 +269,8 @@ describe("a recurrent layer", function()
       "lstm(): mat1 and mat2 shapes cannot be multiplied (6x4 and 5x12)")
     refuses(layer { hh = torch.zeros(12, 4, { dtype = torch.float64 }) },
       "lstm(): mat1 and mat2 shapes cannot be multiplied (2x3 and 4x12)")
-    refuses(layer { hh = torch.zeros(8, 3, { dtype = torch.float64 }), bias_hh = torch.zeros(1, { dtype = torch.float64 }) },
+    local one = torch.zeros(1, { dtype = torch.float64 })
+    refuses(layer { hh = torch.zeros(8, 3, { dtype = torch.float64 }), bias_hh = one },
       "lstm(): The size of tensor a (12) must match the size of tensor b (8)")
     refuses(layer { ih = torch.zeros(12, 4) },
       "lstm(): expected m1 and m2 to have the same dtype, but got: double != float")
@@ -289,6 +290,17 @@ describe("a recurrent layer", function()
       local t = tensors(s)
       t.bias_hh = torch.tensor({ 0.5 }, { dtype = torch.float64 })
       same(s, t)
+    end
+  end)
+
+  it("takes one bias without the other", function()
+    for _, mode in ipairs(MODES) do
+      for _, name in ipairs { "bias_ih", "bias_hh" } do
+        local s = { mode = mode, steps = 12, batch = 3, features = 4, hidden = 3 }
+        local t = tensors(s)
+        t[name] = nil
+        same(s, t)
+      end
     end
   end)
 

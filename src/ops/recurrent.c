@@ -1,8 +1,8 @@
 /* One recurrent layer in one direction over a whole sequence: lstm, gru and the plain ones.
  *
- * Each is composed of products and pointwise operators, which is what it means, what a second derivative goes through, and
- * who refuses tensors that do not fit. Where they fit and are floats, one kernel does the same; its gradient is another.
- * A sequence is padded, (T, N, in), or packed: the rows of its steps, of which there are sizes[t]. */
+ * Each is composed of products and pointwise operators: that is what it means, what a second derivative goes through,
+ * and what refuses tensors that do not fit. Where they fit and are floats, one kernel does the same; its gradient is
+ * another. A sequence is padded, (T, N, in), or packed: the rows of its steps, of which there are sizes[t]. */
 #include "ops/recurrent.h"
 #include "base/alloc.h"
 #include "base/size.h"
@@ -60,8 +60,8 @@ static Tensor *rows(Tensor *t, int64_t first, int64_t last) {
 }
 static Tensor *joined(int64_t n, Tensor **part) { return n == 1 ? part[0] : op_cat((int)n, part, 0); }
 
-/* Forwards, sequences that have ended leave the state with their last rows; backwards, those that begin enter it from the
- * initial state. `room` has three parts of steps + 1: the outputs, then what left h and c, from the end of each. */
+/* Forwards, sequences that have ended leave the state with their last rows; backwards, those that begin enter it from
+ * the initial state. `room` has three parts of steps + 1: the outputs, then what left h and c, from the end of each. */
 static bool composed_steps(const Recurrent *r, Tensor *sums, Tensor **room, Tensor *state[2]) {
   Tensor *start[2] = {state[0], state[1]}, **ended[2] = {room + 2 * (r->steps + 1), room + 3 * (r->steps + 1)};
   int64_t row = 0, left = 0;
