@@ -304,6 +304,12 @@ describe("a recurrent layer", function()
     end
   end)
 
+  it("is done at once with any number of steps of nothing", function()
+    local out, h = torch._gru(torch.zeros(1 << 40, 0, 2), torch.zeros(0, 3), torch.zeros(9, 2), torch.zeros(9, 3))
+    assert.same({ 1 << 40, 0, 3 }, { table.unpack(out.shape) })
+    assert.same({ 0, 3 }, { table.unpack(h.shape) })
+  end)
+
   it("says when what it saved was written or is gone", function()
     local s = { mode = "lstm", steps = 3, batch = 2, features = 4, hidden = 3 }
     local t = tensors(s)

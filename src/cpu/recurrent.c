@@ -166,7 +166,9 @@ static bool next_chunk(Layer *l, bool falls) {
   int64_t chunks = r->rows > 0 ? (r->rows - 1) / CHUNK_ROWS + 1 : 1, n;
   int64_t done = falls ? r->rows - l->from : l->to, start = done;
   double end = (double)r->rows * (double)++l->chunk / (double)chunks;
-  for (l->first = l->last; l->last < r->steps; l->last++, done += n) {
+  l->first = l->last;
+  if (r->rows == 0) l->last = r->steps;
+  for (; l->last < r->steps; l->last++, done += n) {
     n = step_size(r, l->last, falls);
     if (done > start && (double)done + (double)n / 2 > end) break;
   }
@@ -183,6 +185,7 @@ static int64_t chunk_rows(const Recurrent *r) { return least(r->rows, CHUNK_ROWS
 static void run_steps(Layer *l, bool falls, int64_t begin, int64_t end,
                       bool (*step)(Layer *l, int64_t row, int64_t begin, int64_t n)) {
   int64_t row = falls ? l->to : l->from;
+  if (l->from == l->to) return; /* however many steps of nothing */
   for (int64_t i = l->first; i < l->last; i++) {
     int64_t n = step_size(l->r, i, falls);
     if (falls) row -= n;
