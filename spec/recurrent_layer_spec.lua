@@ -164,12 +164,9 @@ describe("a recurrent layer", function()
       { mode = "rnn_tanh", steps = 3, batch = 1, features = 2, hidden = 2 },
       { mode = "rnn_relu", sizes = { 2, 1 }, features = 2, hidden = 2 },
     } do
-      local t, inputs, names = tensors(s), {}, {}
+      local t, inputs = tensors(s), {}
       for _, name in ipairs(NAMES) do
-        if t[name] then
-          inputs[#inputs + 1] = t[name]:requires_grad_()
-          names[#names + 1] = name
-        end
+        if t[name] then inputs[#inputs + 1] = t[name]:requires_grad_() end
       end
       local function layer() return fused(s.mode, t, s.sizes, s.reverse or false) end
       for _, order in ipairs { "first", "second" } do
