@@ -1,5 +1,5 @@
---- The operators of recurrent layers, forwards and back, against the same layer step by step (spec/support/recurrent.lua),
--- finite differences, themselves in other layouts, dtypes and numbers of threads.
+--- The operators of recurrent layers, forwards and back, against the same layer step by step
+-- (spec/support/recurrent.lua), finite differences, themselves in other layouts, dtypes and numbers of threads.
 local torch = require "moontorch"
 local reference = require "spec.support.recurrent"
 local gradcheck = require "spec.support.gradcheck"
@@ -164,12 +164,9 @@ describe("a recurrent layer", function()
       { mode = "rnn_tanh", steps = 3, batch = 1, features = 2, hidden = 2 },
       { mode = "rnn_relu", sizes = { 2, 1 }, features = 2, hidden = 2 },
     } do
-      local t, inputs, names = tensors(s), {}, {}
+      local t, inputs = tensors(s), {}
       for _, name in ipairs(NAMES) do
-        if t[name] then
-          inputs[#inputs + 1] = t[name]:requires_grad_()
-          names[#names + 1] = name
-        end
+        if t[name] then inputs[#inputs + 1] = t[name]:requires_grad_() end
       end
       local function layer() return fused(s.mode, t, s.sizes, s.reverse or false) end
       for _, order in ipairs { "first", "second" } do
@@ -269,7 +266,8 @@ describe("a recurrent layer", function()
       "lstm(): mat1 and mat2 shapes cannot be multiplied (6x4 and 5x12)")
     refuses(layer { hh = torch.zeros(12, 4, { dtype = torch.float64 }) },
       "lstm(): mat1 and mat2 shapes cannot be multiplied (2x3 and 4x12)")
-    refuses(layer { hh = torch.zeros(8, 3, { dtype = torch.float64 }), bias_hh = torch.zeros(1, { dtype = torch.float64 }) },
+    local one = torch.zeros(1, { dtype = torch.float64 })
+    refuses(layer { hh = torch.zeros(8, 3, { dtype = torch.float64 }), bias_hh = one },
       "lstm(): The size of tensor a (12) must match the size of tensor b (8)")
     refuses(layer { ih = torch.zeros(12, 4) },
       "lstm(): self and mat2 must have the same dtype, but got Double and Float: bias is float64 [12]")
@@ -290,6 +288,23 @@ describe("a recurrent layer", function()
       t.bias_hh = torch.tensor({ 0.5 }, { dtype = torch.float64 })
       same(s, t)
     end
+  end)
+
+  it("takes one bias without the other", function()
+    for _, mode in ipairs(MODES) do
+      for _, name in ipairs { "bias_ih", "bias_hh" } do
+        local s = { mode = mode, steps = 12, batch = 3, features = 4, hidden = 3 }
+        local t = tensors(s)
+        t[name] = nil
+        same(s, t)
+      end
+    end
+  end)
+
+  it("is done at once with any number of steps of nothing", function()
+    local out, h = torch._gru(torch.zeros(1 << 40, 0, 2), torch.zeros(0, 3), torch.zeros(9, 2), torch.zeros(9, 3))
+    assert.same({ 1 << 40, 0, 3 }, { table.unpack(out.shape) })
+    assert.same({ 0, 3 }, { table.unpack(h.shape) })
   end)
 
   it("says when what it saved was written or is gone", function()

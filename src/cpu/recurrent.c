@@ -1,9 +1,9 @@
 /* One recurrent layer over a sequence: what is a product of many rows, who computes which rows, where states lie.
  *
  * Steps go in chunks. The chunk's products with the input weights (forward), and with everything but the hidden weights
- * (back), are one matrix product each; between them its steps follow one another, with the hidden weights packed once for
- * all. Rows of a batch do not meet, so threads share them out and never wait within a chunk. Chunks follow from shapes
- * alone, and no element's value depends on how many rows are computed together, so results do not on threads either. */
+ * (back), are one matrix product each; between them its steps follow one another, with the hidden weights packed once
+ * for all. Rows of a batch do not meet, so threads share them out and never wait within a chunk. Chunks follow from
+ * shapes alone, and no element's value depends on how many rows are computed together: results do not on threads. */
 #include "cpu/recurrent.h"
 #include "base/alloc.h"
 #include "base/pool.h"
@@ -14,11 +14,11 @@
 #include <string.h>
 
 enum {
-  CHUNK_ROWS = 384, /* rows whose gates are worked on together */
-  PART_ROWS = 8,    /* fewest rows of a batch that another thread takes */
-  PART_WORK = 1 << 19,
-  PACK_ROWS = 16, /* products with as many rows pay for packing the weights */
-  PADDING = 16    /* elements between rows of gradients: a row of whole pages would meet the next in the cache */
+  CHUNK_ROWS = 320,    /* about as many rows' gates are worked on together */
+  PART_ROWS = 8,       /* fewest rows of a batch that another thread takes */
+  PART_WORK = 1 << 19, /* products with the hidden weights that are worth another thread */
+  PACK_ROWS = 16,      /* products with as many rows pay for packing the weights */
+  PADDING = 16         /* elements between rows of gradients: a row of whole pages would meet the next in the cache */
 };
 
 static int64_t least(int64_t x, int64_t y) { return x < y ? x : y; }
@@ -109,34 +109,34 @@ static char *elements(Held *h, Tensor *t, bool *good) {
 typedef struct {
   const Recurrent *r;
   DType dtype;
-  bool wide, failed;
+  bool failed;
   int size;
-  int64_t sums, kept;            /* elements of a row of sums, and of one in the reserve's first block */
-  int64_t gate_row, dgate_row;   /* from one row to the next */
-  int64_t part_rows;             /* of the batch, for one thread */
-  int64_t first, last, from, to; /* the chunk: steps in order of work, rows */
+  int64_t sums, kept;                   /* elements of a row of sums, and of one in the reserve's first block */
+  int64_t gate_row, dgate_row;          /* from one row to the next */
+  int64_t part_rows;                    /* of the batch, for one thread */
+  int64_t chunk, first, last, from, to; /* the chunk: number, steps in order of work, rows */
   RecurrentCells *cells, *add;
   Held held;
   Factor input, hidden, fresh, projection; /* fresh: gru's last gate, whose sum stands by itself */
-  char *kept_gates, *kept_c, *kept_h;      /* the reserve, NULL: nothing is kept */
-  char *gates, *output, *h, *c;            /* gates: from the chunk's first row on */
-  char *h_wide;                            /* before the projection; of the batch, in backward of the chunk */
+  char *kept_gates, *kept_c, *kept_h;      /* the reserve; NULL: nothing is kept */
+  char *gates;                             /* the chunk's */
+  char *output, *h, *c, *h_wide;           /* h_wide: before the projection; of the batch, in backward of the chunk */
   const char *bias, *bias_fresh;
-  char *dgates, *gy, *dy, *dh, *dc,
-      *dh_wide; /* dgates, dy: of the chunk; dy: gradient of the output, projections only */
+  char *gy, *dh, *dc, *dh_wide; /* gradients of output, and of states on the way */
+  char *dgates, *dy;            /* the chunk's; dy: of the output, kept for the projection's weights */
 } Layer;
 
 static Layer layer_of(const Recurrent *r, bool back) {
   Layer l = {.r = r, .dtype = (DType)r->t[AT_X]->dtype};
-  const RecurrentTable *table = l.dtype == MT_F64 ? &recurrent_table_base : VEC_PICK(recurrent_table);
-  l.wide = l.dtype == MT_F64;
+  bool is_double = l.dtype == MT_F64;
+  const RecurrentTable *table = is_double ? &recurrent_table_base : VEC_PICK(recurrent_table);
   l.size = dtype_size(l.dtype);
   l.sums = recurrent_gates(r->mode) * r->hidden;
   l.kept = kept_gates(r->mode) * r->hidden;
   l.gate_row = l.kept ? l.kept : r->hidden;
   l.dgate_row = l.gate_row + PADDING;
-  l.cells = table->cells[l.wide][r->mode + (back ? RECURRENT_BACK : 0)];
-  l.add = table->cells[l.wide][RECURRENT_ADD];
+  l.cells = table->cells[is_double][r->mode + (back ? RECURRENT_BACK : 0)];
+  l.add = table->cells[is_double][RECURRENT_ADD];
   /* how many rows are computed together may depend on the number of threads only where it changes no value */
   double work = (double)r->rows * (double)l.sums * (double)r->out;
   int64_t parts = packs(r) && work >= PART_WORK ? least(pool_threads(), r->batch / PART_ROWS) : 1;
@@ -157,31 +157,35 @@ static int64_t size_at(const Recurrent *r, int64_t t) { return r->sizes ? r->siz
 static int64_t step_size(const Recurrent *r, int64_t i, bool falls) { return size_at(r, falls ? r->steps - 1 - i : i); }
 
 static void first_chunk(Layer *l, bool falls) {
-  l->first = l->last = 0;
+  l->first = l->last = l->chunk = 0;
   l->from = l->to = falls ? l->r->rows : 0;
 }
-/* Steps that follow, as many as fit; false at the end. */
+/* Steps that follow, about as many rows as in each other chunk; false at the end. */
 static bool next_chunk(Layer *l, bool falls) {
   const Recurrent *r = l->r;
-  int64_t rows = 0, n;
+  int64_t chunks = r->rows > 0 ? (r->rows - 1) / CHUNK_ROWS + 1 : 1, n;
+  int64_t done = falls ? r->rows - l->from : l->to, start = done;
+  double end = (double)r->rows * (double)++l->chunk / (double)chunks;
   l->first = l->last;
-  for (; l->last < r->steps; l->last++, rows += n) {
+  if (r->rows == 0) l->last = r->steps;
+  for (; l->last < r->steps; l->last++, done += n) {
     n = step_size(r, l->last, falls);
-    if (rows > 0 && rows + n > CHUNK_ROWS) break;
+    if (done > start && (double)done + (double)n / 2 > end) break;
   }
   if (falls)
-    l->to = l->from, l->from -= rows;
+    l->to = l->from, l->from = r->rows - done;
   else
-    l->from = l->to, l->to += rows;
+    l->from = l->to, l->to = done;
   return l->first < l->last;
 }
 /* The most rows that a chunk has. */
-static int64_t chunk_rows(const Recurrent *r) { return least(r->rows, most(CHUNK_ROWS, r->batch)); }
+static int64_t chunk_rows(const Recurrent *r) { return least(r->rows, CHUNK_ROWS + r->batch); }
 
 /* Runs one step after another of the chunk for rows [begin, end) of the batch. */
 static void run_steps(Layer *l, bool falls, int64_t begin, int64_t end,
                       bool (*step)(Layer *l, int64_t row, int64_t begin, int64_t n)) {
   int64_t row = falls ? l->to : l->from;
+  if (l->from == l->to) return; /* however many steps of nothing */
   for (int64_t i = l->first; i < l->last; i++) {
     int64_t n = step_size(l->r, i, falls);
     if (falls) row -= n;
@@ -242,13 +246,29 @@ static void add_elements(const Layer *l, char *to, char *from, int64_t n) {
   run_row(l->add, &w, n, l->size);
 }
 
-/* c (m, n) = a (m, k) b (k, n) + beta c, c's rows side by side unless c_row is given. */
+/* c (m, n) = a (m, k) b (k, n), added to what c holds where `adds`. Rows of b and of c lie side by side. */
 static bool product(const Layer *l, int64_t m, int64_t n, int64_t k, const char *a, int64_t a_row, int64_t a_col,
-                    const char *b, int64_t b_row, bool adds, char *c) {
-  return gemm(l->dtype, m, n, k, 1, a, a_row, a_col, b, b_row, 1, adds, c, n);
+                    const char *b, bool adds, char *c) {
+  return gemm(l->dtype, m, n, k, 1, a, a_row, a_col, b, n, 1, adds, c, n);
 }
 
 /* ---- forward ---- */
+
+/* One step's rows: gates, cell state, new hidden state and the one before. */
+static Rows forward_arrays(const Layer *l, char *gates, char *c, char *made, char *h) {
+  int64_t n = l->r->hidden * l->size, row = l->gate_row * l->size;
+  RecurrentMode mode = l->r->mode;
+  Rows w = {0};
+  arrays(&w, recurrent_gates(mode), gates, n, row); /* of the plain modes this is the new hidden state */
+  if (mode == RECURRENT_LSTM) arrays(&w, 1, c, n, n);
+  if (l->kept > 0) arrays(&w, 1, made, n, n);
+  w.written = w.arrays;
+  if (mode == RECURRENT_GRU) {
+    arrays(&w, 1, gates + 3 * n, n, row);
+    arrays(&w, 1, h, n, n);
+  }
+  return w;
+}
 
 /* n rows of one step; `row` counts in the sequence, `begin` in the batch. */
 static bool forward_step(Layer *l, int64_t row, int64_t begin, int64_t n) {
@@ -262,14 +282,7 @@ static bool forward_step(Layer *l, int64_t row, int64_t begin, int64_t n) {
   if (!multiply(&l->hidden, n, h, r->out, gates, l->gate_row, gates, l->gate_row)) return false;
   if (r->mode == RECURRENT_GRU && !multiply(&l->fresh, n, h, r->out, gates + 3 * hidden, l->gate_row, l->bias_fresh, 0))
     return false;
-  Rows w = {0};
-  bool lstm = r->mode == RECURRENT_LSTM, gru = r->mode == RECURRENT_GRU;
-  arrays(&w, lstm ? 4 : gru ? 3 : 1, gates, hidden, l->gate_row * size);
-  if (lstm) arrays(&w, 1, c, 0, hidden);
-  if (lstm || gru) arrays(&w, 1, made, 0, hidden);
-  w.written = w.arrays;
-  if (gru) arrays(&w, 1, gates + 3 * hidden, 0, l->gate_row * size);
-  if (gru) arrays(&w, 1, h, 0, hidden);
+  Rows w = forward_arrays(l, gates, c, made, h);
   run_cells(l, &w, n);
   if (l->h_wide && !multiply(&l->projection, n, made, r->hidden, y, r->out, NULL, 0)) return false;
   memcpy(h, y, (size_t)(n * out));
@@ -347,6 +360,38 @@ bool cpu_recurrent(const Recurrent *r, Tensor *output, Tensor *h, Tensor *c, Ten
 
 /* ---- back ---- */
 
+/* One step's rows: `row` counts in the sequence, `begin` in the batch; dh is the gradient of the new hidden state. */
+static Rows back_arrays(const Layer *l, int64_t row, int64_t begin, char *dgates, char *dh) {
+  int64_t n = l->r->hidden * l->size, local = row - l->from;
+  int64_t gate_row = l->gate_row * l->size, dgate_row = l->dgate_row * l->size;
+  Rows w = {0};
+  arrays(&w, l->kept > 0 ? 4 : 1, dgates, n, dgate_row);
+  switch (l->r->mode) {
+  case RECURRENT_LSTM:
+    arrays(&w, 1, l->dc + begin * n, n, n);
+    if (l->dy)
+      arrays(&w, 1, l->h_wide + local * n, n, n);
+    else
+      arrays(&w, 1, l->h_wide + begin * n, n, 0); /* nobody wants it */
+    w.written = w.arrays;
+    arrays(&w, 4, l->kept_gates + row * gate_row, n, gate_row);
+    arrays(&w, 1, l->kept_c + row * n, n, n);
+    arrays(&w, 1, dh, n, n);
+    break;
+  case RECURRENT_GRU:
+    arrays(&w, 1, dh, n, n);
+    w.written = w.arrays;
+    arrays(&w, 4, l->kept_gates + row * gate_row, n, gate_row);
+    arrays(&w, 1, l->kept_h + row * n, n, n);
+    break;
+  default:
+    w.written = w.arrays;
+    arrays(&w, 1, l->output + row * n, n, n);
+    arrays(&w, 1, dh, n, n);
+  }
+  return w;
+}
+
 /* dh and dc come from the step after, and leave for the one before. */
 static bool back_step(Layer *l, int64_t row, int64_t begin, int64_t n) {
   const Recurrent *r = l->r;
@@ -358,21 +403,9 @@ static bool back_step(Layer *l, int64_t row, int64_t begin, int64_t n) {
     wide = l->dh_wide + begin * hidden;
     if (!multiply(&l->projection, n, dh, r->out, wide, r->hidden, NULL, 0)) return false;
   }
-  bool lstm = r->mode == RECURRENT_LSTM, gru = r->mode == RECURRENT_GRU;
-  char *gates = l->kept_gates + row * l->gate_row * size;
-  int64_t gate_row = l->gate_row * size, dgate_row = l->dgate_row * size;
-  Rows w = {0};
-  arrays(&w, lstm || gru ? 4 : 1, dgates, hidden, dgate_row);
-  if (lstm) arrays(&w, 1, l->dc + begin * hidden, 0, hidden);
-  if (lstm) arrays(&w, 1, l->h_wide + (l->dy ? local : begin) * hidden, 0, l->dy ? hidden : 0);
-  if (gru) arrays(&w, 1, dh, 0, hidden);
-  w.written = w.arrays;
-  if (lstm || gru) arrays(&w, 4, gates, hidden, gate_row);
-  if (lstm) arrays(&w, 1, l->kept_c + row * hidden, 0, hidden);
-  if (gru) arrays(&w, 1, l->kept_h + row * out, 0, hidden);
-  if (!lstm && !gru) arrays(&w, 1, l->output + row * out, 0, hidden);
-  if (!gru) arrays(&w, 1, wide, 0, hidden);
+  Rows w = back_arrays(l, row, begin, dgates, wide);
   run_cells(l, &w, n);
+  bool gru = r->mode == RECURRENT_GRU;
   return multiply(&l->hidden, n, gru ? dgates + hidden : dgates, l->dgate_row, dh, r->out, gru ? dh : NULL, r->out);
 }
 static void back_rows(void *layer, int64_t begin, int64_t end) {
@@ -414,19 +447,16 @@ static bool collect_chunk(const Layer *l, const char *x, const char *w_ih, Tenso
   for (int k = 0, n = strips_of(l, strip); k < n && good; k++) {
     const char *d = l->dgates + strip[k].column * size;
     int64_t at = strip[k].row * features * size, count = strip[k].count;
-    if (gx)
-      good = product(l, rows, features, count, d, row, 1, w_ih + at, features, k > 0, gx + l->from * features * size);
+    if (gx) good = product(l, rows, features, count, d, row, 1, w_ih + at, k > 0, gx + l->from * features * size);
     if (gw_ih)
-      good = good &&
-             product(l, count, features, rows, d, 1, row, x + l->from * features * size, features, adds, gw_ih + at);
+      good = good && product(l, count, features, rows, d, 1, row, x + l->from * features * size, adds, gw_ih + at);
     if (gb_ih) good = good && add_rows(l, count, d, adds, gb_ih + strip[k].row * size);
   }
   const char *d = l->dgates + (r->mode == RECURRENT_GRU ? r->hidden * size : 0);
   if (gw_hh)
-    good =
-        good && product(l, l->sums, r->out, rows, d, 1, row, l->kept_h + l->from * r->out * size, r->out, adds, gw_hh);
+    good = good && product(l, l->sums, r->out, rows, d, 1, row, l->kept_h + l->from * r->out * size, adds, gw_hh);
   if (gb_hh) good = good && add_rows(l, l->sums, d, adds, gb_hh);
-  if (gw_hr) good = good && product(l, r->out, r->hidden, rows, l->dy, 1, r->out, l->h_wide, r->hidden, adds, gw_hr);
+  if (gw_hr) good = good && product(l, r->out, r->hidden, rows, l->dy, 1, r->out, l->h_wide, adds, gw_hr);
   return good;
 }
 

@@ -3,8 +3,8 @@
  * Rows of all steps lie one after another; step t has sizes[t] of them, and these are the first of the batch, so sizes
  * never grow. Gates stand in PyTorch's order: input, forget, cell, output for lstm; reset, update, new for gru.
  *
- * What backward needs lies in the reserve, (rows, width) elements in three blocks: activated gates (rows, 4 hidden), for
- * lstm the cell state before each step (rows, hidden), and the hidden state before each step (rows, out). gru keeps
+ * What backward needs lies in the reserve, (rows, width) elements in three blocks: activated gates (rows, 4 hidden),
+ * for lstm the cell state before each step (rows, hidden), and the hidden state before each step (rows, out). gru keeps
  * a fourth gate: what the hidden state gives to the new one. The plain ones keep no gates: their output says enough. */
 #ifndef MT_RECURRENT_H
 #define MT_RECURRENT_H
@@ -18,10 +18,10 @@ enum { AT_X, AT_H, AT_C, AT_W_IH, AT_W_HH, AT_B_IH, AT_B_HH, AT_W_HR, RECURRENT_
 typedef struct {
   RecurrentMode mode;
   bool reverse;
-  int64_t steps, batch, rows, features, hidden,
-      out;                      /* features of x; out: of the output, hidden without a projection */
-  const int64_t *sizes;         /* NULL: each step has the whole batch */
-  Tensor *t[RECURRENT_TENSORS]; /* c only for lstm; biases and w_hr may be NULL */
+  int64_t steps, batch, rows;    /* rows of all steps */
+  int64_t features, hidden, out; /* of x, of a gate, of the output: hidden unless that is a projection */
+  const int64_t *sizes;          /* NULL: each step has the whole batch */
+  Tensor *t[RECURRENT_TENSORS];  /* c only for lstm; biases and w_hr may be NULL */
 } Recurrent;
 
 static inline int recurrent_gates(RecurrentMode mode) {
@@ -33,14 +33,14 @@ bool recurrent_width(const Recurrent *r, int64_t *width);
 /* Writes the output (rows, out), the last h (batch, out), for lstm the last c (batch, hidden), and reserve unless it is
  * NULL. */
 bool cpu_recurrent(const Recurrent *r, Tensor *output, Tensor *h, Tensor *c, Tensor *reserve);
-/* From the gradients of these three, each of which may be NULL, those of r->t that are not NULL in grad. Reads of r->t only
- * x, w_ih, w_hh and w_hr; of output only for the plain modes. */
+/* From the gradients of these three, each of which may be NULL, those of r->t that are not NULL in grad. Reads of r->t
+ * only x, w_ih, w_hh and w_hr, and output only for the plain modes. */
 bool cpu_recurrent_back(const Recurrent *r, Tensor *const *gy, Tensor *reserve, Tensor *output, Tensor *const *grad);
 
 /* Below this line: what src/cpu/vec/recurrent.c offers to src/cpu/recurrent.c. */
 
-/* Each works on n elements, a multiple of the block, of the arrays p: first those that it writes, then those that it only
- * reads. By modes:
+/* Each works on n elements, a multiple of the block, of the arrays p: first those that it writes, then those that it
+ * only reads. By modes:
  *   lstm   gates (4), c, h                          back: dgates (4), dc, h; gates (4), c before, dh
  *   gru    gates (3), h; the sum of h, h before     back: dgates (4), dh; gates (4), h before
  *   plain  h (the sums before)                      back: dgates; h, dh

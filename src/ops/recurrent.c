@@ -1,8 +1,8 @@
 /* One recurrent layer in one direction over a whole sequence: lstm, gru and the plain ones.
  *
- * Each is composed of products and pointwise operators, which is what it means, what a second derivative goes through, and
- * who refuses tensors that do not fit. Where they fit and are floats, one kernel does the same; its gradient is another.
- * A sequence is padded, (T, N, in), or packed: the rows of its steps, of which there are sizes[t]. */
+ * Each is composed of products and pointwise operators: that is what it means, what a second derivative goes through,
+ * and what refuses tensors that do not fit. Where they fit and are floats, one kernel does the same; its gradient is
+ * another. A sequence is padded, (T, N, in), or packed: the rows of its steps, of which there are sizes[t]. */
 #include "ops/recurrent.h"
 #include "base/alloc.h"
 #include "base/size.h"
@@ -60,8 +60,8 @@ static Tensor *rows(Tensor *t, int64_t first, int64_t last) {
 }
 static Tensor *joined(int64_t n, Tensor **part) { return n == 1 ? part[0] : op_cat((int)n, part, 0); }
 
-/* Forwards, sequences that have ended leave the state with their last rows; backwards, those that begin enter it from the
- * initial state. `room` has three parts of steps + 1: the outputs, then what left h and c, from the end of each. */
+/* Forwards, sequences that have ended leave the state with their last rows; backwards, those that begin enter it from
+ * the initial state. `room` has three parts of steps + 1: the outputs, then what left h and c, from the end of each. */
 static bool composed_steps(const Recurrent *r, Tensor *sums, Tensor **room, Tensor *state[2]) {
   Tensor *start[2] = {state[0], state[1]}, **ended[2] = {room + 2 * (r->steps + 1), room + 3 * (r->steps + 1)};
   int64_t row = 0, left = 0;
@@ -116,6 +116,13 @@ static bool composed(const Recurrent *r, Tensor *out[3]) {
 
 /* ---- fused ---- */
 
+/* Sizes of steps are positive, fall, and have `rows` as their sum. */
+static bool add_up(const int64_t *sizes, int n, int64_t rows) {
+  for (int t = 0; t < n; rows -= sizes[t++])
+    if (sizes[t] < 1 || sizes[t] > rows || (t > 0 && sizes[t] > sizes[t - 1])) return false;
+  return rows == 0;
+}
+
 /* Sizes from x, the weights and r->sizes. False, without a failure, when these do not fit one another. */
 static bool measure(Recurrent *r, int n) {
   const Tensor *x = r->t[AT_X], *w_ih = r->t[AT_W_IH], *w_hh = r->t[AT_W_HH], *w_hr = r->t[AT_W_HR];
@@ -127,12 +134,7 @@ static bool measure(Recurrent *r, int n) {
   r->steps = r->sizes ? n : x->shape[0];
   r->rows = r->sizes ? x->shape[0] : x->shape[0] * x->shape[1];
   r->batch = r->sizes ? (n > 0 ? r->sizes[0] : 0) : x->shape[1];
-  int64_t left = r->rows, last = r->batch;
-  for (int t = 0; r->sizes && t < n; t++) {
-    if (r->sizes[t] < 1 || r->sizes[t] > last) return false;
-    left -= last = r->sizes[t];
-  }
-  if (r->sizes && left != 0) return false;
+  if (r->sizes && !add_up(r->sizes, n, r->rows)) return false;
   if (r->steps < 1 || r->hidden < 1 || r->out < 1 || w_hh->shape[0] != gates * r->hidden ||
       w_ih->shape[0] != w_hh->shape[0] || w_ih->shape[1] != r->features)
     return false;
@@ -315,8 +317,9 @@ static bool run_back(OpCall *c) {
   Tensor *x = in(c, 5), *gy[3], *grad[RECURRENT_TENSORS] = {NULL};
   int64_t wanted = arg[12].i, width = 0;
   DType d = (DType)x->dtype;
-  if (!measure(&r, arg[9].n) || (d != MT_F32 && d != MT_F64) || !recurrent_width(&r, &width) ||
-      !check_back(c, &r, width))
+  bool none = (wanted >> AT_C & 1 && r.mode != RECURRENT_LSTM) || (wanted >> AT_W_HR & 1 && !r.t[AT_W_HR]);
+  if (none || wanted >> RECURRENT_TENSORS || !measure(&r, arg[9].n) || (d != MT_F32 && d != MT_F64) ||
+      !recurrent_width(&r, &width) || !check_back(c, &r, width))
     return failed() ? false : fail(MT_EARG, "gradients, reserve and weights do not fit input %s", tensor_text(x));
   int64_t sums = recurrent_gates(r.mode) * r.hidden;
   int64_t state[] = {r.batch, r.out}, cell[] = {r.batch, r.hidden}, hr[] = {r.out, r.hidden};
@@ -343,7 +346,8 @@ OP(recurrent_back,
               "nil {2,1,1} 1 false 123 | nil f(1,2) nil u(4) u(2,1,2) f(2,1,2) f(2,2) f(2,2) nil nil 2 true 121 | "
               "f(3,1) nil nil u(3) f(3,1) f(3,1) f(1,1) f(1,1) nil {2,1} 3 false 25",
    .errors = "f(3,2,2) nil nil u(71) nil f(3,2,2) f(8,2) f(8,2) nil nil 0 false 127 | f(3,2,2) nil nil u(12) nil "
-             "f(3,2,2) f(2,2) f(2,2) nil nil 2 false 1",
+             "f(3,2,2) f(2,2) f(2,2) nil nil 2 false 1 | f(3,1) nil nil u(3) f(3,1) f(3,1) f(1,1) f(1,1) nil {2,1} 3 "
+             "false 29",
    .flags = OP_HIDDEN | OP_NO_GRADIENT, .compose = run_back);
 
 /* ---- the layers ---- */
@@ -390,9 +394,12 @@ static bool layer(OpCall *c, Recurrent *r, const Arg *sizes, const Arg *reverse)
   Tensor *out[MAX_OUTS] = {NULL}, *x = r->t[AT_X];
   r->sizes = sizes->given ? sizes->ints : NULL;
   r->reverse = reverse->i;
-  r->steps = r->sizes ? sizes->n : x->ndim > 0 ? x->shape[0] : 0;
+  r->steps = sizes->given ? sizes->n : x->ndim > 0 ? x->shape[0] : 0;
   if (r->steps < 1 || x->ndim < 2)
     return fail(MT_EARG, "Expected sequence length to be larger than 0 in RNN: the input is %s",
+                shape_text(x->ndim, x->shape));
+  if (r->sizes && !add_up(r->sizes, sizes->n, x->shape[0]))
+    return fail(MT_EARG, "batch_sizes must be positive and fall, and their sum be the rows of data, which is %s",
                 shape_text(x->ndim, x->shape));
   bool fused = c->device.kind == MT_CPU && fits(r, sizes->n);
   if (!(fused ? run_fused(r, sizes, out) : composed(r, out))) return false;
@@ -428,9 +435,11 @@ OP(lstm,
    .samples =
        "f(3,2,2) f(2,2) f(2,2) f(8,2) f(8,2) f(8) f(8) | f(3,1) f(2,1) f(2,2) f(8,1) f(8,1) nil nil f(1,2) {2,1} "
        "true",
-   .errors = "f(3,2,2) f(2,2) f(2,2) f(8,3) f(8,2) | f(3,2,2) f(2,2) f(2,3) f(8,2) f(8,2) | f(3,2,2) f(2,2) f(2,2) "
-             "f(7,2) f(7,2) | f(3,2,2) f(2,2) f(2,2) f(8) f(8,2) | f(3,2,2) f(2,2) g(2,2) g(8,2) f(8,2) | f(0,2,2) "
-             "f(2,2) f(2,2) f(8,2) f(8,2)",
+   .errors =
+       "f(3,2,2) f(2,2) f(2,2) f(8,3) f(8,2) | f(3,2,2) f(2,2) f(2,3) f(8,2) f(8,2) | f(3,2,2) f(2,2) f(2,2) "
+       "f(7,2) f(7,2) | f(3,2,2) f(2,2) f(2,2) f(8) f(8,2) | f(3,2,2) f(2,2) g(2,2) g(8,2) f(8,2) | f(0,2,2) "
+       "f(2,2) f(2,2) f(8,2) f(8,2) | f(3,2) f(2,2) f(2,2) f(8,2) f(8,2) sizes={1,2} | f(3,2) f(2,2) f(2,2) f(8,2) "
+       "f(8,2) sizes={2,2} | f(3,2) f(2,2) f(2,2) f(8,2) f(8,2) sizes={}",
    .flags = OP_HIDDEN, .compose = compose_lstm);
 OP(gru, .schema = "gru" OTHER, .doc = "A layer of gated recurrent units" DOC,
    .samples = "f(3,2,2) f(2,2) f(6,2) f(6,2) f(6) f(6) | f(4,2) f(2,2) f(6,2) f(6,2) nil nil {2,1,1} true",

@@ -10,8 +10,8 @@ local arguments = require "moontorch.arguments"
 
 local recurrence = {}
 
--- One layer in one direction: the operator of each function, with the weights `w`. Returns the output, the last h, and c
--- for lstm.
+-- One layer in one direction: the operator of each function, with the weights `w`. Returns the output, the last h, and
+-- for lstm the last c.
 local layers = {}
 
 function layers.lstm(x, h, c, w, sizes, reverse)
