@@ -122,6 +122,13 @@ def pads(c):
     for sides in ((1, 2), (1, 2, 0, 1), (1, 0, 0, 1, 2, 0), (0, 1, 0, 0, 1, 1, 2, 0), (-1, -1), (-1, 2, 1, -1)):
         c.f("pad", X(2, 1, 3, 4), sides)
         c.f("pad", X(2, 1, 3, 4), sides, value=1)
+    for mode in ("reflect", "replicate"):
+        c.f("pad", C(1, 2, 3), (-2, -1), mode=mode, _err=True)
+        c.f("pad", C(1, 2, 3, 3), (1, 0, -2, -2), mode=mode, _err=True)
+        c.f("pad", C(1, 2, 3, 3, 3), (0, 0, 1, 0, -2, -1), mode=mode, _err=True)
+    c.f("pad", C(1, 2, 3, 3), (3, 0, -2, -2), mode="reflect", _err=True)
+    c.f("pad", C(1, 2, 3), (-2, -2), mode="circular", _err=True)
+    c.f("pad", C(1, 2, 3), (4, -2), mode="circular", _err=True)
     c.f("pad", V([1, 2, 3], "n"), (1, 1), value=7)
     c.f("pad", V([1, 0, 1], "o"), (1, 1))
     c.f("pad", X(3), (1, 1, 1, 1), _err=True)

@@ -59,6 +59,8 @@ def of_pairs(c):
             both(c, "gaussian_nll_loss", "GaussianNLLLoss", (x, y, positive(*shape[:-1])))
         both(c, "margin_ranking_loss", "MarginRankingLoss", (x, y, sign(*shape)), [{}, {"margin": 0.4}])
     for how in HOW:
+        c.f("binary_cross_entropy", chance(3, 4), share(3, 4), weight=share(3, 4), reduction=how)
+        c.f("binary_cross_entropy_with_logits", X(3, 4), share(3, 4), weight=share(3, 4), pos_weight=weights(4), reduction=how)
         c.f("mse_loss", X(3, 4), X(3, 4), weight=positive(3, 4), reduction=how)
         c.f("l1_loss", X(3, 4), X(3, 4), weight=share(3, 4), reduction=how)
         c.f("huber_loss", X(3, 4), X(3, 4), weight=share(3, 4), reduction=how)

@@ -61,6 +61,9 @@ def windows(c):
         if n > 1:
             c.f("avg_pool%dd" % n, C(1, 2, *sizes), 2, divisor_override=0, _err=True)
         c.f("lp_pool%dd" % n, C(1, 2, *sizes), 2, 9, _err=True)
+        c.f("max_pool%dd" % n, C(1, *[2] * n), 3, 1, 0, 1, True, _err=True)
+        if n > 1:
+            c.f("avg_pool%dd" % n, C(1, *[1] * n), [3] + [1] * (n - 1), padding=1, ceil_mode=True, _err=True)
         c.m(M("LPPool%dd" % n, 0, 2), C(1, 2, *sizes), _err=True)
 
 
