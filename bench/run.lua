@@ -105,6 +105,20 @@ end
 function workloads.mlp() return trainer({ 32, 64, 64, 8 }, 16) end
 function workloads.mnist() return trainer({ 784, 256, 128, 10 }, 64) end
 
+local function attention(...)
+  local shape, inputs = { ... }, {}
+  for k = 1, 3 do inputs[k] = torch.randn(shape):requires_grad_() end
+  local gradient = torch.randn(shape)
+  return function(repeats)
+    for _ = 1, repeats do
+      local y = torch.nn.functional.scaled_dot_product_attention(inputs[1], inputs[2], inputs[3], { is_causal = true })
+      torch.autograd.grad(y, inputs, gradient)
+    end
+  end
+end
+function workloads.attention_short() return attention(32, 4, 64, 32) end
+function workloads.attention_long() return attention(4, 8, 256, 64) end
+
 function workloads.add16m()
   local a, b = torch.ones(1 << 24), torch.ones(1 << 24)
   return function(repeats)
@@ -291,6 +305,10 @@ against_pytorch("add, sum and backward of 4 elements", "recorded", 1, 0.25)
 against_pytorch("training step 32-64-64-8, batch 16, Adam", "mlp", 1, 0.25)
 against_pytorch("training step 784-256-128-10, batch 64, Adam", "mnist", 1, 1)
 if all_threads > 1 then against_pytorch("training step 784-256-128-10, batch 64, Adam", "mnist", all_threads, 1) end
+for _, threads in ipairs(all_threads > 1 and { 1, all_threads } or { 1 }) do
+  against_pytorch("causal attention 32x4x64x32 and gradients", "attention_short", threads, 1)
+  against_pytorch("causal attention 4x8x256x64 and gradients", "attention_long", threads, 1)
+end
 bandwidth(1)
 if all_threads > 1 then bandwidth(all_threads) end
 for _, tables in ipairs { 0, 1000000 } do

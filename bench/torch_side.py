@@ -41,6 +41,17 @@ def trainer(sizes, batch):
     return run
 
 
+def attention(*shape):
+    inputs = [torch.randn(shape, requires_grad=True) for _ in range(3)]
+    gradient = torch.randn(shape)
+
+    def run(repeats):
+        for _ in range(repeats):
+            y = nn.functional.scaled_dot_product_attention(*inputs, is_causal=True)
+            torch.autograd.grad(y, inputs, gradient)
+    return run
+
+
 def add16m():
     a, b = torch.ones(1 << 24), torch.ones(1 << 24)
 
@@ -55,6 +66,8 @@ WORKLOADS = {
     "recorded": recorded,
     "mlp": lambda: trainer([32, 64, 64, 8], 16),
     "mnist": lambda: trainer([784, 256, 128, 10], 64),
+    "attention_short": lambda: attention(32, 4, 64, 32),
+    "attention_long": lambda: attention(4, 8, 256, 64),
     "add16m": add16m,
 }
 
