@@ -117,6 +117,14 @@ describe("backward", function()
     end
   end)
 
+  it("adds parts up however many there are", function()
+    local x = torch.ones(300, { dtype = f64, requires_grad = true })
+    local y, sum = x * 1, 0
+    for i = 1, 300 do sum = sum + y[i] * i end
+    sum:backward()
+    assert.is_true(torch.equal(torch.arange(1, 301, { dtype = f64 }), x.grad))
+  end)
+
   it("leaves a gradient alone that somebody else holds", function()
     local x = leaf { 1, 2, 3 }
     local y = x * 1

@@ -14,6 +14,7 @@
 enum {
   KEYS = 512,          /* of a block of scores */
   BLOCK_BYTES = 57344, /* of its scores */
+  FEW_QUERIES = 2,     /* whose scores are dot products */
   KEYS_BACK = 128,
   BLOCK_BYTES_BACK = 65536,
   TASKS = 32,           /* that are wanted, if they have enough rows each */
@@ -38,6 +39,7 @@ typedef struct {
   const GemmKernels *kernels;
   const AttentionTable *table;
   bool wide, causal, mask_is_bool;
+  bool dots; /* so few queries that scores are dot products and keys are not packed */
   int size;
   int64_t lanes; /* elements in whole vectors of any instruction set */
   int dims;      /* of the batch */
@@ -49,6 +51,17 @@ typedef struct {
   int64_t block_rows, keys, row; /* queries and keys of a block, elements from a row of it to the next */
   int64_t key_bytes, value_bytes, score_bytes, tail_bytes, bytes; /* of a task's memory */
 } Job;
+
+/* One element of either type. */
+typedef union {
+  float f;
+  double d;
+} Number;
+static Number number(const Job *j, double v) {
+  Number n = {.d = v};
+  if (!j->wide) n.f = (float)v;
+  return n;
+}
 
 /* ---- operands ---- */
 
@@ -118,7 +131,7 @@ static void set_columns(const Job *j, GemmBlock *g, const void *b, int64_t row, 
 /* Keys (or values) j0 .. j0 + n - 1, k elements each, as the columns of operand b. */
 static void set_packed(const Job *j, GemmBlock *g, const void *b, int64_t row, int64_t n, int64_t k, void *memory) {
   *g = (GemmBlock){.n = n, .k = k, .b = b, .b_row = 1, .b_col = row, .b_packed = memory};
-  j->kernels->pack_b(g, 0, n);
+  if (!j->dots) j->kernels->pack_b(g, 0, n);
 }
 
 /* rows by n scores, from query i and key j0 on: a's rows times packed columns. Panels of columns are made for the queries
@@ -126,10 +139,14 @@ static void set_packed(const Job *j, GemmBlock *g, const void *b, int64_t row, i
 static void make_scores(const Job *j, GemmBlock *g, const void *a, int64_t a_row, void *to, const void *alpha,
                         int64_t i, int64_t rows, int64_t j0, int64_t n) {
   const GemmKernels *kernels = j->kernels;
-  static const double zero = 0; /* of either type */
+  static const Number zero;
   int64_t width = whole(n, kernels->lanes);
   g->m = rows, g->a = a, g->a_row = a_row, g->a_col = 1;
   g->c = to, g->c_row = j->row, g->add = to, g->alpha = alpha, g->beta = &zero;
+  if (j->dots) {
+    kernels->dots(g, 0, rows, 0, n);
+    return;
+  }
   if (!j->causal || i + 1 >= j0 + n) {
     kernels->tiles(g, 0, rows, 0, width);
     return;
@@ -187,16 +204,6 @@ static ScoreBlock score_block(const Job *j, char *score, const char *mask, int64
                       .mask_row = j->mask.row,
                       .mask_is_bool = j->mask_is_bool,
                       .scale = j->scale};
-}
-
-typedef union {
-  float f;
-  double d;
-} Number;
-static Number number(const Job *j, double v) {
-  Number n = {.d = v};
-  if (!j->wide) n.f = (float)v;
-  return n;
 }
 
 /* ---- results ---- */
@@ -352,6 +359,7 @@ static bool lay_out(Job *j, int64_t keys, int64_t block_bytes, bool back) {
   const GemmKernels *kernels = j->kernels;
   int64_t mr = kernels->mr, nr = kernels->nr, size = j->size;
   j->keys = keys;
+  j->dots = !back && j->length <= FEW_QUERIES;
   int64_t columns = least(keys, most(1, j->source));
   j->row = whole(columns, most(j->lanes, nr));
   int64_t rows = most(1, block_bytes / (j->row * size) / mr) * mr;
@@ -361,7 +369,7 @@ static bool lay_out(Job *j, int64_t keys, int64_t block_bytes, bool back) {
   cut(j, back ? j->source : j->length, back ? keys : j->block_rows);
   int64_t tallest = most(columns, j->block_rows);
   if (!size_mul(j->row * size, j->width, &j->key_bytes) || !size_mul(j->row * size, j->value_width, &j->value_bytes) ||
-      !size_mul(j->length, 3 * size, &j->bytes))
+      !size_mul(j->length, size, &j->bytes))
     return false;
   j->key_bytes = whole(j->key_bytes + 1, 64), j->value_bytes = whole(j->value_bytes + 1, 64);
   j->score_bytes = j->block_rows * j->row * size;

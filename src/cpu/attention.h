@@ -2,7 +2,7 @@
  *
  * Blocks of scores are made, weighed by exponentials and used up while they are in cache. A row keeps its running maximum
  * and sum; what stays for the gradients is lse, the logarithm of the sum of exponentials of each row's scores. A row that
- * may attend to nothing gives 0, and so does its lse: exp(-inf - lse) is 0 there too. */
+ * may attend to nothing gives 0, and so does its lse: exp(-inf - lse) is 0 there too. After Dao, FlashAttention-2 (2023). */
 #ifndef MT_ATTENTION_H
 #define MT_ATTENTION_H
 #include "cpu/isa.h"

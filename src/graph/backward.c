@@ -65,11 +65,15 @@ static bool grow(Pass *p) {
   return true;
 }
 
+/* Making one may move all others. */
 static Visit *visit_of(Pass *p, Node *n, bool make) {
-  if (p->visits == p->visit_room && !grow(p)) return NULL;
   int at = find_slot(p, n);
   if (p->slot[at]) return &p->visit[p->slot[at] - 1];
   if (!make) return NULL;
+  if (p->visits == p->visit_room) {
+    if (!grow(p)) return NULL;
+    at = find_slot(p, n);
+  }
   Visit *v = &p->visit[p->visits];
   memset(v, 0, sizeof *v);
   v->gy = v->inline_gy;

@@ -374,7 +374,8 @@ OP(scaled_dot_product_attention,
    .doc =
        "softmax(query key^T scale + mask) value: query (..., L, E), key (..., S, E), value (..., S, Ev). attn_mask "
        "broadcasts to (..., L, S): bool, true where attention is paid, or numbers to add. scale is 1 / sqrt(E) unless "
-       "given; is_causal lets position i see the first i; enable_gqa repeats heads (dim -3) of key and value.",
+       "given; is_causal lets position i see the first i; enable_gqa repeats heads (dim -3) of key and value. Without "
+       "dropout, and unless attn_mask wants a gradient, the (L, S) scores are never held.",
    .samples = "f(2,3,4) f(2,5,4) f(2,5,2) | f(3,2) f(3,2) f(3,2) is_causal=True | f(2,3,2) f(2,4,2) f(2,4,2) b(3,4) | "
               "f(2,3,2) f(2,4,2) f(2,4,2) f(3,4) scale=0.3 | f(1,4,2,3) f(1,2,3,3) f(1,2,3,2) enable_gqa=True",
    .errors =
