@@ -22,7 +22,7 @@ local NO_DERIVATIVE = {
   { "cosine_similarity", "10%.0", "norms below eps count as their own in the gradient" },
   { "gaussian_nll_loss", "0%.5", "variances below eps count as their own in the gradient" },
   { "GaussianNLLLoss", "0%.5", "variances below eps count as their own in the gradient" },
-  { "binary_cross_entropy", "f4=0.0", "chances of 0 and 1 have no neighbours" },
+  { "binary_cross_entropy", "f%d=0.0", "chances of 0 and 1 have no neighbours" },
   { "*", "ctc_loss%(", "it is that of what log_softmax is given: see below" },
   { "*", "CTCLoss%(", "it is that of what log_softmax is given: see below" },
 }

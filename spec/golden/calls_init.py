@@ -1,5 +1,5 @@
 """torch.nn.init: what a seed fills a tensor with."""
-from calls import C, X, nan
+from calls import C, nan
 
 
 def describe(c):

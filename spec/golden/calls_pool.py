@@ -54,7 +54,7 @@ def windows(c):
                 c.f(f, C(2), 2, _err=True)
             c.f(f, C(1, 2, *sizes), 9, _err=True)
             c.f(f, C(1, 2, *sizes), 2, padding=2, _err=True)
-            c.f(f, C(1, 2, *sizes), 2, stride=0 if kind == "avg" or n > 0 else 1, _err=True)
+            c.f(f, C(1, 2, *sizes), 2, stride=0, _err=True)
             c.f(f, C(1, 2, *sizes), 0, _err=True)
             if n == 1:
                 c.f(f, C(1, 2, *sizes), [2, 2], _err=True)

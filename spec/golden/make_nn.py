@@ -4,7 +4,7 @@ Positions are written as moontorch counts them, from 1."""
 import os
 import torch
 import torch.nn as nn
-from torch.utils.data import DataLoader, RandomSampler, TensorDataset, WeightedRandomSampler, random_split
+from torch.utils.data import DataLoader, RandomSampler, random_split
 
 inf, nan = float("inf"), float("nan")
 OUT = []
