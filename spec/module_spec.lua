@@ -77,6 +77,20 @@ describe("nn.class", function()
     refuses(function() nn.Linear.init(2, 3) end, "Linear.init", "no instance")
   end)
 
+  it("calling an instance is its class's __call, and its text holds extra_repr", function()
+    local Scale = nn.class("Scale")
+    function Scale:init(by) self.by = by end
+    function Scale:forward(x, y) return x * self.by, y end
+    function Scale:extra_repr() return "by=" .. self.by end
+    local scale = Scale(3)
+    local x, y = nn.Module.__call(scale, torch.ones(1), 5)
+    assert.same({ 3 }, x:tolist())
+    assert.equal(5, y)
+    assert.equal("Scale(by=3)", tostring(scale))
+    assert.equal("in_features=3, out_features=2, bias=False", nn.Linear(3, 2, false):extra_repr())
+    assert.equal("", nn.Module():extra_repr())
+  end)
+
   it("a class without forward says so", function()
     refuses(function() nn.class("Empty")()(1) end, 'Module [Empty] is missing the required "forward" function')
     refuses(function() nn.ModuleList { nn.ReLU() } (1) end, "Module [ModuleList]")
@@ -492,6 +506,37 @@ describe("containers", function()
     assert.equal(net.z, net[1])
     local sorted = nn.Sequential { b = nn.Tanh(), a = nn.ReLU() }
     assert.equal("Sequential(\n  (a): ReLU()\n  (b): Tanh()\n)", tostring(sorted))
+  end)
+
+  it("lists are written by position, added and repeated", function()
+    local a, b = nn.Linear(2, 2), nn.ReLU()
+    local net = nn.Sequential { { "fc", a }, { "act", b } }
+    net[-1] = nn.Tanh()
+    assert.equal("Tanh", net.act:_get_name())
+    net[3] = b
+    assert.equal(3, #net)
+    refuses(function() net[5] = b end, "index 5 is out of range: the container has 3 items")
+    refuses(function() net[0] = b end, "positions count from 1")
+    local twice = 2 * nn.Sequential(a, b) + nn.Sequential(b)
+    assert.equal(5, #twice)
+    assert.equal(a, twice[3])
+    refuses(function() return net + 3 end,
+      "add operator supports only objects of Sequential class, but integer is given.")
+    refuses(function() return net * 0 end, "Non-positive multiplication factor 0")
+    refuses(function() return net * "x" end, "unsupported operand type(s) for *: Sequential and string")
+    assert.equal(3, #(nn.ModuleList { a, b } + { b }))
+  end)
+
+  it("a tensor assigned to a list or dict of parameters becomes one", function()
+    local list, dict = nn.ParameterList { torch.ones(2) }, nn.ParameterDict { w = torch.ones(2) }
+    list[1] = torch.zeros(3)
+    dict.v = torch.zeros(4)
+    dict.w = torch.zeros(5)
+    assert.equal(1, #list:parameters())
+    assert.is_true(list[1].requires_grad)
+    local found = {}
+    for name, p in dict:named_parameters() do found[#found + 1] = name .. p:numel() end
+    assert.same({ "w5", "v4" }, found)
   end)
 
   it("lists grow and shrink", function()

@@ -1,15 +1,10 @@
---- The modules of torch.nn against PyTorch (spec/golden/modules.lua): results, gradients, text, keys, start values; and
--- what they refuse.
+--- The modules of torch.nn: what they refuse and warn of, how they train, save and load. functional_golden_spec.lua has
+-- their results.
 local torch = require "moontorch"
 local here = debug.getinfo(1, "S").source:match("^@(.*)/[^/]*$") or "."
 local near = dofile(here .. "/support/near.lua")
-local none = torch.none
-local golden = assert(loadfile(here .. "/golden/modules.lua"))(none, 0 / 0, math.huge)
 local nn = torch.nn
 local check, refuses = near.check, near.refuses
-
--- Single precision start values; the rest is computed in double.
-local TOLERANCE = 3e-6
 
 -- The tensor of {shape, a, m, s, d, kind, gradient}: element i, from 0, is ((i a) mod m - s) / d.
 local function make(spec)
@@ -24,82 +19,12 @@ local function make(spec)
   return gradient and x:requires_grad_() or x
 end
 
-local function made(v)
-  return type(v) == "table" and type(v[1]) == "table" and make(v) or v
-end
-
 local function keys_of(module)
   local keys = {}
   for key in pairs(module:state_dict()) do keys[#keys + 1] = key end
   table.sort(keys)
   return keys
 end
-
-local function construct(case)
-  local arguments, settings = {}, {}
-  for i, v in ipairs(case.args or {}) do arguments[i] = made(v) end
-  for key, v in pairs(case.settings or {}) do settings[key] = made(v) end
-  if next(settings) then arguments[#arguments + 1] = settings end
-  torch.manual_seed(7)
-  return nn[case.name](table.unpack(arguments))
-end
-
--- Sum of outputs times weights, walked backward.
-local function backward(outputs)
-  local total
-  for _, output in ipairs(outputs) do
-    if output.requires_grad then
-      local term = (output * make { output.shape, 5, 13, 6, 4.0, "f" }):sum()
-      total = total and total + term or term
-    end
-  end
-  if total then total:backward() end
-end
-
-local function replay(case)
-  local module = construct(case)
-  check(case.after, torch.rand(1):item(), 1e-6, "first draw after the constructor")
-  assert.equal(case.text, tostring(module))
-  local keys = case.keys or {}
-  table.sort(keys)
-  assert.same(keys, keys_of(module))
-  module = module:double()
-  module:train(case.stage == "train")
-  local inputs, n = {}, #case.inputs
-  for i, v in ipairs(case.inputs) do
-    if v ~= none then inputs[i] = made(v) end
-  end
-  torch.manual_seed(11)
-  local outputs
-  for _ = 1, case.calls do outputs = { module(table.unpack(inputs, 1, n)) } end
-  for i, wanted in ipairs(case.outputs) do check(wanted, outputs[i], TOLERANCE, "output " .. i) end
-  assert.equal(#case.outputs, #outputs)
-  backward(outputs)
-  for i, wanted in ipairs(case.grads or {}) do
-    if wanted ~= none then check(wanted, inputs[i].grad, TOLERANCE, "gradient of input " .. i) end
-  end
-  local parameters = module:parameters()
-  assert.equal(#(case.params or {}), #parameters)
-  for i, wanted in ipairs(case.params or {}) do
-    if wanted ~= none then check(wanted, parameters[i].grad, TOLERANCE, "gradient of parameter " .. i) end
-  end
-  local i = 0
-  for name, buffer in module:named_buffers() do
-    if name:find "running" or name:find "num_batches" then
-      i = i + 1
-      check(case.buffers[i], buffer:double(), TOLERANCE, name)
-    end
-  end
-  assert.equal(#(case.buffers or {}), i)
-end
-
-describe("a module is PyTorch's:", function()
-  local counts = {}
-  for _, case in ipairs(golden) do
-    counts[case.name] = (counts[case.name] or 0) + 1
-    it(("%s, case %d"):format(case.name, counts[case.name]), function() replay(case) end)
-  end
-end)
 
 local function positions(values) return torch.tensor(values, { dtype = torch.int64 }) end
 

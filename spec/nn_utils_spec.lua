@@ -52,6 +52,17 @@ describe("clipping", function()
     end)
   end
 
+  it("by value keeps what is within, in the gradient's own memory, and says nothing", function()
+    local p = nn.Parameter(torch.zeros(4))
+    local grad = torch.tensor { -3.0, -0.5, 0.5, 0 / 0 }
+    p.grad = grad
+    assert.equal(0, select("#", utils.clip_grad_value_({ p, nn.Parameter(torch.zeros(1)) }, 1.5)))
+    check({ -1.5, -0.5, 0.5, 0 / 0 }, grad)
+    utils.clip_grad_value_ { parameters = p, clip_value = 0.25 }
+    check({ -0.25, -0.25, 0.25, 0 / 0 }, p.grad)
+    refuses(function() utils.clip_grad_value_(p, "x") end, "'clip_value' (position 2) must be a number, not string")
+  end)
+
   it("in two steps gives the same", function()
     local one, two = parameters(torch.float64), parameters(torch.float64)
     local norm = utils.clip_grad_norm_(one, 2, 3.0)

@@ -75,6 +75,40 @@ describe("groups", function()
   end)
 end)
 
+describe("an optimiser of one's own", function()
+  it("inherits groups, defaults, zero_grad and state dicts from optim.Optimizer", function()
+    local Signs = nn.class("Signs", optim.Optimizer)
+    function Signs:init(params, lr) optim.Optimizer.init(self, params, { lr = lr }) end
+    function Signs:step()
+      torch.no_grad(function()
+        for _, group in ipairs(self.param_groups) do
+          for _, p in ipairs(group.params) do p:add_(p.grad:sign(), { alpha = -group.lr }) end
+        end
+      end)
+    end
+    local a, b = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(1))
+    local optimizer = Signs({ { params = { a } }, { params = { b }, lr = 0.25 } }, 0.5)
+    local loss = (a * torch.tensor { 3.0, -2.0 }):sum() + b * 5
+    loss:backward()
+    optimizer:step()
+    assert.same({ 0.5, 1.5 }, a:tolist())
+    assert.same({ 0.75 }, b:tolist())
+    optimizer:zero_grad()
+    assert.is_nil(a.grad)
+    assert.equal(0.25, optimizer:state_dict().param_groups[2].lr)
+    assert.is_true(nn.isinstance(optimizer, optim.Optimizer))
+  end)
+
+  it("without step says so", function()
+    local optimizer = optim.Optimizer({ nn.Parameter(torch.ones(1)) }, { lr = 1 })
+    assert.same({ lr = 1 }, optimizer.defaults)
+    assert.equal(1, optimizer.param_groups[1].lr)
+    optimizer.param_groups[1].params[1].grad = torch.ones(1)
+    refuses(function() optimizer:step() end, "update")
+    refuses(function() optim.Optimizer({}, {}) end, "optimizer got an empty parameter list")
+  end)
+end)
+
 describe("step and zero_grad", function()
   it("call a closure with gradients on and return its loss", function()
     local a = nn.Parameter(torch.ones(1))

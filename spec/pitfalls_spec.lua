@@ -171,7 +171,8 @@ end)
 describe("layers", function()
   it("4 float64 data into a float32 layer names the layer, its parameter, and both dtypes", function()
     local net = Two()
-    mistake(function() net(torch.randn(2, 3):double()) end, "have the same dtype, but got: double != float",
+    mistake(function() net(torch.randn(2, 3):double()) end,
+      "mat1 and mat2 must have the same dtype, but got Double and Float",
       "in fc2: Linear(3 → 2) got [2, 3] of dtype torch.float64", "parameter 'weight' has dtype torch.float32",
       "input:to(torch.float32)", ":to(torch.float64)")
     assert.equal(torch.float32, right(function() return net(torch.randn(2, 3):double():float()) end).dtype)

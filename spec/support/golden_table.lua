@@ -128,8 +128,9 @@ end
 -- A value as text: Lua writes some NaN as -nan.
 local function spelled(v) return v ~= v and "nan" or tostring(v) end
 
--- What is wrong with t where `wanted` is right, or nil.
-local function differs(t, wanted)
+--- What is wrong with t where `wanted` is right, or nil. scaled: small elements beside large ones may differ by a part
+-- of the largest.
+function golden_table.differs(t, wanted, scaled)
   if not torch.is_tensor(t) then return ("is %s, not a tensor"):format(tostring(t)) end
   if t.dtype ~= wanted.dtype then return ("is %s, expected %s"):format(tostring(t.dtype), tostring(wanted.dtype)) end
   if t.shape ~= wanted.shape then return ("has %s, expected %s"):format(tostring(t.shape), tostring(wanted.shape)) end
@@ -137,12 +138,22 @@ local function differs(t, wanted)
   if t:tobytes() == wanted:tobytes() then return nil end
   local a, b = t:view(-1):tolist(), wanted:view(-1):tolist()
   local tolerance = TOLERANCE[t.dtype]
+  if scaled and tolerance then
+    local largest = 1
+    for k = 1, #b do
+      local v = math.abs(b[k])
+      if v > largest and v < math.huge then largest = v end
+    end
+    tolerance = { tolerance[1], tolerance[2] * largest }
+  end
   for k = 1, #b do
     if not equal_numbers(a[k], b[k], tolerance) then
       return ("has %s at element %d, expected %s"):format(spelled(a[k]), k, spelled(b[k]))
     end
   end
 end
+
+local differs = golden_table.differs
 
 -- Words that name dtypes: the two spell them differently (long int, int64; c10::Half, float16).
 local DTYPE_WORDS = {}

@@ -120,6 +120,36 @@ static bool taps_open(Taps *t, const Resample *how, int64_t size, int64_t out) {
   return true;
 }
 
+/* Bytes are weighted in fixed point: neighbours that are one element count once, and all weights are rounded to as many
+ * binary places, at most 22, as let the largest of them stay under 2^15. Their sums are exact in double. */
+static void round_taps(const Taps *t) {
+  double most = 0;
+  for (int64_t o = 0; o < t->out; o++) {
+    int64_t *first = t->first + o * t->width, n = 0;
+    double *weight = t->weight + o * t->width;
+    for (int64_t k = 0; k < t->count[o]; k++) {
+      if (n > 0 && first[n - 1] == first[k]) {
+        weight[n - 1] += weight[k];
+      } else {
+        first[n] = first[k];
+        weight[n++] = weight[k];
+      }
+    }
+    t->count[o] = n;
+    for (int64_t k = 0; k < n; k++) most = weight[k] > most ? weight[k] : most;
+  }
+  int places = 0;
+  while (places < 22 && floor(0.5 + ldexp(most, places + 1)) < 32768) places++;
+  for (int64_t o = 0; o < t->out; o++)
+    for (int64_t k = o * t->width; k < o * t->width + t->count[o]; k++)
+      t->weight[k] = ldexp(round(ldexp(t->weight[k], places)), -places);
+}
+
+static void round_bytes(Tensor *t) {
+  double *v = (double *)(void *)tensor_data(t);
+  for (int64_t i = 0; i < t->numel; i++) v[i] = fmin(fmax(floor(v[i] + 0.5), 0), 255);
+}
+
 /* ---- the sums ---- */
 
 typedef struct {
@@ -156,9 +186,10 @@ BODY(double)
 
 bool cpu_resample(const Resample *how, Tensor *x, int dim, bool back, Tensor *out) {
   if (out->numel == 0) return true;
-  DType lane = x->dtype == MT_F64 ? MT_F64 : MT_F32;
+  DType lane = how->bytes || x->dtype == MT_F64 ? MT_F64 : MT_F32;
   Taps t;
   if (!taps_open(&t, how, back ? out->shape[dim] : x->shape[dim], back ? x->shape[dim] : out->shape[dim])) return false;
+  if (how->bytes) round_taps(&t);
   Tensor *px = tensor_packed(x, lane), *to = NULL;
   if (px) to = out->dtype == lane ? tensor_retain(out) : tensor_new(lane, out->ndim, out->shape, tensor_device(out));
   bool good = to != NULL;
@@ -167,6 +198,7 @@ bool cpu_resample(const Resample *how, Tensor *x, int dim, bool back, Tensor *ou
     Job job = {&t, tensor_data(px), tensor_data(to), l.inner, back};
     int64_t work = (t.out * t.width + t.size) * l.inner;
     parallel_for(l.outer, work < UNIT ? UNIT / work : 1, lane == MT_F64 ? rows_double : rows_float, &job);
+    if (how->bytes) round_bytes(to);
     if (to != out) good = tensor_copy_into(out, to);
   }
   tensor_release(to);

@@ -19,6 +19,7 @@ typedef struct {
   bool align_corners;
   double scale; /* results per element as the caller gave it; 0: from the sizes */
   bool single;  /* positions are computed in float, as PyTorch does for all but float64 */
+  bool bytes;   /* values are whole, from 0 to 255: fixed point weights, rounded results */
 } Resample;
 
 /* out has x's shape but for dim. back: x is a result's gradient and out the input's. Floats only. */

@@ -176,7 +176,11 @@ static Tensor *new_index(int64_t n) { return op_full(MT_I64, 1, &n, (Device){MT_
 static int64_t *numbers(const Tensor *t) { return (int64_t *)(void *)tensor_data(t); }
 
 static bool read_bags(Bags *b, int64_t rows, Tensor *indices, Tensor *offsets, bool last, int64_t padding) {
-  if (!cpu_embedding_check(indices, rows)) return false;
+  if (!cpu_embedding_check(indices, rows)) {
+    if (fail_code() == MT_EINDEX)
+      fail_prefix("embedding_bag: Expected idx >= 0 && idx < num_embeddings but found idx to be outside: ");
+    return false;
+  }
   int64_t n = indices->numel, *bag_of;
   Tensor *from = pool_add(tensor_packed(offsets, MT_I64));
   b->index = pool_add(tensor_packed(indices, MT_I64));

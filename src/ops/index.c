@@ -291,7 +291,9 @@ OP(take_along_dim, .schema = "take_along_dim(Tensor input, Index indices, Dim? d
 static bool compose_one_hot(OpCall *c) {
   Tensor *t = in(c, 0);
   int64_t classes = c->arg[1].i, shape[MT_MAX_DIMS + 1];
-  if (!check_index_dtype(c, 0)) return false;
+  if (t->dtype != MT_I64 && t->dtype != MT_I32)
+    return fail(MT_EARG, "one_hot is only applicable to index tensor of type LongTensor: input is %s, use :long()",
+                tensor_text(t));
   if (classes == 0 && t->numel > 0)
     return fail(MT_EINDEX, "Class values must be smaller than num_classes. num_classes is 0: it should be positive");
   if (classes == 0 || classes < -1)

@@ -33,13 +33,16 @@ static bool same_dtype(const OpCall *c, int first) {
               c->def->info->param[first + 1].name, tensor_text(b), dtype_info[a->dtype].name);
 }
 
-static bool same_as_self(const OpCall *c) {
-  Tensor *self = in(c, 0), *m = in(c, 2);
-  return self->dtype == m->dtype ||
+/* Arguments 'added', a and b of added + a b: PyTorch compares the first with the last, then a with b. */
+static bool same_as_added(const OpCall *c, int added, int a, int b) {
+  int odd = in(c, added)->dtype != in(c, b)->dtype ? added : a;
+  Tensor *t = in(c, odd), *m = in(c, b);
+  return t->dtype == m->dtype ||
          fail(MT_EARG,
-              "self and mat2 must have the same dtype, but got %s and %s: convert one of them, for example with "
-              ":to(torch.%s)",
-              type_name(self), type_name(m), dtype_info[m->dtype].name);
+              "%s and mat2 must have the same dtype, but got %s and %s: %s is %s, %s is %s; convert one of them, for "
+              "example with :to(torch.%s)",
+              odd == added ? "self" : "mat1", type_name(t), type_name(m), c->def->info->param[odd].name, tensor_text(t),
+              c->def->info->param[b].name, tensor_text(m), dtype_info[m->dtype].name);
 }
 
 static bool expect_dims(const OpCall *c, int k, int ndim, const char *format) {
@@ -264,7 +267,7 @@ static void back_addmm(Grad *g) {
 
 static bool infer_addmm(OpCall *c) {
   Tensor *a = in(c, 1), *b = in(c, 2);
-  return EXPECT_MATRIX(c, 1, "addmm: self") && EXPECT_MATRIX(c, 2, "addmm: mat2") && same_as_self(c) &&
+  return EXPECT_MATRIX(c, 1, "addmm: self") && EXPECT_MATRIX(c, 2, "addmm: mat2") && same_as_added(c, 0, 1, 2) &&
          same_dtype(c, 1) && sizes_meet(a->shape[0], a->shape[1], b) &&
          out_plus(c, 2, (int64_t[]){a->shape[0], b->shape[1]});
 }
@@ -398,6 +401,7 @@ static bool infer_linear(OpCall *c) {
                 w->ndim);
   if (x->ndim == 0 || w->ndim == 0)
     return fail(MT_EARG, "both arguments to linear need to be at least 1D, but they are %dD and %dD", x->ndim, w->ndim);
+  if (c->arg[2].given && !same_as_added(c, 2, 0, 1)) return false;
   if (!same_dtype(c, 0)) return false;
   int64_t k = x->shape[x->ndim - 1], in_features = w->shape[w->ndim - 1];
   int n = x->ndim - 1;
@@ -414,12 +418,6 @@ static bool infer_linear(OpCall *c) {
   if (!c->arg[2].given) return true;
   Tensor *bias = in(c, 2);
   int64_t stride[MT_MAX_DIMS];
-  if (bias->dtype != x->dtype)
-    return fail(
-        MT_EARG,
-        "self and mat2 must have the same dtype, but got %s and %s: the bias is the first of them; convert one, for "
-        "example with :to(torch.%s)",
-        type_name(bias), type_name(w), dtype_info[x->dtype].name);
   return shape_expand(bias, n, shape, stride) || shape_expand_fail(bias, n, shape);
 }
 

@@ -39,14 +39,15 @@ static bool infer_resample(OpCall *c) {
   shape[dim] = size;
   return out_shape(c, 0, (DType)t->dtype, t->ndim, shape);
 }
-static bool resample(OpCall *c, bool back) {
+static bool resample(OpCall *c, bool back, bool bytes) {
   Resample how = {(ResampleMode)mode_of(c->arg[3].str), c->arg[4].i, scalar_double(c->arg[5].number),
-                  in(c, 0)->dtype != MT_F64};
+                  in(c, 0)->dtype != MT_F64, bytes};
   int dim;
   return dim_wrap(c->arg[1].i, in(c, 0)->ndim, &dim) && cpu_resample(&how, in(c, 0), dim, back, c->out[0]);
 }
-static bool run_resample(OpCall *c) { return resample(c, false); }
-static bool run_resample_back(OpCall *c) { return resample(c, true); }
+static bool run_resample(OpCall *c) { return resample(c, false, false); }
+static bool run_resample_bytes(OpCall *c) { return resample(c, false, true); }
+static bool run_resample_back(OpCall *c) { return resample(c, true, false); }
 /* The other of the two, back to argument 0's size. */
 static void back_through(Grad *g, OpDef *def) {
   const EdgeMeta *m = g_meta(g, 0);
@@ -68,6 +69,11 @@ OP(resample, .schema = "resample(" RESAMPLED, .doc = "input with dim brought to 
 OP(resample_back, .schema = "resample_back(" RESAMPLED, .doc = "Gradient of resample: back to the size that was.",
    .samples = MODES, .errors = REFUSED, .flags = OP_HIDDEN, .infer = infer_resample, .kernel = {run_resample_back},
    .backward = back_resample_back);
+
+OP(resample_bytes, .schema = "resample_bytes(" RESAMPLED,
+   .doc = "input, whole numbers from 0 to 255, with dim brought to another size; weighted in fixed point and rounded.",
+   .samples = MODES, .errors = REFUSED, .flags = OP_HIDDEN | OP_NO_GRADIENT, .infer = infer_resample,
+   .kernel = {run_resample_bytes});
 
 /* ---- grid_sampler ---- */
 
@@ -168,21 +174,23 @@ static void cubic_weights(Tensor *t, Tensor **weight) {
   weight[2] = cubic(rest, a + 2, -(a + 3), 0, 1);
   weight[3] = cubic(op_add(rest, op_float(1)), a, -5 * a, 8 * a, -4 * a);
 }
+/* The sum over four neighbours in dim k, and in the dims after it, of what `at` says of the dims before. */
+static Tensor *sum_cubic(const Grid *g, Tensor *const *first, Tensor *const (*weight)[4], Tensor **at, int k) {
+  Tensor *sum = NULL;
+  if (k < 0) return values_at(g, at);
+  for (int i = 0; i < 4; i++) {
+    at[k] = padded(g, op_add(first[k], op_float(i - 1)), g->size[k]);
+    sum = weighted(sum, sum_cubic(g, first, weight, at, k - 1), weight[k][i]);
+  }
+  return sum;
+}
 static Tensor *sample_cubic(const Grid *g, Tensor *const *place) {
-  Tensor *first[2], *weight[2][4], *sum = NULL;
-  for (int k = 0; k < 2; k++) {
+  Tensor *first[3], *weight[3][4], *at[3];
+  for (int k = 0; k < g->dims; k++) {
     first[k] = floored(op_detach(place[k]));
     cubic_weights(op_sub(place[k], first[k]), weight[k]);
   }
-  for (int row = 0; row < 4; row++) {
-    Tensor *line = NULL, *at[2] = {NULL, padded(g, op_add(first[1], op_float(row - 1)), g->size[1])};
-    for (int k = 0; k < 4; k++) {
-      at[0] = padded(g, op_add(first[0], op_float(k - 1)), g->size[0]);
-      line = weighted(line, values_at(g, at), weight[0][k]);
-    }
-    sum = weighted(sum, line, weight[1][row]);
-  }
-  return sum;
+  return sum_cubic(g, first, weight, at, g->dims - 1);
 }
 
 static Tensor *sample_grid(const Grid *g, Tensor *grid) {
@@ -254,9 +262,6 @@ static bool compose_grid_sampler(OpCall *c) {
                 "(border) or 2 (reflection), but got %lld and %lld",
                 (long long)mode, (long long)outside);
   Grid g = {.dims = x->ndim - 2, .batch = x->shape[0], .channels = x->shape[1], .space = 1, .points = 1};
-  if (mode == GRID_CUBIC && g.dims == 3)
-    return fail(MT_EARG, "grid_sampler(): bicubic interpolation only supports 4D input, but it has sizes %s",
-                shape_text(x->ndim, x->shape));
   g.mode = (GridMode)mode;
   g.outside = (Outside)outside;
   g.align = c->arg[4].i;
@@ -278,14 +283,15 @@ OP(grid_sampler,
    .doc =
        "input (N, C, H, W) or (N, C, D, H, W) at the places in grid (N, ..., 2 or 3), x first, where -1 and 1 are the "
        "first and the last element's middle (align_corners) or outer edge. interpolation_mode 0 bilinear, 1 nearest, "
-       "2 bicubic; padding_mode 0 zeros, 1 border, 2 reflection.",
+       "2 bicubic (of three dims tricubic); padding_mode 0 zeros, 1 border, 2 reflection.",
    .samples = "f(1,2,3,4) f(1,2,3,2) 0 0 false | f(2,1,3,3) f(2,1,2,2) 0 1 true | f(1,1,3,4) f(1,1,4,2) 0 2 false | "
               "f(1,2,3,4) f(1,2,3,2) 1 0 false | f(1,1,4,4) f(1,1,3,2) 2 0 true | f(1,1,4,4) f(1,1,3,2) 2 2 false | "
-              "f(1,1,2,3,2) f(1,1,2,2,3) 0 0 false | f(1,1,2,3,2) f(1,1,2,2,3) 1 2 true | f(0,2,3,4) f(0,2,3,2) 0 0 "
+              "f(1,1,2,3,2) f(1,1,2,2,3) 0 0 false | f(1,1,2,3,2) f(1,1,2,2,3) 1 2 true | f(1,1,2,3,2) f(1,1,1,2,3) 2 "
+              "1 false | f(0,2,3,4) f(0,2,3,2) 0 0 "
               "false",
    .errors = "f(1,2,3,4) f(1,2,3,3) 0 0 false | f(1,2,3,4) f(2,2,3,2) 0 0 false | f(1,2,3,4) f(1,3,2) 0 0 false | "
              "f(1,2,3,4) g(1,2,3,2) 0 0 false | i(1,2,3,4) f(1,2,3,2) 0 0 false | f(1,2,0,4) f(1,2,3,2) 0 0 false | "
-             "f(1,2,3,4) f(1,2,3,2) 3 0 false | f(1,1,2,3,2) f(1,1,2,2,3) 2 0 false | f(1,2,3) f(1,2,2) 0 0 false",
+             "f(1,2,3,4) f(1,2,3,2) 3 0 false | f(1,2,3) f(1,2,2) 0 0 false",
    .flags = OP_FUNCTION, .compose = compose_grid_sampler);
 
 /* ---- affine_grid_generator ---- */

@@ -30,9 +30,11 @@ end
 
 -- The keys of the items, in order: those of the fields that hold one.
 local function item_keys(self)
-  local keys, is_item = {}, getmetatable(self).__is_item
-  for _, key in ipairs(rawget(self, "_module").order) do
+  local keys, meta, state = {}, getmetatable(self), rawget(self, "_module")
+  local is_item, adopts = meta.__is_item, meta.__adopts_tensors
+  for _, key in ipairs(state.order) do
     local value = rawget(self, key)
+    if adopts and state.buffers[key] == nil and core.is_tensor(value) then value = walk.adopt(self, key, value) end
     if value ~= nil and is_item(value, key, self) then keys[#keys + 1] = key end
   end
   return keys
@@ -415,14 +417,14 @@ end
 -- A tensor, or what the dict was given by the constructor or update(); other fields are attributes.
 local function is_entry(value, key, self)
   local held = rawget(self, "_module").held
-  return core.is_tensor(value) or (held ~= nil and held[key] == true)
+  return core.is_parameter(value) or (held ~= nil and held[key] == true)
 end
 
 --- ParameterList{p1, p2}: an array of parameters; tensors become Parameters, anything else stays what it is.
 local ParameterList = class.extend("ParameterList", Module)
 list_methods(ParameterList, as_parameter, is_position)
 rawset(ParameterList, "__add", concatenate)
-rawset(ParameterList, "__wraps_tensors", true)
+rawset(ParameterList, "__adopts_tensors", true)
 
 function ParameterList:init(...)
   fill_list(self, as_parameter, ...)
@@ -433,7 +435,7 @@ end
 local ParameterDict = class.extend("ParameterDict", Module)
 dict_methods(ParameterDict, "ParameterDict", as_parameter, is_entry)
 rawset(ParameterDict, "__newindex", function(self, key, value) new_field(self, key, as_parameter(self, value)) end)
-rawset(ParameterDict, "__wraps_tensors", true)
+rawset(ParameterDict, "__adopts_tensors", true)
 
 --- A dict of the same items.
 function ParameterDict:copy()

@@ -42,18 +42,20 @@ for name, settings in pairs {
 end
 
 -- Softmax needs its dim: guessing it is how wrong results come about.
-local function needs_dim(name)
+local function needs_dim(name, negative)
   local resolve = signature(name, {
     { "input", "tensor" }, { "dim", "integer?" }, { "_stacklevel", "integer", 3 }, { "dtype", "any?" },
   })
+  local op = negative and core.softmax or core[name]
   return function(...)
     local input, dim, _, dtype = resolve(...)
     if dim == nil then
       core.raise(name, "missing 1 required positional arguments: \"dim\": over which dim of the input of shape %s? The "
         .. "last is -1, the classes of a batch are dim 2", text.sizes(input))
     end
+    if negative then input = -input end
     if dtype ~= nil then input = input:to(dtype) end
-    return (core[name](input, dim))
+    return (op(input, dim))
   end
 end
 
@@ -61,6 +63,8 @@ end
 F.softmax = needs_dim "softmax"
 --- log_softmax(input, dim): log of softmax, computed without overflow.
 F.log_softmax = needs_dim "log_softmax"
+--- softmin(input, dim): softmax of -input. Keyword: dtype.
+F.softmin = needs_dim("softmin", true)
 
 local flatten_arguments = signature("flatten", {
   { "input", "tensor" }, { "start_dim", "integer", 1 }, { "end_dim", "integer", -1 },
@@ -203,6 +207,10 @@ function losses.cross_entropy(input, target, weight, ignore_index, reduction, la
   end
   if target.dtype ~= core.int64 then
     if target:is_floating_point() and target.ndim > 0 and target.shape == input.shape then
+      if ignore_index > 0 then
+        core.raise("cross_entropy", "ignore_index is not supported for floating point target: target of shape %s holds "
+          .. "probabilities; use labels, or give the element no weight", text.sizes(target))
+      end
       return (probability_loss(input, target, weight, reduction, label_smoothing))
     end
     target = as_labels(target)
@@ -224,17 +232,6 @@ function F.cross_entropy(...)
     cross_entropy_arguments(...)
   return (losses.cross_entropy(input, target, weight, ignore_index,
     legacy_reduction(size_average, do_reduce, reduction), label_smoothing))
-end
-
-local soft_arguments = signature("softmin", {
-  { "input", "tensor" }, { "dim", "integer" }, { "_stacklevel", "any", 3 }, { "dtype", "any?" },
-})
-
---- softmax of -input, computed in `dtype` where it is given. PyTorch's `_stacklevel` changes nothing.
-function F.softmin(...)
-  local input, dim, _, dtype = soft_arguments(...)
-  if dtype ~= nil then input = input:to(dtype) end
-  return (core.softmax(-input, dim))
 end
 
 local one_hot_arguments = signature("one_hot", { { "tensor", "tensor" }, { "num_classes", "integer", -1 } })

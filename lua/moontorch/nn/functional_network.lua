@@ -299,17 +299,17 @@ local function check_dtype(name, input, word, antialias)
     input:type():match("(%a+)Tensor$"), dtype.name)
 end
 
--- 16-bit floats and bytes are computed in float32; bytes are rounded after each dim, the last dim first.
+-- 16-bit floats are computed in float32; bytes in float64, and rounded after each dim, the last dim first.
 local function resample(input, sizes, scales, mode, align_corners)
   local dtype = input.dtype
   local bytes = dtype == core.uint8
-  local x = (bytes or dtype.itemsize == 2 and dtype.is_floating_point) and input:float() or input
+  local x = bytes and input:double() or dtype.itemsize == 2 and dtype.is_floating_point and input:float() or input
+  local step = bytes and core._resample_bytes or core._resample
   for d = #sizes, 1, -1 do
     -- the same size and twice the size go by the sizes whatever the scale, in PyTorch's two dims of nearest
     local whole = sizes[d] == input:size(d + 2) or sizes[d] == 2 * input:size(d + 2)
     if mode == "nearest" and #sizes == 2 and whole then scales[d] = 0 end
-    x = core._resample(x, d + 2, sizes[d], mode, align_corners, scales[d])
-    if bytes then x = (x + 0.5):floor():clamp(0, 255) end
+    x = step(x, d + 2, sizes[d], mode, align_corners, scales[d])
   end
   return x.dtype == dtype and x or x:to(dtype)
 end

@@ -89,6 +89,11 @@ for n = 1, 3 do
     { "norm_type", "number" }, { "kernel_size", "any" }, { "stride", "any?" }, { "ceil_mode", "boolean", false },
   }, {
     text = "norm_type={norm_type}, kernel_size={kernel_size}, stride={stride}, ceil_mode={ceil_mode}",
+    setup = function(self)
+      if self.norm_type == 0 then
+        core.raise("LPPool" .. suffix, "norm_type must be a non-zero value, but got 0")
+      end
+    end,
     forward = function(self, input)
       return (lp_pool(input, self.norm_type, self.kernel_size, self.stride or none, self.ceil_mode))
     end,
