@@ -60,6 +60,40 @@ describe("lists of modules", function()
       net[2] = nn.ELU()
       return net
     end, "a:ReLU b:ELU c:GELU" },
+    { "nil at a position", function()
+      local net = nn.Sequential(three())
+      net[2] = nil
+      return net
+    end, "1:ReLU 2:GELU", 2 },
+    { "nil at the end, then more", function()
+      local net = nn.Sequential(three())
+      net[3] = nil
+      net:insert(1, nn.ELU())
+      net[1] = nil
+      return net:append(nn.CELU())
+    end, "1:ReLU 2:Tanh 3:CELU", 3 },
+    { "nil at the last", function()
+      local list = nn.ModuleList { three() }
+      list[-1] = nil
+      return list
+    end, "1:ReLU 2:Tanh", 2 },
+    { "nil at a range", function()
+      local net = nn.Sequential(three())
+      net[{ 1, -1, 2 }] = nil
+      return net
+    end, "1:Tanh", 1 },
+    { "nil at a name", function()
+      local net = named()
+      net.b = nil
+      return net
+    end, "a:ReLU c:GELU", 2 },
+    { "table.remove and table.insert", function()
+      local list = nn.ModuleList { three() }
+      table.remove(list, 1)
+      table.insert(list, 1, nn.ELU())
+      table.insert(list, nn.CELU())
+      return list
+    end, "1:ELU 2:Tanh 3:GELU 4:CELU", 4 },
     { "appending to a part", function() return nn.Sequential(three())[{ 2, 3 }]:append(nn.ELU()) end,
       "2:Tanh 3:GELU 4:ELU" },
   } do
@@ -298,6 +332,12 @@ describe("modules", function()
       self.fc = nn.Linear(1, 1)
     end
     assert.equal(2, #Net():parameters())
+  end)
+
+  it("know their classes", function()
+    local p, x, m = nn.Parameter(torch.ones(1)), torch.ones(1), nn.ReLU()
+    assert.is_true(nn.isinstance(p, nn.Parameter) and nn.isinstance(p, torch.Tensor) and nn.isinstance(m, nn.Module))
+    assert.is_false(nn.isinstance(x, nn.Parameter) or nn.isinstance(m, nn.Linear) or nn.isinstance(3, torch.Tensor))
   end)
 
   it("take keywords for single options", function()

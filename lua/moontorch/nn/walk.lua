@@ -75,7 +75,8 @@ end
 -- the field, absent for what a plain table inside a field holds). Numeric keys are named from `base` (1 unless given).
 -- Raises when a plain tensor was assigned over a parameter.
 function walk.own(module, base)
-  local state = rawget(module, "_module")
+  local state, tidy = rawget(module, "_module"), getmetatable(module).__tidy
+  if tidy then tidy(module) end
   local found = { parameters = {}, buffers = {}, children = {}, base = base or 1 }
   local seen, adopts = {}, getmetatable(module).__adopts_tensors
   for _, key in ipairs(state.order) do
