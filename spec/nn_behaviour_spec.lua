@@ -414,6 +414,10 @@ describe("messages begin with PyTorch's words", function()
     { function() F.interpolate(x, { size = 3, mode = "bad", recompute_scale_factor = true }) end,
       "recompute_scale_factor is not meaningful with an explicit size." },
     { function() F.interpolate(x, { size = 3, mode = "bad", align_corners = true }) end, "(got bad)" },
+    { function()
+      nn.MaxPool3d({ 3, 1, 3 }, { padding = { 0, 0, 2 }, dilation = { 1, 2, 2 } })(torch.ones(1, 6, 6, 6))
+    end,
+      "pad should be smaller than or equal to half of kernel size, but got kT: 3 kW: 3 kH: 1 padT: 0 padW: 2 padH: 0" },
     { function() nn.Unflatten(2, { 3, 4 })(torch.ones(2, 5)) end,
       "unflatten: Provided sizes [3, 4] don't multiply up to the size of dim 2 (5) in the input tensor" },
     { function() nn.Unflatten(2, { "a" }) end,
@@ -423,6 +427,11 @@ describe("messages begin with PyTorch's words", function()
   } do
     it(case[2], function() refuses(table.unpack(case)) end)
   end
+
+  it("kl_div has a batchmean of a single number", function()
+    local value = F.kl_div(torch.tensor(-1.0), torch.tensor(0.5), { reduction = "batchmean" })
+    near.check(0.5 * math.log(0.5) + 0.5, value, 1e-6)
+  end)
 
   it("softmin takes a dtype", function()
     local result = F.softmin(torch.ones(2), 1, { dtype = torch.float64 })
