@@ -60,6 +60,40 @@ describe("lists of modules", function()
       net[2] = nn.ELU()
       return net
     end, "a:ReLU b:ELU c:GELU" },
+    { "nil at a position", function()
+      local net = nn.Sequential(three())
+      net[2] = nil
+      return net
+    end, "1:ReLU 2:GELU", 2 },
+    { "nil at the end, then more", function()
+      local net = nn.Sequential(three())
+      net[3] = nil
+      net:insert(1, nn.ELU())
+      net[1] = nil
+      return net:append(nn.CELU())
+    end, "1:ReLU 2:Tanh 3:CELU", 3 },
+    { "nil at the last", function()
+      local list = nn.ModuleList { three() }
+      list[-1] = nil
+      return list
+    end, "1:ReLU 2:Tanh", 2 },
+    { "nil at a range", function()
+      local net = nn.Sequential(three())
+      net[{ 1, -1, 2 }] = nil
+      return net
+    end, "1:Tanh", 1 },
+    { "nil at a name", function()
+      local net = named()
+      net.b = nil
+      return net
+    end, "a:ReLU c:GELU", 2 },
+    { "table.remove and table.insert", function()
+      local list = nn.ModuleList { three() }
+      table.remove(list, 1)
+      table.insert(list, 1, nn.ELU())
+      table.insert(list, nn.CELU())
+      return list
+    end, "1:ELU 2:Tanh 3:GELU 4:CELU", 4 },
     { "appending to a part", function() return nn.Sequential(three())[{ 2, 3 }]:append(nn.ELU()) end,
       "2:Tanh 3:GELU 4:ELU" },
   } do
@@ -300,6 +334,21 @@ describe("modules", function()
     assert.equal(2, #Net():parameters())
   end)
 
+  it("take a memory format, which changes nothing", function()
+    local conv = nn.Conv2d(1, 1, 1)
+    assert.equal(conv, conv:to { memory_format = torch.channels_last })
+    assert.equal(torch.float64, conv:to(torch.float64, { memory_format = torch.channels_last }).weight.dtype)
+    assert.equal("torch.channels_last", tostring(torch.channels_last))
+    assert.same({ 1 }, torch.ones(1, { layout = torch.strided }):tolist())
+    assert.same({ 1 }, torch.ones(1):clone { memory_format = torch.preserve_format }:tolist())
+  end)
+
+  it("know their classes", function()
+    local p, x, m = nn.Parameter(torch.ones(1)), torch.ones(1), nn.ReLU()
+    assert.is_true(nn.isinstance(p, nn.Parameter) and nn.isinstance(p, torch.Tensor) and nn.isinstance(m, nn.Module))
+    assert.is_false(nn.isinstance(x, nn.Parameter) or nn.isinstance(m, nn.Linear) or nn.isinstance(3, torch.Tensor))
+  end)
+
   it("take keywords for single options", function()
     local m = nn.Sequential(nn.Linear(1, 1))
     assert.is_false(m:train { mode = false }[1].training)
@@ -365,6 +414,10 @@ describe("messages begin with PyTorch's words", function()
     { function() F.interpolate(x, { size = 3, mode = "bad", recompute_scale_factor = true }) end,
       "recompute_scale_factor is not meaningful with an explicit size." },
     { function() F.interpolate(x, { size = 3, mode = "bad", align_corners = true }) end, "(got bad)" },
+    { function()
+      nn.MaxPool3d({ 3, 1, 3 }, { padding = { 0, 0, 2 }, dilation = { 1, 2, 2 } })(torch.ones(1, 6, 6, 6))
+    end,
+      "pad should be smaller than or equal to half of kernel size, but got kT: 3 kW: 3 kH: 1 padT: 0 padW: 2 padH: 0" },
     { function() nn.Unflatten(2, { 3, 4 })(torch.ones(2, 5)) end,
       "unflatten: Provided sizes [3, 4] don't multiply up to the size of dim 2 (5) in the input tensor" },
     { function() nn.Unflatten(2, { "a" }) end,
@@ -374,6 +427,11 @@ describe("messages begin with PyTorch's words", function()
   } do
     it(case[2], function() refuses(table.unpack(case)) end)
   end
+
+  it("kl_div has a batchmean of a single number", function()
+    local value = F.kl_div(torch.tensor(-1.0), torch.tensor(0.5), { reduction = "batchmean" })
+    near.check(0.5 * math.log(0.5) + 0.5, value, 1e-6)
+  end)
 
   it("softmin takes a dtype", function()
     local result = F.softmin(torch.ones(2), 1, { dtype = torch.float64 })

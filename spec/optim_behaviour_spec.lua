@@ -93,6 +93,38 @@ describe("hyper-parameters that are tensors", function()
   end
 end)
 
+describe("the state of a parameter", function()
+  it("is there when it is asked for", function()
+    local Momentum = nn.class("Momentum", optim.Optimizer)
+    function Momentum:init(params, lr) optim.Optimizer.init(self, params, { lr = lr }) end
+    function Momentum:step()
+      torch.no_grad(function()
+        for _, group in ipairs(self.param_groups) do
+          for _, p in ipairs(group.params) do
+            local state = self.state[p]
+            if next(state) == nil then state.buffer = torch.zeros_like(p) end
+            state.buffer:mul_(0.5):add_(p.grad)
+            p:add_(state.buffer, { alpha = -group.lr })
+          end
+        end
+      end)
+    end
+    local p = parameter()
+    local optimizer = Momentum({ p }, 1)
+    optimizer:step()
+    optimizer:step()
+    assert.same({ -1.5, -1.5 }, p:tolist())
+    assert.same({ 1.5, 1.5 }, optimizer:state_dict().state[1].buffer:tolist())
+    local q = parameter()
+    local other = Momentum({ q }, 1)
+    assert.is_nil(next(other.state[q]))
+    assert.is_nil(next(other:state_dict().state))
+    other:load_state_dict(optimizer:state_dict())
+    assert.same({ 1.5, 1.5 }, other.state[q].buffer:tolist())
+    assert.is_nil(other.state.anything)
+  end)
+end)
+
 describe("schedulers", function()
   it("ReduceLROnPlateau says whether it cools down", function()
     local optimizer = optim.SGD({ parameter() }, { lr = 1.0 })

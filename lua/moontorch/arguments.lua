@@ -80,8 +80,9 @@ end
 --- Declares the parameters of the function `owner` (the name used in messages).
 -- `list`: one entry a parameter, `{name, kind, default}`. Kinds: any, value (anything but a plain table), tensor,
 -- integer, number, scalar (a number or a tensor), string, boolean, list, dict, callable; with "?" at the end the
--- parameter may be None. A parameter without default and without "?" is required. Floats with an integral value are integers. A last argument that is a plain
--- table with string keys holds keyword arguments, unless the parameter there is a dict.
+-- parameter may be None. A parameter without default and without "?" is required. Floats with an integral value are
+-- integers. A last argument that is a plain table with string keys holds keyword arguments, unless the parameter there
+-- is a dict.
 -- Returns a function of the caller's arguments that returns one value for each parameter.
 function arguments.signature(owner, list)
   local parameters, index, count = {}, {}, #list

@@ -35,6 +35,15 @@ torch.version = "0.1.0"
 
 require "moontorch.sugar"
 
+-- What `layout` and `memory_format` name. Every tensor is strided and contiguous, so they change nothing.
+for name, kind in pairs {
+  strided = "layout", contiguous_format = "memory_format", preserve_format = "memory_format",
+  channels_last = "memory_format", channels_last_3d = "memory_format",
+} do
+  local text = "torch." .. name
+  torch[name] = setmetatable({}, { __name = "torch." .. kind, __tostring = function() return text end })
+end
+
 torch._lazy_functions = LAZY_FUNCTIONS
 torch.default_generator = core._default_generator()
 

@@ -327,8 +327,8 @@ static bool compose_kl_div(OpCall *c) {
     value = op_sub(op_mul(safe, op_log(safe)), op_mul(t, x));
   }
   if (!batch) return compose_return(c, 0, reduce(value, &c->arg[2]));
-  if (x->ndim == 0) return fail(MT_EARG, "kl_div: 'batchmean' divides by the first size, and input has no dims");
-  return compose_return(c, 0, op_div(op_sum(value), op_int(x->shape[0])));
+  Tensor *sum = op_sum(value);
+  return compose_return(c, 0, x->ndim == 0 ? sum : op_div(sum, op_int(x->shape[0])));
 }
 OP(kl_div,
    .schema = "kl_div(Tensor input, Tensor target, str reduction='mean', bool log_target=False, bool broadcast=False) "
@@ -336,7 +336,8 @@ OP(kl_div,
    .doc = "target (log target - input), where input holds logarithms; with log_target target does too. 'batchmean' "
           "divides the "
           "sum by the first size.",
-   .samples = "f(3,4) u(3,4) | f(3,4) u(3,4) 'batchmean' | f(3,4) f(3,4) 'sum' True | f(2,3) u(2,3) 'none'",
+   .samples = "f(3,4) u(3,4) | f(3,4) u(3,4) 'batchmean' | f(3,4) f(3,4) 'sum' True | f(2,3) u(2,3) 'none' | f() u() "
+              "'batchmean'",
    .errors = "f(3,4) u(4) | f(3) i(3) | f(3) u(3) 'max'", .flags = OP_FUNCTION, .compose = compose_kl_div);
 static bool compose_kl_div_number(OpCall *c) {
   static const char *const reductions[] = {"none", "mean", "sum"};

@@ -40,6 +40,15 @@ static bool check_window(int dims, Window w) {
           "pad should be at most half of effective kernel size, but got pad=%lld, kernel_size=%lld and dilation=%lld",
           (long long)w.pad[d], (long long)w.kernel[d], (long long)dilation);
   }
+  /* windows of three dims with gaps: PyTorch does not count the gaps here */
+  for (int d = 0; d < dims && dims == 3; d++)
+    if (w.pad[d] > w.kernel[d] / 2)
+      return fail(
+          MT_EARG,
+          "pad should be smaller than or equal to half of kernel size, but got kT: %lld kW: %lld kH: %lld padT: "
+          "%lld padW: %lld padH: %lld",
+          (long long)w.kernel[0], (long long)w.kernel[2], (long long)w.kernel[1], (long long)w.pad[0],
+          (long long)w.pad[2], (long long)w.pad[1]);
   return true;
 }
 

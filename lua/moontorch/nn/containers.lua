@@ -28,22 +28,6 @@ local function as_parameter(_, v)
   return v
 end
 
--- The keys of the items, in order: those of the fields that hold one.
-local function item_keys(self)
-  local keys, is_item = {}, getmetatable(self).__is_item
-  for _, key in ipairs(rawget(self, "_module").order) do
-    local value = rawget(self, key)
-    if value ~= nil and is_item(value, key, self) then keys[#keys + 1] = key end
-  end
-  return keys
-end
-
-local function items_of(self)
-  local items = {}
-  for i, key in ipairs(item_keys(self)) do items[i] = rawget(self, key) end
-  return items
-end
-
 -- Forgets a field, and its place in the order.
 local function remove_field(self, key)
   local state = rawget(self, "_module")
@@ -54,10 +38,51 @@ local function remove_field(self, key)
   end
 end
 
+-- Makes the fields 1 … #items the only items, in place of those under `keys`.
+local function replace_items(self, keys, items)
+  local order = rawget(self, "_module").order
+  for i = #order, 1, -1 do
+    if math.type(order[i]) == "integer" then remove_field(self, order[i]) end
+  end
+  for _, key in ipairs(keys) do remove_field(self, key) end
+  for i, item in ipairs(items) do new_field(self, i, item) end
+end
+
+-- Items that are only numbered take the numbers 1 … #keys again, where `list[2] = nil` left a hole.
+local function close_holes(self, keys)
+  local holes = false
+  for i, key in ipairs(keys) do
+    if math.type(key) ~= "integer" then return keys end
+    holes = holes or key ~= i
+  end
+  if not holes then return keys end
+  local items, positions = {}, {}
+  for i, key in ipairs(keys) do items[i], positions[i] = rawget(self, key), i end
+  replace_items(self, keys, items)
+  return positions
+end
+
+-- The keys of the items, in order: those of the fields that hold one.
+local function item_keys(self)
+  local keys, meta, state = {}, getmetatable(self), rawget(self, "_module")
+  local is_item, adopts = meta.__is_item, meta.__adopts_tensors
+  for _, key in ipairs(state.order) do
+    local value = rawget(self, key)
+    if adopts and state.buffers[key] == nil and core.is_tensor(value) then value = walk.adopt(self, key, value) end
+    if value ~= nil and is_item(value, key, self) then keys[#keys + 1] = key end
+  end
+  return meta.__check and close_holes(self, keys) or keys
+end
+
+local function items_of(self)
+  local items = {}
+  for i, key in ipairs(item_keys(self)) do items[i] = rawget(self, key) end
+  return items
+end
+
 -- Makes the fields 1 … #items the container's only items.
 local function set_items(self, items)
-  for _, key in ipairs(item_keys(self)) do remove_field(self, key) end
-  for i, item in ipairs(items) do new_field(self, i, item) end
+  replace_items(self, item_keys(self), items)
 end
 
 -- Lists ---------------------------------------------------------------------------------------------------------------
@@ -114,11 +139,25 @@ local function list_index(self, key)
   end
 end
 
--- Writing `list[-1] = item`, by position what has a name, and `list[#list + 1] = item`.
+-- Takes the items at these positions out; the others are numbered anew.
+local function remove_items(self, positions)
+  local taken, left = {}, {}
+  for _, at in ipairs(positions) do taken[at] = true end
+  for at, item in ipairs(items_of(self)) do
+    if not taken[at] then left[#left + 1] = item end
+  end
+  set_items(self, left)
+end
+
+-- Writing `list[-1] = item`, by position what has a name, and `list[#list + 1] = item`; nil takes items out.
 local function list_newindex(self, key, value)
+  if value == nil and type(key) == "table" and getmetatable(key) == nil then
+    return remove_items(self, range(self, key, #item_keys(self)))
+  end
   local at = type(key) == "number" and math.tointeger(key)
-  if not at or value == nil then return new_field(self, key, value) end
+  if not at then return new_field(self, key, value) end
   local keys = item_keys(self)
+  if value == nil then return remove_items(self, { position(self, at, #keys, #keys + 1) }) end
   at = position(self, at, #keys, #keys + 1)
   value = getmetatable(self).__check(self, value)
   if keys[at] then rawset(self, keys[at], value) else new_field(self, at, value) end
@@ -150,6 +189,7 @@ local function list_methods(cls, check, is_item)
   rawset(cls, "__len", list_length)
   rawset(cls, "__pairs", list_pairs)
   rawset(cls, "__check", check)
+  rawset(cls, "__tidy", item_keys)
   rawset(cls, "__is_item", is_item)
 
   --- Adds an item at the end. Returns self.
@@ -428,14 +468,14 @@ end
 -- A tensor, or what the dict was given by the constructor or update(); other fields are attributes.
 local function is_entry(value, key, self)
   local held = rawget(self, "_module").held
-  return core.is_tensor(value) or (held ~= nil and held[key] == true)
+  return core.is_parameter(value) or (held ~= nil and held[key] == true)
 end
 
 --- ParameterList{p1, p2}: an array of parameters; tensors become Parameters, anything else stays what it is.
 local ParameterList = class.extend("ParameterList", Module)
 list_methods(ParameterList, as_parameter, is_position)
 rawset(ParameterList, "__add", concatenate)
-rawset(ParameterList, "__wraps_tensors", true)
+rawset(ParameterList, "__adopts_tensors", true)
 
 function ParameterList:init(...)
   fill_list(self, as_parameter, ...)
@@ -446,7 +486,7 @@ end
 local ParameterDict = class.extend("ParameterDict", Module)
 dict_methods(ParameterDict, "ParameterDict", as_parameter, is_entry)
 rawset(ParameterDict, "__newindex", function(self, key, value) new_field(self, key, as_parameter(self, value)) end)
-rawset(ParameterDict, "__wraps_tensors", true)
+rawset(ParameterDict, "__adopts_tensors", true)
 
 --- A dict of the same items.
 function ParameterDict:copy()

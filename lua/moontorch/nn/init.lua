@@ -19,11 +19,17 @@ local nn = {
   functional = require "moontorch.nn.functional",
   init = require "moontorch.nn.initializers",
   is_module = walk.is_module,
-  isinstance = class.isinstance,
 }
 
 for _, part in ipairs { "containers", "layers", "losses" } do
   for name, cls in pairs(require("moontorch.nn." .. part)) do nn[name] = cls end
+end
+
+--- Is `v` an instance of `cls` or of a class that inherits from it? `cls` may be nn.Parameter or torch.Tensor, too.
+function nn.isinstance(v, cls)
+  if cls == nn.Parameter then return core.is_parameter(v) end
+  if cls == core.Tensor then return core.is_tensor(v) end
+  return class.isinstance(v, cls)
 end
 
 --- A new class of modules named `name`, inheriting from `parent` (nn.Module unless given). Define `init` and `forward`:

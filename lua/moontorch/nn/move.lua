@@ -124,6 +124,8 @@ function Module:to(...)
       tostring(dtype))
   end
   if device == nil and dtype == nil then
+    -- A memory format alone changes no value.
+    if keywords.memory_format ~= nil then return self end
     core.raise("to", "expected a device, a dtype or a Tensor to follow")
   end
   return self:_apply(function(t)

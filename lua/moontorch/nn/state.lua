@@ -310,7 +310,7 @@ end
 -- nothing.
 function Module:load_state_dict(...)
   local first = ...
-  if type(first) ~= "table" and select("#", ...) > 0 then
+  if first ~= nil and type(first) ~= "table" then
     core.raise("load_state_dict", "Expected state_dict to be dict-like, got %s: a table of tensors by name, such as "
       .. "another module's state_dict()", arguments.type_name(first))
   end

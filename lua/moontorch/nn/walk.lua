@@ -22,6 +22,15 @@ local function is_module(v)
 end
 walk.is_module = is_module
 
+--- Makes a tensor that was assigned to a field of a ParameterList or ParameterDict a Parameter, and returns it.
+function walk.adopt(module, key, tensor)
+  if is_parameter(tensor) then return tensor end
+  local parameter = core.parameter(tensor)
+  rawget(module, "_module").parameters[key] = true
+  rawset(module, key, parameter)
+  return parameter
+end
+
 local function push(list, name, value, key)
   list[#list + 1] = { name = name, value = value, key = key }
 end
@@ -66,11 +75,13 @@ end
 -- the field, absent for what a plain table inside a field holds). Numeric keys are named from `base` (1 unless given).
 -- Raises when a plain tensor was assigned over a parameter.
 function walk.own(module, base)
-  local state = rawget(module, "_module")
+  local state, tidy = rawget(module, "_module"), getmetatable(module).__tidy
+  if tidy then tidy(module) end
   local found = { parameters = {}, buffers = {}, children = {}, base = base or 1 }
-  local seen = {}
+  local seen, adopts = {}, getmetatable(module).__adopts_tensors
   for _, key in ipairs(state.order) do
     local value = rawget(module, key)
+    if adopts and state.buffers[key] == nil and is_tensor(value) then value = walk.adopt(module, key, value) end
     if value ~= nil then
       local name = math.type(key) == "integer" and tostring(key - 1 + found.base) or tostring(key)
       if state.buffers[key] ~= nil then
@@ -78,9 +89,6 @@ function walk.own(module, base)
       elseif type(value) == "userdata" and is_tensor(value) then
         if is_parameter(value) then
           push(found.parameters, name, value, key)
-        elseif state.parameters[key] and getmetatable(module).__wraps_tensors then
-          rawset(module, key, core.parameter(value))
-          push(found.parameters, name, rawget(module, key), key)
         elseif state.parameters[key] then
           core.raise(module:_get_name(), "cannot assign '%s' as parameter '%s' (torch.nn.Parameter or nil expected); "
             .. "wrap it: nn.Parameter(x), or copy into it under torch.no_grad: self.%s:copy_(x)", value:type(), name,

@@ -277,7 +277,6 @@ function LBFGS:run_step(closure)
       tostring(group.line_search_fn))
   end
   local key = group.params[1]
-  self.state[key] = self.state[key] or {}
   local state = self.state[key]
   state.func_evals, state.n_iter = state.func_evals or 0, state.n_iter or 0
   return core.no_grad(function()

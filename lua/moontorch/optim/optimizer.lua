@@ -111,6 +111,21 @@ local function check_growth(self, steps)
   end
 end
 
+-- The state of a parameter is there when it is asked for, as in Python's defaultdict.
+local state_of = {
+  __index = function(states, key)
+    if not core.is_tensor(key) then return nil end
+    local own = {}
+    rawset(states, key, own)
+    return own
+  end,
+}
+
+--- A table of states by parameter.
+function Optimizer.new_states()
+  return setmetatable({}, state_of)
+end
+
 local function update_all(self)
   if not self.accumulate then check_piling(self) end
   if self.evaluations_seen ~= modes.evaluations then check_modes(self) end
@@ -123,12 +138,7 @@ local function update_all(self)
     for _, param in ipairs(group.params) do
       local grad = param.grad
       if grad ~= nil then
-        local own = state[param]
-        if own == nil then
-          own = {}
-          state[param] = own
-        end
-        self:update(group, param, grad, own)
+        self:update(group, param, grad, state[param])
       end
     end
   end
@@ -139,7 +149,7 @@ end
 function Optimizer:init(params, defaults, accumulate)
   self.defaults = defaults or {}
   self.accumulate = accumulate or false
-  self.state, self.param_groups = {}, {}
+  self.state, self.param_groups = Optimizer.new_states(), {}
   self.hooks = {}
   self.steps_done, self.look_at = 0, 64
   self.update_all = function() update_all(self) end

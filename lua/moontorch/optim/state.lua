@@ -133,7 +133,7 @@ function Optimizer:load_state_dict(state_dict, options)
     if new ~= nil then state_dict = new end
   end
   check_fit(self, state_dict)
-  local state, groups, known = {}, {}, {}
+  local state, groups, known = Optimizer.new_states(), {}, {}
   core.no_grad(function()
     for g, group in ipairs(state_dict.param_groups) do
       groups[g] = loaded_group(self, group, self.param_groups[g], g)

@@ -122,7 +122,8 @@ function LRScheduler:_initial_step()
   self._is_initial = false
 end
 
-local SEE = "Call optimizer:step() before scheduler:step()"
+local SEE = "Call optimizer:step() before scheduler:step(). See more details at "
+  .. "https://pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate"
 
 local function warn_order(self)
   local optimizer = self.optimizer
