@@ -16,17 +16,25 @@ function bytes.swapped(s, width)
   return (s:gsub(("(.)"):rep(width), table.concat(replacement)))
 end
 
---- A file's bytes. `owner` is the function that messages name.
-function bytes.read(path, owner)
+-- core.read_file, whose failures are told in the name of `owner`.
+local function read(path, owner, ...)
   if type(path) ~= "string" then
     core.raise(owner, "argument 'path' (position 1) must be a string, not %s", arguments.type_name(path))
   end
-  local file, reason = io.open(path, "rb")
-  if not file then core.raise(owner, "cannot open the file: %s", reason) end
-  local s, failure = file:read("a")
-  file:close()
-  if not s then core.raise(owner, "cannot read %s: %s", path, failure or "unknown error") end
-  return s
+  local good, s, more = pcall(core.read_file, path, ...)
+  if not good then core.raise(owner, "cannot read %s: %s", path, tostring(s)) end
+  if not s then core.raise(owner, "cannot open the file: %s", more) end
+  return s, more
+end
+
+--- A regular file's bytes. `owner` is the function that messages name.
+function bytes.read(path, owner)
+  return (read(path, owner))
+end
+
+--- The first `n` bytes of a file (or all, when there are fewer), and its length: enough to refuse it before it is read.
+function bytes.head(path, n, owner)
+  return read(path, owner, 0, n)
 end
 
 --- Replaces a file by the pieces (strings and contiguous tensors), only when all are on the disk.
@@ -36,6 +44,19 @@ function bytes.write(path, pieces, owner)
   end
   local ok, reason = core.write_file_atomic(path, pieces)
   if not ok then core.raise(owner, "cannot write %s: %s", path, tostring(reason)) end
+end
+
+-- What f returned, or its error under the file's name: what a file makes fail in a function that knows nothing of it.
+local function named(owner, name, good, ...)
+  if good then return ... end
+  local message = ...
+  if type(message) ~= "string" or message:find(name, 1, true) then error(message, 0) end
+  core.raise(owner, "%s: %s", name, (message:gsub("^[^\n]-:%d+: ", "", 1)))
+end
+
+--- f(...), which reads the file `name`; whatever it raises names that file.
+function bytes.naming(owner, name, f, ...)
+  return named(owner, name, pcall(f, ...))
 end
 
 --- The number of elements of a shape, or nil when it is more than `most`.

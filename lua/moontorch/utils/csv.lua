@@ -127,8 +127,14 @@ local function choose(columns, names, width, name)
   return wanted
 end
 
+-- Without the blanks around it. Patterns that look for both ends at once take quadratic time on long blanks.
+local function trim(s)
+  local first = s:find("%S")
+  return first and s:match(".*%S", first) or ""
+end
+
 local function number_of(field, missing, name, row, column, title)
-  local trimmed = field:match("^%s*(.-)%s*$")
+  local trimmed = trim(field)
   local value
   if not trimmed:find("^[+-]?0[xX]") then value = tonumber(trimmed) end
   if value then return value end

@@ -6,6 +6,7 @@
 -- database). A file is never trusted: header and length must agree to the byte before a tensor is made.
 
 local core = require "moontorch.core"
+local bytes_of = require "moontorch.utils.bytes"
 
 local idx = {}
 
@@ -17,6 +18,10 @@ local types = {
 
 -- The most bytes that a file may unpack to, unless the caller says otherwise.
 local LIMIT = 4 << 30
+
+-- A header is no longer: 255 dims.
+local LONGEST_HEADER = 4 + 4 * 255
+local MOST_DIMS = 16
 
 local little_endian = string.pack("=I2", 1) == "\1\0"
 
@@ -31,8 +36,10 @@ local function host_order(bytes, width)
   return (bytes:gsub(table.concat(pattern), table.concat(replacement)))
 end
 
--- The parts of an IDX string: its type, sizes, where the data starts. Raises with `name` in front.
-local function read_header(bytes, name)
+-- The parts of an IDX header: its type, bytes of an element, sizes, where the data starts, the length that the whole
+-- file should have. `length` is the one it has, nil when that is not known yet; `bytes` may be its beginning only. Raises
+-- with `name` in front.
+local function read_header(bytes, name, length)
   if #bytes < 4 then
     core.raise("idx.read", "%s: the file ends inside its header: %d bytes, at least 4 are needed", name, #bytes)
   end
@@ -48,6 +55,9 @@ local function read_header(bytes, name)
     core.raise("idx.read", "%s: the file ends inside its header: %d bytes, %d are needed for %d dims", name, #bytes,
       start, dims)
   end
+  if dims > MOST_DIMS then
+    core.raise("idx.read", "%s has %d dimensions; at most %d are possible", name, dims, MOST_DIMS)
+  end
   local sizes, expected, empty = {}, entry[2], false
   for d = 1, dims do
     sizes[d] = string.unpack(">I4", bytes, 1 + 4 * d)
@@ -56,25 +66,23 @@ local function read_header(bytes, name)
   for d = 1, empty and 0 or dims do
     expected = expected * sizes[d]
     -- Sizes are below 2^32: stopping at the file's length keeps the product from overflowing.
-    if expected > #bytes then
+    if expected > (length or LIMIT) then
+      if not length then return entry[1], entry[2], sizes, start, math.maxinteger end
       core.raise("idx.read", "%s is truncated: the header promises [%s] elements of torch.%s, but only %d bytes of "
-        .. "data follow", name, table.concat(sizes, ", "), entry[1], #bytes - start)
+        .. "data follow", name, table.concat(sizes, ", "), entry[1], length - start)
     end
   end
   if empty then expected = 0 end
-  if #bytes - start ~= expected then
+  if length and length - start ~= expected then
     core.raise("idx.read", "%s is %s: the header promises [%s] elements of torch.%s, %d bytes of data, but %d follow",
-      name, #bytes - start < expected and "truncated" or "too long", table.concat(sizes, ", "), entry[1], expected,
-      #bytes - start)
+      name, length - start < expected and "truncated" or "too long", table.concat(sizes, ", "), entry[1], expected,
+      length - start)
   end
-  return entry[1], entry[2], sizes, start
+  return entry[1], entry[2], sizes, start, start + expected
 end
 
---- The tensor in a string that holds a whole, unpacked IDX file. `name` is what messages call it.
-function idx.parse(bytes, name)
-  if type(bytes) ~= "string" then core.raise("idx.parse", "expected a string, but got %s", type(bytes)) end
-  name = name or "the string"
-  local dtype, width, sizes, start = read_header(bytes, name)
+local function parse(bytes, name)
+  local dtype, width, sizes, start = read_header(bytes, name, #bytes)
   if core[dtype] == nil then
     core.raise("idx.read", "%s holds torch.%s, which this build does not have", name, dtype)
   end
@@ -86,31 +94,27 @@ function idx.parse(bytes, name)
   return core.frombuffer(bytes, { dtype = core[dtype], count = count, offset = start }):reshape(sizes)
 end
 
-local function read_file(path)
-  local file, reason = io.open(path, "rb")
-  if not file then core.raise("idx.read", "cannot open the file: %s", reason) end
-  local bytes, failure = file:read("a")
-  file:close()
-  if not bytes then core.raise("idx.read", "cannot read %s: %s", path, failure or "unknown error") end
-  return bytes
+--- The tensor in a string that holds a whole, unpacked IDX file. `name` is what messages call it.
+function idx.parse(bytes, name)
+  if type(bytes) ~= "string" then core.raise("idx.parse", "expected a string, but got %s", type(bytes)) end
+  name = name or "the string"
+  return bytes_of.naming("idx.read", name, parse, bytes, name)
 end
 
--- What a gzipped file unpacks to, at most `limit` bytes.
+-- What a gzipped file unpacks to, at most `limit` bytes, and no more than the header inside of it promises.
 local function unpack_gzip(path, packed, limit)
-  if core.inflate then
-    local ok, bytes, reason = pcall(core.inflate, packed, limit)
-    if not ok then bytes, reason = nil, bytes end
-    if not bytes then core.raise("idx.read", "cannot unpack %s: %s", path, tostring(reason)) end
-    return bytes
+  local function inflate(most, cut)
+    local good, s, reason = pcall(core.inflate, packed, most, cut)
+    if not good then s, reason = nil, s end
+    if not s then core.raise("idx.read", "cannot unpack %s: %s", path, tostring(reason)) end
+    return s
   end
-  if path:find("\0", 1, true) then core.raise("idx.read", "a path cannot hold a zero byte") end
-  local pipe, failure = io.popen("gzip -dc < '" .. path:gsub("'", "'\\''") .. "' 2>/dev/null", "r")
-  if not pipe then core.raise("idx.read", "cannot unpack %s: %s", path, failure or "gzip does not start") end
-  local bytes = pipe:read(limit + 1) or ""
-  local done = pipe:close()
-  if #bytes > limit then core.raise("idx.read", "%s unpacks to more than %d bytes", path, limit) end
-  if not done then core.raise("idx.read", "cannot unpack %s: gzip says that it is damaged or truncated", path) end
-  return bytes
+  local _, _, sizes, _, promised = read_header(inflate(LONGEST_HEADER, true), path)
+  if promised > limit then
+    core.raise("idx.read", "%s unpacks to more than %d bytes: its header promises [%s] elements", path, limit,
+      table.concat(sizes, ", "))
+  end
+  return inflate(promised)
 end
 
 --- The tensor in an IDX file, gzipped or not (told by its first bytes, not by its name). Keyword: `limit`, the most
@@ -118,8 +122,11 @@ end
 function idx.read(path, options)
   if type(path) ~= "string" then core.raise("idx.read", "expected a path, but got %s", type(path)) end
   local limit = options and options.limit or LIMIT
-  local bytes = read_file(path)
-  if bytes:sub(1, 2) == "\31\139" then bytes = unpack_gzip(path, bytes, limit) end
+  local head, length = bytes_of.head(path, LONGEST_HEADER, "idx.read")
+  local packed = head:sub(1, 2) == "\31\139"
+  if not packed then read_header(head, path, length) end
+  local bytes = bytes_of.read(path, "idx.read")
+  if packed then bytes = unpack_gzip(path, bytes, limit) end
   return idx.parse(bytes, path)
 end
 

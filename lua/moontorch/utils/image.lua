@@ -36,13 +36,16 @@ function image.decode(s, options, name)
   if not modes[mode] then
     core.raise(owner, "mode must be unchanged, gray, gray_alpha, rgb or rgb_alpha, not %s", tostring(mode))
   end
-  local width, height, channels, pixels = need(owner).decode(s, mode)
-  if not width then core.raise(owner, "%s cannot be read as a picture: %s", name or "the string", height) end
+  name = name or "the string"
+  local width, height, channels, pixels = bytes.naming(owner, name, need(owner).decode, s, mode)
+  if not width then core.raise(owner, "%s cannot be read as a picture: %s", name, height) end
   return core.frombuffer(pixels, { dtype = core.uint8 }):reshape(height, width, channels):permute(3, 1, 2):contiguous()
 end
 
 --- The picture in a file; keywords as for decode.
 function image.read(path, options)
+  local head = bytes.head(path, 8, "image.read")
+  if head ~= "\137PNG\r\n\26\n" and head:sub(1, 3) ~= "\255\216\255" then image.decode(head, options, path) end
   return image.decode(bytes.read(path, "image.read"), options, path)
 end
 

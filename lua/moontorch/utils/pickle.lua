@@ -28,6 +28,8 @@ local none = core.none
 local Global, Tuple, Storage = {}, {}, {}
 
 local MARK = {}
+-- How deep tuples may lie in one another.
+local DEPTH = 1000
 
 local function is(v, kind) return type(v) == "table" and getmetatable(v) == kind end
 
@@ -38,11 +40,14 @@ local function named(v)
   return arguments.type_name(v)
 end
 
--- A tuple becomes a plain array once it is part of what the caller gets.
+-- A tuple becomes a plain array once it is part of what the caller gets, the same one wherever it stands: a file of a
+-- few bytes could otherwise grow without end.
 local function plain(v)
   if not is(v, Tuple) then return v end
+  if v.plain then return v.plain end
   local list = {}
   for i = 1, v.n do list[i] = plain(v[i]) end
+  v.plain = list
   return list
 end
 
@@ -209,24 +214,37 @@ local function peek(self)
   return v
 end
 
+-- Makes `list` a tuple of n values.
+local function as_tuple(self, list, n)
+  local depth = 0
+  for i = 1, n do
+    if is(list[i], Tuple) and list[i].depth > depth then depth = list[i].depth end
+  end
+  if depth == DEPTH then
+    core.raise(OWNER, "%s: tuples are nested too deeply: at most %d lie in one another", self.name, DEPTH)
+  end
+  list.n, list.depth = n, depth + 1
+  return setmetatable(list, Tuple)
+end
+
 -- The values above the last mark, as a tuple.
 local function pop_mark(self)
   local at = self.top
   while at > 0 and self.stack[at] ~= MARK do at = at - 1 end
   if at == 0 then bad(self, "its program refers to a mark that was not set") end
-  local list = setmetatable({ n = self.top - at }, Tuple)
-  for i = 1, list.n do
+  local list, n = {}, self.top - at
+  for i = 1, n do
     list[i] = self.stack[at + i]
     self.stack[at + i] = nil
   end
   self.stack[at], self.top = nil, at - 1
-  return list
+  return as_tuple(self, list, n)
 end
 
 local function tuple(self, n)
-  local list = setmetatable({ n = n }, Tuple)
+  local list = {}
   for i = n, 1, -1 do list[i] = pop(self) end
-  push(self, list)
+  push(self, as_tuple(self, list, n))
 end
 
 local function unpack(self, format)
@@ -412,10 +430,7 @@ end
 
 -- Files ---------------------------------------------------------------------------------------------------------------
 
---- What is in a string that holds a whole .pt file. `name` is what messages call it.
-function pickle.load(s, name)
-  name = name or "the string"
-  if type(s) ~= "string" then core.raise(OWNER, "expected a string, but got %s", arguments.type_name(s)) end
+local function load(s, name)
   if s:sub(1, 2) ~= "PK" then
     core.raise(OWNER, "%s is no zip archive, which torch.save writes since PyTorch 1.6; if it is older, load and save "
       .. "it again in Python", name)
@@ -437,6 +452,13 @@ function pickle.load(s, name)
   local order = archive.by_name[self.prefix .. "byteorder"]
   if order and zip.read(archive, order) == "big" then self.order = ">" end
   return run(self)
+end
+
+--- What is in a string that holds a whole .pt file. `name` is what messages call it.
+function pickle.load(s, name)
+  if type(s) ~= "string" then core.raise(OWNER, "expected a string, but got %s", arguments.type_name(s)) end
+  name = name or "the string"
+  return bytes.naming(OWNER, name, load, s, name)
 end
 
 --- What torch.save wrote: tables of tensors and plain values; a dictionary keeps its order, None is torch.none, lists

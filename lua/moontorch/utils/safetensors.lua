@@ -8,6 +8,7 @@
 
 local core = require "moontorch.core"
 local json = require "moontorch.utils.json"
+local files = require "moontorch.utils.bytes"
 local ordered = require "moontorch.nn.ordered"
 local arguments = require "moontorch.arguments"
 
@@ -15,6 +16,7 @@ local safetensors = {}
 
 -- The format's own limit for a header.
 local HEADER_LIMIT = 100000000
+local MOST_DIMS = 16
 
 -- dtype in the file -> name here, bytes of an element.
 local types = {
@@ -171,6 +173,9 @@ local function read_entry(name, key, object, data_size)
   local entry = type(dtype) == "string" and types[dtype]
   if not entry then bad(name, "'%s' has the unknown dtype %s", key, tostring(dtype)) end
   if type(shape) ~= "table" or is_object(shape) then bad(name, "'%s' has no shape", key) end
+  if #shape > MOST_DIMS then
+    core.raise("load_file", "%s: '%s' has %d dimensions; at most %d are possible", name, key, #shape, MOST_DIMS)
+  end
   if type(offsets) ~= "table" or #offsets ~= 2 or math.type(offsets[1]) ~= "integer" or
     math.type(offsets[2]) ~= "integer" then
     bad(name, "'%s' has no data_offsets of two numbers", key)
@@ -242,10 +247,38 @@ local function make_tensor(name, entry, bytes, start)
     bytes, offset = little_endian_order(bytes:sub(offset + 1, start + entry.last), entry.width), 0
   end
   if entry.dtype == "bool" then
-    local at = bytes:find("[^\0\1]", offset + 1)
-    if at and at <= offset + count then bad(name, "'%s' holds a boolean that is neither 0 nor 1", entry.name) end
+    if bytes:sub(offset + 1, offset + count):find("[^\0\1]") then
+      bad(name, "'%s' holds a boolean that is neither 0 nor 1", entry.name)
+    end
   end
   return core.frombuffer(bytes, { dtype = dtype, count = count, offset = offset }):reshape(entry.shape)
+end
+
+-- The header's length, of a file of `size` bytes that starts with `head`.
+local function header_length(head, size, name)
+  if #head < 8 then bad(name, "it has %d bytes, and the header's length alone takes 8", #head) end
+  local length = string.unpack("<i8", head)
+  if length < 0 or length > HEADER_LIMIT then bad(name, "it gives its header's length as %d bytes", length) end
+  if length > size - 8 then
+    bad(name, "it is truncated: the header has %d bytes, but only %d follow", length, size - 8)
+  end
+  if head:sub(9, 9) ~= "{" then bad(name, "the header does not start with '{'") end
+  return length
+end
+
+-- The entries and the metadata that the header of a file of `size` bytes gives, and where its data starts.
+local function read_header(head, size, name)
+  local start = 8 + header_length(head, size, name)
+  local header, reason = json.read(head:sub(9, start))
+  if not header then bad(name, "%s", reason) end
+  local list, metadata = read_entries(name, header, size - start)
+  return list, metadata, start
+end
+
+local function make_tensors(bytes, name, list, metadata, start)
+  local result = ordered.new()
+  for _, entry in ipairs(list) do result[entry.name] = make_tensor(name, entry, bytes, start) end
+  return result, metadata
 end
 
 --- The tensors in a string that holds a whole safetensors file: a table by name in the order of the data, and the
@@ -253,35 +286,25 @@ end
 function safetensors.load(bytes, name)
   name = name or "the string"
   if type(bytes) ~= "string" then core.raise("load_file", "expected a string, but got %s", type(bytes)) end
-  if #bytes < 8 then bad(name, "it has %d bytes, and the header's length alone takes 8", #bytes) end
-  local length = string.unpack("<i8", bytes)
-  if length < 0 or length > HEADER_LIMIT then bad(name, "it gives its header's length as %d bytes", length) end
-  if length > #bytes - 8 then
-    bad(name, "it is truncated: the header has %d bytes, but only %d follow", length, #bytes - 8)
-  end
-  local text = bytes:sub(9, 8 + length)
-  if text:sub(1, 1) ~= "{" then bad(name, "the header does not start with '{'") end
-  local header, reason = json.read(text)
-  if not header then bad(name, "%s", reason) end
-  local start = 8 + length
-  local list, metadata = read_entries(name, header, #bytes - start)
-  local result = ordered.new()
-  for _, entry in ipairs(list) do result[entry.name] = make_tensor(name, entry, bytes, start) end
-  return result, metadata
+  return files.naming("load_file", name, function()
+    return make_tensors(bytes, name, read_header(bytes, #bytes, name))
+  end)
 end
 
 --- The tensors of a file (name -> Tensor; load_state_dict takes it as it is) and its metadata. Errors name the file and
--- what is wrong with it.
+-- what is wrong with it; the header is checked before the data is read.
 function safetensors.load_file(filename)
   if type(filename) ~= "string" then
     core.raise("load_file", "argument 'filename' (position 1) must be str, not %s", arguments.type_name(filename))
   end
-  local file, reason = io.open(filename, "rb")
-  if not file then core.raise("load_file", "cannot open the file: %s", reason) end
-  local bytes, failure = file:read("a")
-  file:close()
-  if not bytes then core.raise("load_file", "cannot read %s: %s", filename, failure or "unknown error") end
-  return safetensors.load(bytes, filename)
+  return files.naming("load_file", filename, function()
+    local head, size = files.head(filename, 9, "load_file")
+    local length = header_length(head, size, filename)
+    local list, metadata, start = read_header(files.head(filename, 8 + length, "load_file"), size, filename)
+    local bytes = files.read(filename, "load_file")
+    if #bytes ~= size then bad(filename, "its length changed while it was read") end
+    return make_tensors(bytes, filename, list, metadata, start)
+  end)
 end
 
 return safetensors

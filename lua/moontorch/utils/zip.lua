@@ -1,7 +1,8 @@
 --- zip archives, as far as .npz and .pt files use them: entries that are stored or deflated, zip64 sizes.
 --
--- A file is never trusted: the central directory must lie inside of it, entries inside of it too, names must be new,
--- and no entry may unpack to more than deflate can make of its bytes. Source: PKWARE's APPNOTE.TXT.
+-- A file is never trusted: the central directory must lie inside of it, entries inside of it too and apart from each
+-- other, names must be new, and no entry may unpack to more than deflate can make of its bytes. Source: PKWARE's
+-- APPNOTE.TXT.
 
 local core = require "moontorch.core"
 
@@ -97,6 +98,18 @@ local function locate(bytes, entry, owner, name)
   return start
 end
 
+-- Entries that lie in one another could unpack to far more than deflate allows the whole file.
+local function check_overlaps(list, owner, name)
+  local sorted = table.move(list, 1, #list, 1, {})
+  table.sort(sorted, function(a, b) return a.offset < b.offset end)
+  for i = 2, #sorted do
+    local before, entry = sorted[i - 1], sorted[i]
+    if entry.offset < before.start + before.packed then
+      bad(owner, name, "the entries '%s' and '%s' overlap", before.name, entry.name)
+    end
+  end
+end
+
 --- The entries of an archive in a string: an array of them, and by name. `owner` and `name` are what messages call the
 -- function and the file.
 function zip.open(bytes, owner, name)
@@ -116,6 +129,7 @@ function zip.open(bytes, owner, name)
     end
     list[i], by_name[entry.name] = entry, entry
   end
+  check_overlaps(list, owner, name)
   return { bytes = bytes, owner = owner, name = name, list = list, by_name = by_name }
 end
 
