@@ -1,5 +1,5 @@
---- Changes to files for fuzzing: of bytes, and of the structure that a format has, with lengths and checksums made right
--- again so that a reader looks further than its first check.
+--- Changes to files for fuzzing: of bytes, and of the structure that a format has, with lengths and checksums made
+-- right again so that a reader looks further than its first check.
 --
 -- Every change is a function (s, stream) that returns another string; `stream` is one of spec.support.samples.
 local torch = require "moontorch"
@@ -75,8 +75,8 @@ end
 -- Headers that are text -----------------------------------------------------------------------------------------------
 
 local words = { "0", "1", "2", "3", "4", "16", "17", "65535", "4294967296", "9007199254740991", "9223372036854775807",
-  "99999999999999999999", "-1", "1.5", "1e9", "{", "}", "[", "]", "(", ")", ",", ":", "true", "null", '""', "''", '"F64"',
-  '"BOOL"', "'<f8'", "'|b1'", "'|O'", "True", "\\u0000", "\255" }
+  "99999999999999999999", "-1", "1.5", "1e9", "{", "}", "[", "]", "(", ")", ",", ":", "true", "null", '""', "''",
+  '"F64"', '"BOOL"', "'<f8'", "'|b1'", "'|O'", "True", "\\u0000", "\255" }
 
 -- Text in tokens: names, numbers, strings, single characters.
 local function tokens(s)
@@ -217,7 +217,8 @@ local function instructions(s)
 end
 
 local codes = { "(", "0", "2", "N", "\x88", "\x89", ")", "\x85", "\x86", "\x87", "t", "]", "a", "e", "}", "s", "u", "R",
-  "b", "Q", "\x93", "\x94", ".", "K\1", "J\255\255\255\127", "J\0\0\0\128", "K\0", "h\0", "q\0", "h\1", "G\127\248\0\0\0\0\0\0",
+  "b", "Q", "\x93", "\x94", ".", "K\1", "J\255\255\255\127", "J\0\0\0\128", "K\0", "h\0", "q\0", "h\1",
+  "G\127\248\0\0\0\0\0\0",
   "\x8a\8\255\255\255\255\255\255\255\127", "X\1\0\0\0a", "ctorch\nFloatStorage\n", "ctorch\nBoolStorage\n",
   "ctorch\nLongStorage\n", "ctorch\nSize\n", "ctorch\ndevice\n", "ccollections\nOrderedDict\n",
   "ctorch._utils\n_rebuild_parameter\n", "ctorch._utils\n_rebuild_tensor_v2\n", "cos\nsystem\n" }

@@ -37,6 +37,12 @@ function bytes.head(path, n, owner)
   return read(path, owner, 0, n)
 end
 
+--- The last `n` bytes of a file, or all.
+function bytes.tail(path, n, owner)
+  local _, size = read(path, owner, 0, 0)
+  return (read(path, owner, math.max(0, size - n), n))
+end
+
 --- Replaces a file by the pieces (strings and contiguous tensors), only when all are on the disk.
 function bytes.write(path, pieces, owner)
   if type(path) ~= "string" then
@@ -56,6 +62,7 @@ end
 
 --- f(...), which reads the file `name`; whatever it raises names that file.
 function bytes.naming(owner, name, f, ...)
+  name = name:gsub("\0", "\\0") -- where a message would end
   return named(owner, name, pcall(f, ...))
 end
 

@@ -37,8 +37,8 @@ local function host_order(bytes, width)
 end
 
 -- The parts of an IDX header: its type, bytes of an element, sizes, where the data starts, the length that the whole
--- file should have. `length` is the one it has, nil when that is not known yet; `bytes` may be its beginning only. Raises
--- with `name` in front.
+-- file should have. `length` is the one it has, nil when that is not known yet; `bytes` may be its beginning. Messages
+-- start with `name`.
 local function read_header(bytes, name, length)
   if #bytes < 4 then
     core.raise("idx.read", "%s: the file ends inside its header: %d bytes, at least 4 are needed", name, #bytes)

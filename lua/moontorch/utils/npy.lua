@@ -184,7 +184,7 @@ end
 function npy.load(path)
   local head, size = bytes.head(path, 12, "npy.load")
   local start = head:sub(1, 4)
-  if start == "PK\3\4" or start == "PK\5\6" then return npy.parse_npz(bytes.read(path, "npy.load"), path) end
+  if start == "PK\3\4" or start == "PK\5\6" then return npy.parse_npz(zip.read_file(path, "npy.load"), path) end
   local first, length = find_header(head, size, path)
   read_layout(bytes.head(path, first + length - 1, "npy.load"), size, path)
   return npy.parse(bytes.read(path, "npy.load"), path)

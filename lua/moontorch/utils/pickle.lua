@@ -430,11 +430,15 @@ end
 
 -- Files ---------------------------------------------------------------------------------------------------------------
 
-local function load(s, name)
+local function check_start(s, name)
   if s:sub(1, 2) ~= "PK" then
     core.raise(OWNER, "%s is no zip archive, which torch.save writes since PyTorch 1.6; if it is older, load and save "
       .. "it again in Python", name)
   end
+end
+
+local function load(s, name)
+  check_start(s, name)
   local archive = zip.open(s, OWNER, name)
   local self = { name = name, archive = archive, storages = {}, stack = {}, top = 0, memo = {}, memoized = 0, at = 1,
     dictionaries = setmetatable({}, { __mode = "k" }), lists = setmetatable({}, { __mode = "k" }), order = "<" }
@@ -464,7 +468,8 @@ end
 --- What torch.save wrote: tables of tensors and plain values; a dictionary keeps its order, None is torch.none, lists
 -- and tuples are arrays. Integer keys are as in the file, from 0 in an optimiser's state.
 function pickle.load_file(path)
-  return pickle.load(bytes.read(path, OWNER), path)
+  check_start(bytes.head(path, 2, OWNER), path)
+  return pickle.load(zip.read_file(path, OWNER), path)
 end
 
 return pickle

@@ -5,6 +5,7 @@
 -- APPNOTE.TXT.
 
 local core = require "moontorch.core"
+local files = require "moontorch.utils.bytes"
 
 local zip = {}
 
@@ -15,9 +16,12 @@ end
 -- Deflate makes at most 1,032 bytes of one.
 local MOST_RATIO = 1032
 
+-- The record that ends the directory, with the longest comment.
+local LONGEST_END = 22 + 65535
+
 -- The place after which the comment stands, of the record that ends the directory.
 local function find_end(bytes)
-  for at = #bytes - 21, math.max(1, #bytes - 21 - 65535), -1 do
+  for at = #bytes - 21, math.max(1, #bytes - LONGEST_END + 1), -1 do
     if bytes:byte(at) == 0x50 and bytes:sub(at, at + 3) == "PK\5\6" and string.unpack("<I2", bytes, at + 20)
       == #bytes - at - 21 then
       return at
@@ -25,10 +29,20 @@ local function find_end(bytes)
   end
 end
 
+local function no_end(owner, name)
+  bad(owner, name, "it has no directory at its end (truncated, or another format)")
+end
+
+--- The bytes of the archive in a file, which is read only if its end is one of an archive.
+function zip.read_file(path, owner)
+  if not find_end(files.tail(path, LONGEST_END, owner)) then no_end(owner, path) end
+  return files.read(path, owner)
+end
+
 -- The directory: first byte (from 0), length, number of entries.
 local function directory_of(bytes, owner, name)
   local at = find_end(bytes)
-  if not at then bad(owner, name, "it has no directory at its end (truncated, or another format)") end
+  if not at then no_end(owner, name) end
   local count, size, first = string.unpack("<I2I4I4", bytes, at + 10)
   if (count == 0xFFFF or size == 0xFFFFFFFF or first == 0xFFFFFFFF) and at > 20 and bytes:sub(at - 20, at - 17)
     == "PK\6\7" then
