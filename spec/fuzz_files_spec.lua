@@ -98,7 +98,7 @@ local readers = {
     golden "progressive.jpg", golden "gray.jpg", golden "cmyk.jpg" }, either(bytes, mutate.jpeg), 4096 * 8 },
   pickle = { function(s) return utils.pickle.load(s, NAME) end, "pickle.load_file", { golden "values.pt",
     golden "views.pt", golden "protocol4.pt" }, either(bytes, mutate.directory, mutate.overlapping,
-    entry(mutate.bytes, "data.pkl"), entry(mutate.pickle, "data.pkl"), entry(mutate.pickle, "data.pkl")), 128 },
+    entry(mutate.bytes, "data.pkl"), entry(mutate.pickle, "data.pkl"), entry(mutate.pickle, "data.pkl")), 512 },
 }
 
 -- Memory --------------------------------------------------------------------------------------------------------------

@@ -161,6 +161,11 @@ local function check_params(self, params)
         arguments.type_name(param), i)
     end
     if not (param.is_leaf or self.defaults.differentiable) then
+      if core._conversions[param] ~= nil then
+        core.raise(owner(self), "can't optimize a non-leaf Tensor: parameter %d of shape %s is a converted copy of a "
+          .. "Parameter. Convert first: nn.Parameter(x:to(...)); or assign it to a field of a module, which makes it "
+          .. "one, and give model:parameters()", i, text.sizes(param))
+      end
       core.raise(owner(self), "can't optimize a non-leaf Tensor: parameter %d of shape %s is the result of a "
         .. "computation; use :detach() and set requires_grad, or nn.Parameter", i, text.sizes(param))
     end
