@@ -163,6 +163,7 @@ static bool accumulate(const Pass *p, Node *n, Tensor **gy) {
   } else {
     Arg arg[] = {ARG_T(now), ARG_T(grad), ARG_N(scalar_int(1))};
     next = tensor_retain(op_run_inplace(&def_add, arg));
+    t->autograd->added++;
   }
   bool good = next && tensor_set_grad(t, next);
   tensor_release(next);

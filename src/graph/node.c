@@ -238,6 +238,10 @@ bool tensor_set_grad(Tensor *t, Tensor *grad) {
   Autograd *a = tensor_autograd(t);
   if (!a) return false;
   Tensor *old = a->grad;
+  if (old != grad) {
+    a->grads++;
+    a->added = 0;
+  }
   a->grad = tensor_retain(grad);
   tensor_release(old);
   return true;
