@@ -187,6 +187,14 @@ describe("autograd", function()
     mistake(function() torch.ones(3):sum():backward() end, text, "without requires_grad (data, frozen parameters)")
     mistake(function() torch.no_grad(function() return x:sum() end):backward() end, text, "under torch.no_grad")
     mistake(function() x:sum():detach():backward() end, text, "detach()")
+    mistake(function()
+      local y
+      do
+        local _ <close> = torch.inference_mode()
+        y = x:sum()
+      end
+      y:backward()
+    end, text, "inference mode")
     mistake(function() torch.tensor { 1, 2 }:sum():backward() end, text, "int64", "integers, which has no gradient")
     mistake(function() nn.Linear(2, 1):requires_grad_(false)(torch.ones(1, 2)):sum():backward() end, text, "frozen",
       "Set requires_grad")

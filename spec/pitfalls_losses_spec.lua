@@ -32,6 +32,8 @@ describe("losses and labels", function()
       mistake(function() loss(logits, labels:float()) end, "expected scalar type Long but found Float",
         "argument 'target' of shape [4]", "target:long()", "probabilities", "[4, 3]")
     end
+    mistake(function() F.cross_entropy(logits, F.one_hot(labels, 3)) end, "multi-target not supported", "[4, 3]",
+      "target:float()")
     local wanted = right(function() return F.cross_entropy(logits, labels) end):item()
     for _, cast in ipairs { "int", "short", "byte", "char" } do
       near.check(wanted, right(function() return F.cross_entropy(logits, labels[cast](labels)) end), 1e-6)

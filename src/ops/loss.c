@@ -388,7 +388,9 @@ static bool check_labels(const Tensor *x, const Tensor *t) {
     return fail(MT_EARG,
                 "0D or 1D target tensor expected, multi-target not supported: the target has shape %s, the input %s%s",
                 shape_text(t->ndim, t->shape), shape_text(x->ndim, x->shape),
-                t->ndim == 2 && t->shape[1] == 1 ? "; use target:squeeze(2)" : "");
+                t->ndim == 2 && t->shape[1] == 1 ? "; use target:squeeze(2)"
+                : tensor_same_shape(t, x)        ? "; as probabilities (one-hot labels) it is target:float()"
+                                                 : "");
   int64_t wanted[MT_MAX_DIMS];
   wanted[0] = x->shape[0];
   for (int d = 2; d < x->ndim; d++) wanted[d - 1] = x->shape[d];
