@@ -194,7 +194,7 @@ describe("autograd", function()
         y = x:sum()
       end
       y:backward()
-    end, text, "inference mode")
+    end, text, "inference_mode")
     mistake(function() torch.tensor { 1, 2 }:sum():backward() end, text, "int64", "integers, which has no gradient")
     mistake(function() nn.Linear(2, 1):requires_grad_(false)(torch.ones(1, 2)):sum():backward() end, text, "frozen",
       "Set requires_grad")
