@@ -46,6 +46,8 @@ const char *watch_written(const Tensor *t, uint32_t kept) {
 }
 
 void watch_start(const WatchHost *host) {
+  static atomic_bool started; /* by the first of several states of the host */
+  if (atomic_exchange(&started, true)) return;
   watch_host = host;
   storage_watcher = note_write;
 }
