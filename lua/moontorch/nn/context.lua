@@ -6,7 +6,7 @@
 
 local core = require "moontorch.core"
 local walk = require "moontorch.nn.walk"
-local modes = require "moontorch.nn.modes"
+local drops = require "moontorch.drops"
 local arguments = require "moontorch.arguments"
 
 local context = {}
@@ -78,8 +78,8 @@ local function is_meant(asked)
 end
 
 function notices.dropout()
-  local asked = modes.dropout_asked
-  modes.dropout_asked = false
+  local asked = drops.asked
+  drops.asked = false
   if is_meant(asked) then return nil end
   return "dropout() drops values while gradients are off: call eval() before evaluating, or model:predict(x)"
 end

@@ -3,7 +3,7 @@
 -- in the core (core._name), with the arguments that it has here.
 
 local core = require "moontorch.core"
-local modes = require "moontorch.nn.modes"
+local drops = require "moontorch.drops"
 local arguments = require "moontorch.arguments"
 local text = require "moontorch.text"
 
@@ -178,9 +178,9 @@ local function dropout(name, operator, training_by_default, prepare)
     end
     local recording = core.is_grad_enabled()
     if not training then
-      if p > 0 and recording then modes.dropout_passed = true end
+      if p > 0 and recording then drops.passed = true end
     elseif not recording then
-      modes.dropout_asked = says_training(...)
+      drops.asked = says_training(...)
     end
     local alone = prepare and prepare(input)
     local x = alone and input:unsqueeze(1) or input

@@ -3,17 +3,17 @@
 -- train() and eval() note the module they are called on; nothing is done in between. Invariant: models in the list are
 -- held weakly.
 
+local drops = require "moontorch.drops"
+
 -- `evaluations` counts the calls of eval(): without a new one nothing can have been forgotten since the last look.
--- `dropout_passed`: a function that drops in training has passed everything since, with gradients on. `dropout_asked`:
--- the function that drops now was told to by an argument.
-local modes = { evaluations = 0, dropout_passed = false, dropout_asked = false }
+local modes = { evaluations = 0 }
 
 local evaluating = setmetatable({}, { __mode = "k" })
 
 --- Notes train(mode) on `module`.
 function modes.note(module, mode)
   evaluating[module] = not mode or nil
-  if not mode then modes.evaluations, modes.dropout_passed = modes.evaluations + 1, false end
+  if not mode then modes.evaluations, drops.passed = modes.evaluations + 1, false end
 end
 
 -- Layers whose modes differ: those that drop, and those that keep running statistics.
@@ -25,7 +25,7 @@ end
 
 -- Is all of `model` in evaluation mode? Then also whether it would compute something else in training.
 local function all_evaluating(list)
-  local differs = modes.dropout_passed
+  local differs = drops.passed
   for _, entry in ipairs(list) do
     if entry.value.training then return false, false end
     differs = differs or has_two_modes(entry.value)
