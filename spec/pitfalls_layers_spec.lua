@@ -209,6 +209,11 @@ describe("layers", function()
       write(raw.w)
       right(function() return raw(torch.randn(1, 3)) end)
     end
+    local late = nn.class("Late")()
+    function late:forward(x) return self.w and F.linear(x, self.w) or x end
+    right(function() return late(torch.randn(1, 3)) end)
+    late.w = nn.Parameter(torch.empty(2, 3))
+    mistake(function() late(torch.randn(1, 3)) end, "parameter 'w' of shape [2, 3] was never initialised")
     local loaded = Raw()
     loaded:load_state_dict { w = torch.ones(2, 3) }
     right(function() return loaded(torch.randn(1, 3)) end)

@@ -35,6 +35,7 @@ local function new_field(self, key, value)
     if is_parameter(value) or walk.adopt(value) then
       state.parameters[key] = true
       walk.note(self, key, value)
+      if core.is_unwritten(value) then state.ready = false end
     elseif declared then
       state.buffers[key] = declared.persistent
     elseif state.parameters[key] then
