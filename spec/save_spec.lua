@@ -194,6 +194,10 @@ describe("torch.save and torch.load", function()
       assert.is_true(not good and rawequal(problem, message))
       good, message = pcall(torch.load, file, { map_location = function() error("my own words", 0) end })
       assert.is_true(not good and message == "my own words")
+      near.refuses(function() torch.load(file, { map_location = { cpu = "mps" } }) end, "save_spec.lua:", "load(): "
+        .. file .. ": don't know how to restore data location")
+      near.refuses(function() torch.load(file, { map_location = function() return torch.float32.itemsize end }) end,
+        "load(): " .. file .. ": to(): ")
     end
   end)
 

@@ -91,7 +91,10 @@ local function named(source, good, ...)
   local message, name = ..., source.name:gsub("\0", "\\0") -- where a message would end
   if type(message) == "table" and getmetatable(message) == Foreign then error(message[1], 0) end
   if type(message) ~= "string" or message:find(name, 1, true) then error(message, 0) end
-  core.raise(source.owner, "%s: %s", name, (message:gsub("^[^\n]-:%d+: ", "", 1)))
+  message = message:gsub("^[^\n]-:%d+: ", "", 1)
+  local prefix = source.owner .. "(): "
+  if message:sub(1, #prefix) == prefix then message = message:sub(#prefix + 1) end
+  core.raise(source.owner, "%s: %s", name, message)
 end
 
 --- f(source, ...), which reads the source; whatever it raises names that, even where a file makes a function fail that

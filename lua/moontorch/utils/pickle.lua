@@ -40,7 +40,7 @@ local function elements(self, storage)
         tostring(storage.dtype), size)
     end
     local t = bytes.tensor(s, storage.dtype, storage.count, at, self.order)
-    known = { dtype = storage.dtype, tensor = bytes.foreign(self.place, t, storage.location) }
+    known = { dtype = storage.dtype, tensor = self.place(t, storage.location) }
     self.storages[key] = known
   end
   if known.dtype ~= storage.dtype then bad(self, "the storage '%s' is used with two dtypes", key) end

@@ -344,6 +344,15 @@ local function build(file, structure)
   return values[number(0, top.root)]
 end
 
+-- What the tensors of a safetensors file stand for: the object that `structure` describes, without it themselves.
+local function rebuild(source, entries, structure, place)
+  if structure then
+    return build({ path = source.name, entries = entries, place = place, moved = {} }, structure)
+  end
+  for name, t in pairs(entries) do entries[name] = place(t, "cpu") end
+  return entries
+end
+
 local load_arguments = arguments.signature("load", {
   { "f", "any" }, { "map_location", "any?" }, { "weights_only", "boolean", true }, { "mmap", "boolean?" },
 })
@@ -367,11 +376,7 @@ function serialization.load(...)
       .. "it is no valid one of them", source.name, head == "" and "empty (Ran out of input)" or "of no known format")
   end
   local entries, metadata = safetensors.read(source)
-  if metadata.moontorch == nil then
-    for name, t in pairs(entries) do entries[name] = place(t, "cpu") end
-    return entries
-  end
-  return build({ path = source.name, entries = entries, place = place, moved = {} }, metadata.moontorch)
+  return files.naming(source, rebuild, entries, metadata.moontorch, place)
 end
 
 return serialization
