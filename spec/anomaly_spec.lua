@@ -84,7 +84,7 @@ describe("anomaly mode", function()
       b:mul_(2)
       near.refuses(function() y:sum():backward() end,
         "one of the variables needed for gradient computation has been modified by an inplace operation",
-        "PowBackward0 saved at ", saved, "is at version 1; expected version 0 instead", "last written at", written)
+        "PowBackward0 saved at ", saved, "is at version 1; expected version 0 instead", "written at", written)
       local c, d = x * 1, x * 1
       written = here(2)
       local z = c * d

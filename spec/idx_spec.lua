@@ -91,7 +91,7 @@ describe("idx.read", function()
   it("says what is missing", function()
     refuses(function() idx.read(folder .. "/none") end, "cannot open", "none")
     refuses(function() idx.read(folder) end, "idx.read")
-    refuses(function() idx.read(3) end, "expected a path, but got number")
+    refuses(function() idx.read(3) end, "argument 'path' must be str, not integer")
   end)
 
   it("reads MNIST", function()

@@ -2,6 +2,7 @@
 
 local torch = require "moontorch"
 local near = require "spec.support.near"
+local here = debug.getinfo(1, "S").source:match("^@(.*)/[^/]*$") or "."
 local ordered = require "moontorch.nn.ordered"
 
 local folder, remove
@@ -182,6 +183,22 @@ describe("torch.save and torch.load", function()
     local closed = assert(io.open(path(), "rb"))
     near.refuses(function() torch.save(1, closed) end, "cannot write to the open file: ", "Bad file descriptor")
     closed:close()
+  end)
+
+  it("let errors of a map_location of the caller's own pass as they are", function()
+    local problem = { "a table" }
+    local files = { here .. "/golden/files/views.pt", here .. "/golden/files/theirs/old_mlp.pth", path() }
+    torch.save({ torch.ones(1) }, path())
+    for _, file in ipairs(files) do
+      local good, message = pcall(torch.load, file, { map_location = function() error(problem) end })
+      assert.is_true(not good and rawequal(problem, message))
+      good, message = pcall(torch.load, file, { map_location = function() error("my own words", 0) end })
+      assert.is_true(not good and message == "my own words")
+      near.refuses(function() torch.load(file, { map_location = { cpu = "mps" } }) end, "save_spec.lua:", "load(): "
+        .. file .. ": don't know how to restore data location")
+      near.refuses(function() torch.load(file, { map_location = function() return torch.float32.itemsize end }) end,
+        "load(): " .. file .. ": to(): ")
+    end
   end)
 
   it("tell their own files from PyTorch's, whatever the header's length", function()

@@ -214,7 +214,7 @@ return {
     { [[for b in torch.utils.data.DataLoader({torch.ones(2),torch.ones(3)},{batch_size=2}) do end]],
       "default_collate()", "stack expects each tensor to be equal size, but got [2] at" },
     { [[for b in torch.utils.data.DataLoader({1,"a"},{batch_size=2}) do end]],
-      "default_collate()", "expected number as sample 2 of the batch, as sample 1 is" },
+      "default_collate()", "expected number as sample 2, as sample 1 is" },
     { [[for b in torch.utils.data.DataLoader({1,2},{batch_size=2,collate_fn=function() error("boo") end}) do end]],
       "boo" },
     { [[for b in torch.utils.data.DataLoader({1,2},{batch_size=2,collate_fn=1}) do end]],

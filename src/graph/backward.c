@@ -167,6 +167,7 @@ static bool accumulate(const Pass *p, Node *n, Tensor **gy) {
   } else {
     Arg arg[] = {ARG_T(now), ARG_T(grad), ARG_N(scalar_int(1))};
     next = tensor_retain(op_run_inplace(&def_add, arg));
+    t->autograd->added++;
   }
   bool good = next && tensor_set_grad(t, next);
   tensor_release(next);
@@ -354,14 +355,14 @@ static bool start(Pass *p) {
   for (int i = 0; i < c->roots; i++) {
     Tensor *t = c->root[i], *g = c->grad ? c->grad[i] : NULL;
     if (!tensor_wants_grad(t))
-      return fail(
-          MT_ERUNTIME,
-          "element %d of tensors does not require grad and does not have a grad_fn: %s was made %s. Set "
-          "requires_grad on the tensors it comes from",
-          i + 1, tensor_text(t),
-          tensor_is_float(t)
-              ? "from tensors without requires_grad (data, frozen parameters), under torch.no_grad, or by detach()"
-              : "by an operation on integers, which has no gradient");
+      return fail(MT_ERUNTIME,
+                  "element %d of tensors does not require grad and does not have a grad_fn: %s was made %s. Set "
+                  "requires_grad on the tensors it comes from",
+                  i + 1, tensor_text(t),
+                  tensor_is_float(t)
+                      ? "from tensors without requires_grad (data, frozen parameters), under torch.no_grad or "
+                        "torch.inference_mode, or by detach()"
+                      : "by an operation on integers, which has no gradient");
     if (!g && t->numel != 1)
       return fail(MT_ERUNTIME,
                   "grad can be implicitly created only for scalar outputs: this one has shape %s. Reduce it first "

@@ -34,15 +34,16 @@ static Tensor *saved(const Grad *g, Tensor *t, uint32_t version) {
   if (!t) return NULL;
   if (t->storage->version == version) return t;
   if (failed()) return NULL;
-  const char *written = watch_written_at(t), *saved_at = watch_place(g->node);
+  const char *saved_at = watch_place(g->node);
   fail(MT_ERUNTIME,
        "one of the variables needed for gradient computation has been modified by an inplace operation: "
-       "[%s], which %s saved%s%s, is at version %u; expected version %u instead%s%s. Use the form without _ there, or "
+       "[%s], which %s saved%s%s, is at version %u; expected version %u instead%s. Use the form without _ there, or "
        "clone the tensor before it is changed",
        tensor_text(t), node_name(g->node), *saved_at ? " at " : "", saved_at, t->storage->version, version,
-       *written ? ": it was last written at " : "", written);
+       watch_written(t, version));
   if (!*saved_at)
-    fail_suffix(". torch.autograd.set_detect_anomaly(true), called before the forward pass, names the lines");
+    fail_suffix(". torch.autograd.set_detect_anomaly(true), called before the forward pass, names the line of %s too",
+                node_name(g->node));
   return NULL;
 }
 

@@ -59,6 +59,15 @@ static void hooks_free(Hook *h) {
   }
 }
 
+/* A tensor that was kept at `version` goes: writes to it matter no longer. */
+static void let_go(Tensor *t, uint32_t version) {
+  if (!t) return;
+  _Atomic uint32_t *saved = &t->storage->saved;
+  if (atomic_load_explicit(saved, memory_order_relaxed) == version + 1)
+    atomic_store_explicit(saved, 0, memory_order_relaxed);
+  tensor_release(t);
+}
+
 /* Gives back what only backward needs. */
 void node_drop(Node *n) {
   n->dropped = true;
@@ -67,11 +76,11 @@ void node_drop(Node *n) {
     const Schema *s = n->def->info;
     for (int k = 0; k < n->args; k++) {
       if (s->param[k].type > TYPE_INDEX) continue;
-      tensor_release(n->arg[k].tensor);
+      let_go(n->arg[k].tensor, n->arg[k].version);
       n->arg[k].tensor = NULL;
     }
     for (int k = 0; k < MAX_OUTS; k++) {
-      tensor_release(n->result[k]);
+      let_go(n->result[k], n->result_version[k]);
       n->result[k] = NULL;
     }
   } else if (n->kind == NODE_HOST && n->host.drop) {
@@ -229,6 +238,10 @@ bool tensor_set_grad(Tensor *t, Tensor *grad) {
   Autograd *a = tensor_autograd(t);
   if (!a) return false;
   Tensor *old = a->grad;
+  if (old != grad) {
+    a->grads++;
+    a->added = 0;
+  }
   a->grad = tensor_retain(grad);
   tensor_release(old);
   return true;

@@ -86,6 +86,7 @@ typedef struct Autograd {
   uint32_t generation;   /* how often an in-place op on a view gave this tensor a new grad_fn */
   uint32_t seen;         /* a view: its base's generation when grad_fn was made */
   int64_t retain_id;     /* the hook of retain_grad(), 0 when off */
+  uint32_t grads, added; /* how often grad was another tensor; how often backward then added to that one */
   Hook *post_accumulate; /* leaf: after .grad was updated */
 } Autograd;
 

@@ -138,6 +138,13 @@ static Tensor *save(Tensor *t, const Edge *e) {
   return a;
 }
 
+/* The version at which a node keeps t; the storage knows, so that a write is noticed when it happens. */
+static uint32_t kept_version(const Tensor *t) {
+  uint32_t version = t->storage->version;
+  atomic_store_explicit(&t->storage->saved, version + 1, memory_order_relaxed);
+  return version;
+}
+
 /* save, or the host's hooks: `to` stays NULL then. Lua numbers are not worth a hook. */
 static bool keep(Node *n, int at, Tensor *t, const Edge *e, Tensor **to) {
   if (graph_watched() && packing_enabled() && !t->is_scalar) return watch_pack(n, at, t, e);
@@ -206,7 +213,7 @@ static bool fill(Node *n, OpCall *c) {
       } else if (!keep(n, k, t, &n->edge[edge_at[k]], &to->tensor)) {
         return false;
       }
-      if (to->tensor) to->version = to->tensor->storage->version;
+      if (to->tensor) to->version = kept_version(to->tensor);
     } else if (to->given && (type == TYPE_DIMS || type == TYPE_SIZE || type == TYPE_INTS)) {
       if (to->n > 0) memcpy(ints, to->ints, sizeof(int64_t) * (size_t)to->n);
       to->ints = ints;
@@ -304,7 +311,7 @@ static void attach(Tensor *t, Node *n, int slot) {
 bool record_commit(OpCall *c, Node *n) {
   Node *op = n->kind == NODE_SLICE ? n->slice->inner : n;
   for (int k = 0; k < op->outs; k++)
-    if (op->result[k]) op->result_version[k] = op->result[k]->storage->version;
+    if (op->result[k]) op->result_version[k] = kept_version(op->result[k]);
   if (c->inplace && op->result[0] && graph_watched() && packing_enabled()) {
     if (watch_pack(op, -1, op->result[0], NULL)) {
       tensor_release(op->result[0]);

@@ -16,28 +16,40 @@ static _Thread_local bool anomaly, check_nan, packing;
 static _Thread_local const Node *running;
 
 /* The last writes, by storage: a slot holds whichever came last. Memory is bounded; a write that another one pushed out is
- * not named. */
+ * not named. Without anomaly mode only writes to what a graph keeps come here, and few slots do. */
 typedef struct Write {
   const Storage *storage;
   uint32_t version;
   char place[WATCH_PLACE];
 } Write;
-enum { WRITES = 256 };
-static _Thread_local Write *writes;
+enum { WRITES = 256, FEW_WRITES = 8 };
+static _Thread_local Write few_writes[FEW_WRITES], *many_writes;
 
-static Write *write_slot(const Storage *s) { return &writes[((uintptr_t)s >> 4) * 0x9E3779B97F4A7C15u >> 56]; }
+static Write *write_slot(const Storage *s) {
+  uint64_t hash = ((uintptr_t)s >> 4) * 0x9E3779B97F4A7C15u >> 32;
+  return many_writes ? &many_writes[hash % WRITES] : &few_writes[hash % FEW_WRITES];
+}
 
 static void note_write(const Storage *s) {
-  if (!writes || !watch_host) return;
+  if (!watch_host) return;
   Write *w = write_slot(s);
   w->storage = s;
   w->version = s->version;
   watch_host->place(w->place, sizeof w->place);
 }
 
-const char *watch_written_at(const Tensor *t) {
-  const Write *w = writes ? write_slot(t->storage) : NULL;
-  return w && w->storage == t->storage && w->version == t->storage->version ? w->place : "";
+const char *watch_written(const Tensor *t, uint32_t kept) {
+  const Write *w = write_slot(t->storage);
+  if (w->storage != t->storage || !*w->place) return "";
+  if (w->version == kept + 1) return text(": it was written at %s", w->place);
+  return w->version == t->storage->version ? text(": it was last written at %s", w->place) : "";
+}
+
+void watch_start(const WatchHost *host) {
+  static atomic_bool started; /* by the first of several states of the host */
+  if (atomic_exchange(&started, true)) return;
+  watch_host = host;
+  storage_watcher = note_write;
 }
 
 /* --- modes --- */
@@ -50,16 +62,16 @@ bool anomaly_enabled(void) { return anomaly; }
 bool anomaly_checks_nan(void) { return anomaly && check_nan; }
 void anomaly_set(bool on, bool nan) {
   count(anomaly, on);
+  if (anomaly != on) atomic_fetch_add(&watch_writes, on ? 1 : -1);
   anomaly = on;
   check_nan = nan;
-  if (on && !writes) {
-    writes = mem_zero(sizeof *writes * WRITES);
-    if (!writes) fail_clear(); /* the mode works without */
-  } else if (!on && writes) {
-    mem_free(writes);
-    writes = NULL;
+  if (on && !many_writes) {
+    many_writes = mem_zero(sizeof *many_writes * WRITES);
+    if (!many_writes) fail_clear(); /* the mode works with few */
+  } else if (!on && many_writes) {
+    mem_free(many_writes);
+    many_writes = NULL;
   }
-  if (on) atomic_store(&storage_watcher, note_write);
 }
 
 bool packing_enabled(void) { return packing; }

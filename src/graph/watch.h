@@ -16,7 +16,8 @@ typedef struct WatchHost {
   Tensor *(*unpack)(void *handle);
   void (*release)(void *handle);
 } WatchHost;
-extern const WatchHost *watch_host; /* set once, at load */
+extern const WatchHost *watch_host;
+void watch_start(const WatchHost *host); /* at load */
 
 extern __attribute__((visibility("hidden")))
 atomic_int graph_watchers; /* threads that watch, each mode counted by itself */
@@ -53,6 +54,6 @@ void watch_close(Node *n); /* after the node has run */
 bool watch_check(const Node *n, Tensor *const *gx);
 /* The node being run in this thread's backward, for places of nodes made by it; returns the one before. */
 const Node *watch_running(const Node *n);
-/* Where t's memory was last written in anomaly mode, if that write made version `version`; "" otherwise. */
-const char *watch_written_at(const Tensor *t);
+/* ": it was written at train.lua:12", of a tensor that a node keeps at version `kept`; "" when that is not known. */
+const char *watch_written(const Tensor *t, uint32_t kept);
 #endif

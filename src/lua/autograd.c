@@ -28,6 +28,18 @@ static int get_retains_grad(lua_State *L) {
   return lua_pushboolean(L, t->autograd && t->autograd->retain_id), 1;
 }
 
+/* core._grad_history(t [, scaled]): how often t's .grad was another tensor, how often backward added to this one, and how
+ * often it was written in all; nothing without a .grad. `scaled` counts one write as no change of what it holds. */
+static int f_grad_history(lua_State *L) {
+  Tensor *t = check_tensor(L, 1, "grad"), *grad = tensor_grad(t);
+  if (!grad) return 0;
+  if (lua_toboolean(L, 2)) t->autograd->added++;
+  lua_pushinteger(L, t->autograd->grads);
+  lua_pushinteger(L, t->autograd->added);
+  lua_pushinteger(L, grad->storage->version);
+  return 3;
+}
+
 static int get_grad(lua_State *L) {
   SELF("grad");
   Tensor *g = tensor_grad(t);
@@ -608,12 +620,19 @@ static const luaL_Reg properties_list[] = {{"requires_grad", get_requires_grad},
                                            {NULL, NULL}};
 static const luaL_Reg setters_list[] = {
     {"requires_grad", set_requires_grad}, {"grad", set_grad}, {"data", set_data}, {NULL, NULL}};
-static const luaL_Reg functions[] = {{"backward", f_backward},     {"grad", f_grad},
-                                     {"grad_mode", f_grad_mode},   {"is_grad_enabled", f_is_grad_enabled},
-                                     {"inference", f_inference},   {"is_inference_mode_enabled", f_is_inference},
-                                     {"with_modes", f_with_modes}, {"function_node", f_function_node},
-                                     {"_result_of", f_result_of},  {"wants_grad", f_wants_grad},
-                                     {"detach", m_detach},         {NULL, NULL}};
+static const luaL_Reg functions[] = {{"backward", f_backward},
+                                     {"grad", f_grad},
+                                     {"grad_mode", f_grad_mode},
+                                     {"is_grad_enabled", f_is_grad_enabled},
+                                     {"inference", f_inference},
+                                     {"is_inference_mode_enabled", f_is_inference},
+                                     {"with_modes", f_with_modes},
+                                     {"function_node", f_function_node},
+                                     {"_result_of", f_result_of},
+                                     {"wants_grad", f_wants_grad},
+                                     {"_grad_history", f_grad_history},
+                                     {"detach", m_detach},
+                                     {NULL, NULL}};
 static void set_all(lua_State *L, int table, const luaL_Reg *list) {
   lua_pushvalue(L, table);
   luaL_setfuncs(L, list, 0);

@@ -107,6 +107,7 @@ void operators_open(lua_State *L, int core, int methods, int meta); /* registers
 int operators_list(lua_State *L);                                   /* core._ops() */
 
 /* --- the rest --- */
+int f_read_file(lua_State *L);             /* read.c */
 void objects_open(lua_State *L, int core); /* dtypes, devices, none, Size (objects.c) */
 void push_dtype(lua_State *L, DType d);
 void push_device(lua_State *L, Device d);

@@ -385,6 +385,22 @@ static int f_parameter(lua_State *L) {
   return 1;
 }
 
+/* core._become_parameter(t, requires_grad): t itself, which is no view, is a Parameter from now on, a leaf. */
+static int f_become_parameter(lua_State *L) {
+  Tensor *t = check_tensor(L, 1, "Parameter");
+  if (t->base) return raise_text(L, "Parameter", "a view cannot become a Parameter in place");
+  if (t->autograd) {
+    Node *n = t->autograd->grad_fn;
+    t->autograd->grad_fn = NULL;
+    t->autograd->retain_id = 0;
+    node_release(n);
+  }
+  t->requires_grad = lua_toboolean(L, 2);
+  t->is_parameter = true;
+  t->converted = false;
+  return 0;
+}
+
 static int f_is_parameter(lua_State *L) {
   Tensor *t = to_tensor(L, 1);
   return lua_pushboolean(L, t && t->is_parameter), 1;
@@ -475,6 +491,7 @@ static const luaL_Reg functions[] = {{"tensor", f_tensor},
                                      {"is_freed", f_is_freed},
                                      {"parameter", f_parameter},
                                      {"is_parameter", f_is_parameter},
+                                     {"_become_parameter", f_become_parameter},
                                      {"is_unwritten", f_is_unwritten},
                                      {"_on_test_device", f_on_test_device},
                                      {"result_type", f_result_type},

@@ -1,4 +1,4 @@
-/* Files written whole or not at all: pieces from Lua, the rest is base/replace.h. */
+/* Files written whole or not at all: pieces from Lua, the rest is base/replace.h. Reading is read.c. */
 #include "lua/binding.h"
 #include "base/replace.h"
 #include <errno.h>
@@ -67,5 +67,7 @@ void files_open(lua_State *L, int core) {
   lua_pushvalue(L, core);
   lua_pushcfunction(L, f_write_file);
   lua_setfield(L, -2, "write_file_atomic");
+  lua_pushcfunction(L, f_read_file);
+  lua_setfield(L, -2, "read_file");
   lua_pop(L, 1);
 }

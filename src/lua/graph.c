@@ -273,7 +273,7 @@ static const luaL_Reg node_meta[] = {
 
 void graph_open(lua_State *L, int core) {
   static const WatchHost host = {place, pack, unpack, release};
-  watch_host = &host;
+  watch_start(&host);
   lua_pushvalue(L, core);
   luaL_setfuncs(L, functions, 0);
   lua_pop(L, 1);

@@ -22,25 +22,30 @@
 
 enum { UNCHANGED, GRAY, GRAY_ALPHA, RGB, RGB_ALPHA };
 static const char *const modes[] = {"unchanged", "gray", "gray_alpha", "rgb", "rgb_alpha", NULL};
-enum { MOST_SIDE = 1 << 24, PNG_RATIO = 1032, JPEG_RATIO = 4096 };
+enum { MOST_SIDE = 1 << 24, PNG_RATIO = 1032, JPEG_RATIO = 4096, MOST_SCANS = 500 };
 
 typedef struct Picture {
   jmp_buf leave;
   char error[256];
   const uint8_t *at, *end;
   uint32_t width, height;
-  int channels, depth;
+  int channels, bits; /* of what comes out; of a pixel in the file */
+  int passes;
   uint8_t *pixels;  /* borrowed from a userdata while reading */
-  uint8_t **rows;   /* malloc */
+  uint8_t *line;    /* malloc, a row of CMYK */
   uint8_t *written; /* malloc, the encoder's output */
   size_t used, room;
 } Picture;
 
-/* A file of n bytes can hold so many pixels. */
-static int justified(const Picture *p, size_t n, size_t ratio) {
-  if (p->width == 0 || p->height == 0 || p->width > MOST_SIDE || p->height > MOST_SIDE) return 0;
-  uint64_t bytes = (uint64_t)p->width * p->height; /* at most 2^48 */
-  return bytes / ratio <= n;
+/* Can n bytes of file hold the picture? Each row takes `bits` a pixel and `extra` bytes before it is packed, and a byte of
+ * file makes `ratio` of those at most. Says so when not. */
+static int justified(Picture *p, size_t n, size_t ratio, unsigned bits, unsigned extra) {
+  uint64_t row = ((uint64_t)p->width * bits + 7) / 8 + extra; /* sides are at most 2^24 */
+  if (p->width > 0 && p->height > 0 && p->width <= MOST_SIDE && p->height <= MOST_SIDE && row * p->height / ratio <= n)
+    return 1;
+  snprintf(p->error, sizeof p->error, "its header promises %u x %u pixels, which %zu bytes cannot hold", p->width,
+           p->height, n);
+  return 0;
 }
 
 /* --- PNG --- */
@@ -66,8 +71,11 @@ static int png_open(Picture *p, png_structp *png, png_infop *info) {
   return *info != NULL;
 }
 
-/* Reads the header and sets the conversions; then `p` has the size and the channels that will come out. */
+/* Reads the header and sets the conversions; then `p` has the size and the channels that will come out. Chunks that have
+ * no part in the pixels are passed over: packed texts and profiles could become far more than the picture. */
 static void png_prepare(Picture *p, png_structp png, png_infop info, int mode) {
+  static const png_byte unused[] = "tEXt\0zTXt\0iTXt\0iCCP\0sPLT\0eXIf\0hIST\0pCAL\0sCAL\0tIME";
+  png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, unused, (int)(sizeof unused / 5));
   png_set_user_limits(png, MOST_SIDE, MOST_SIDE);
   png_set_chunk_malloc_max(png, 8 << 20);
   png_set_read_fn(png, p, png_take);
@@ -87,7 +95,8 @@ static void png_prepare(Picture *p, png_structp png, png_infop info, int mode) {
   if (!gray && want_gray) png_set_rgb_to_gray(png, PNG_ERROR_ACTION_NONE, -1, -1);
   if (alpha && !want_alpha) png_set_strip_alpha(png);
   if (!alpha && want_alpha) png_set_add_alpha(png, 255, PNG_FILLER_AFTER);
-  png_set_interlace_handling(png);
+  p->bits = depth * png_get_channels(png, info);
+  p->passes = png_set_interlace_handling(png);
   p->channels = (want_gray ? 1 : 3) + want_alpha;
 }
 
@@ -107,18 +116,14 @@ static int png_pass(Picture *p, const uint8_t *bytes, size_t n, int mode) {
   }
   if (good && setjmp(p->leave) == 0) {
     png_prepare(p, png, info, mode);
-    if (!justified(p, n, PNG_RATIO * 8)) { /* eight pixels a byte at most */
-      snprintf(p->error, sizeof p->error, "its header promises %u x %u pixels, which %zu bytes cannot hold", p->width,
-               p->height, n);
+    if (!justified(p, n, PNG_RATIO, (unsigned)p->bits, 1)) { /* a row starts with its filter */
       good = 0;
     } else if (p->pixels) {
       png_read_update_info(png, info);
       size_t row = (size_t)p->width * (size_t)p->channels;
       if (png_get_rowbytes(png, info) != row) png_error(png, "its rows have an unexpected length");
-      p->rows = malloc(sizeof *p->rows * p->height);
-      if (!p->rows) png_error(png, "out of memory");
-      for (uint32_t y = 0; y < p->height; y++) p->rows[y] = p->pixels + y * row;
-      png_read_image(png, p->rows);
+      for (int pass = 0; pass < p->passes; pass++)
+        for (uint32_t y = 0; y < p->height; y++) png_read_row(png, p->pixels + y * row, NULL);
       png_read_end(png, NULL);
     }
   } else {
@@ -127,8 +132,6 @@ static int png_pass(Picture *p, const uint8_t *bytes, size_t n, int mode) {
   png_structp a = png;
   png_infop b = info;
   if (a) png_destroy_read_struct(&a, b ? &b : NULL, NULL);
-  free(p->rows);
-  p->rows = NULL;
   return good;
 }
 
@@ -152,6 +155,14 @@ static void jpeg_warned(j_common_ptr c, int level) {
 }
 static void jpeg_silent(j_common_ptr c) { (void)c; }
 
+/* A progressive file of a few bytes a scan would keep the decoder busy for hours. */
+static void jpeg_watch(j_common_ptr c) {
+  Picture *p = ((Jpeg *)c->err)->picture;
+  if (((j_decompress_ptr)c)->input_scan_number <= MOST_SCANS) return;
+  snprintf(p->error, sizeof p->error, "it has more than %d scans", MOST_SCANS);
+  longjmp(p->leave, 1);
+}
+
 /* CMYK, which Adobe writes inverted, to RGB in place: four bytes become three. */
 static void from_cmyk(uint8_t *to, const uint8_t *from, uint32_t width, int inverted) {
   for (uint32_t x = 0; x < width; x++) {
@@ -166,6 +177,7 @@ static void from_cmyk(uint8_t *to, const uint8_t *from, uint32_t width, int inve
 static int jpeg_pass(Picture *p, const uint8_t *bytes, size_t n, int mode) {
   struct jpeg_decompress_struct c;
   Jpeg errors;
+  struct jpeg_progress_mgr progress = {.progress_monitor = jpeg_watch};
   volatile int good = 0;
   memset(&c, 0, sizeof c);
   c.err = jpeg_std_error(&errors.base);
@@ -183,21 +195,21 @@ static int jpeg_pass(Picture *p, const uint8_t *bytes, size_t n, int mode) {
     int four = c.num_components == 4;
     c.out_color_space = four ? JCS_CMYK : gray ? JCS_GRAYSCALE : JCS_RGB;
     p->channels = four || !gray ? 3 : 1;
-    if (!justified(p, n, JPEG_RATIO)) {
-      snprintf(p->error, sizeof p->error, "its header promises %u x %u pixels, which %zu bytes cannot hold", p->width,
-               p->height, n);
+    if (!justified(p, n, JPEG_RATIO, 8, 0)) {
+      good = 0;
     } else if (mode == GRAY_ALPHA || mode == RGB_ALPHA) {
       snprintf(p->error, sizeof p->error, "a JPEG has no alpha channel: use mode 'rgb' or 'gray'");
     } else if (four && gray) {
       snprintf(p->error, sizeof p->error, "a CMYK picture cannot be read as gray: use mode 'rgb'");
     } else if (p->pixels) {
       c.mem->max_memory_to_use = 1L << 30;
+      c.progress = &progress;
       jpeg_start_decompress(&c);
       size_t row = (size_t)p->width * (size_t)p->channels;
-      if (four) p->rows = calloc(1, sizeof *p->rows + 4 * (size_t)p->width);
-      if (four && !p->rows) ERREXIT1(&c, JERR_OUT_OF_MEMORY, 0);
+      if (four) p->line = malloc(4 * (size_t)p->width);
+      if (four && !p->line) ERREXIT1(&c, JERR_OUT_OF_MEMORY, 0);
       while (c.output_scanline < c.output_height) {
-        uint8_t *to = p->pixels + c.output_scanline * row, *line = four ? (uint8_t *)(p->rows + 1) : to;
+        uint8_t *to = p->pixels + c.output_scanline * row, *line = four ? p->line : to;
         jpeg_read_scanlines(&c, &line, 1);
         if (four) from_cmyk(to, line, p->width, c.saw_Adobe_marker);
       }
@@ -208,8 +220,8 @@ static int jpeg_pass(Picture *p, const uint8_t *bytes, size_t n, int mode) {
     }
   }
   jpeg_destroy_decompress(&c);
-  free(p->rows);
-  p->rows = NULL;
+  free(p->line);
+  p->line = NULL;
   return good;
 }
 

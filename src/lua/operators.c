@@ -42,8 +42,8 @@ static bool run(OpDef *def, Parsed *p, bool inplace, OpCall *c) {
   return good;
 }
 
-/* While some thread watches: hooks and places need to know whose call it is. */
-static __attribute__((noinline, cold)) bool run_watched(lua_State *L, OpDef *def, Parsed *p, bool inplace, OpCall *c) {
+/* While some thread watches, and for writes: hooks and places need to know whose call it is. */
+static __attribute__((noinline)) bool run_watched(lua_State *L, OpDef *def, Parsed *p, bool inplace, OpCall *c) {
   lua_State *outer = watch_enter(L);
   bool good = run(def, p, inplace, c);
   watch_enter(outer);
@@ -115,7 +115,7 @@ static int call_operator(lua_State *L, OpDef *def, const char *name, Parsed *p, 
     if (s->outs > 1) luaL_checkstack(L, MAX_OUTS + 4, NULL);
     for (int k = 0; k < s->outs; k++) box[k] = push_tensor_box(L);
   }
-  bool good = graph_watched() ? run_watched(L, def, p, inplace, &c) : run(def, p, inplace, &c);
+  bool good = inplace || graph_watched() ? run_watched(L, def, p, inplace, &c) : run(def, p, inplace, &c);
   if (!good && fail_code() == MT_ENOTICE) {
     give_notice(L);
     good = run_quietly(L, def, p, inplace, &c);

@@ -60,8 +60,9 @@ static int f_clock(lua_State *L) {
 
 /* --- packed data --- */
 
-/* inflate(gzip, limit) -> what it unpacks to, at most `limit` bytes; or nil and a message. The output lies in a Lua
- * userdata, so nothing is lost when memory for the string fails. */
+/* inflate(gzip, limit [, cut]) -> what it unpacks to, at most `limit` bytes; or nil and a message. With `cut`, more than
+ * that is no error: the first `limit` bytes come. The output lies in a Lua userdata, so nothing is lost when memory for
+ * the string fails. */
 static int f_inflate(lua_State *L) {
   size_t n, written;
   const char *in = luaL_checklstring(L, 1, &n);
@@ -72,7 +73,8 @@ static int f_inflate(lua_State *L) {
     if (room > (uint64_t)limit) room = (size_t)limit;
     uint8_t *out = lua_newuserdatauv(L, room + 1, 0);
     InflateResult result = inflate_gzip((const uint8_t *)in, n, out, room, &written);
-    if (result == INFLATE_DONE) return lua_pushlstring(L, (const char *)out, written), 1;
+    bool enough = result == INFLATE_FULL && room == (uint64_t)limit && lua_toboolean(L, 3);
+    if (result == INFLATE_DONE || enough) return lua_pushlstring(L, (const char *)out, written), 1;
     lua_pop(L, 1);
     if (result == INFLATE_BAD || room == (uint64_t)limit) break;
     room = room * 2 + 4096;

@@ -287,9 +287,11 @@ int tensor_index_key(lua_State *L) {
   return 1;
 }
 
-static bool run_write(Tensor *t, const Key *key, Tensor *value, Scalar number) {
+static bool run_write(lua_State *L, Tensor *t, const Key *key, Tensor *value, Scalar number) {
   int mark = pool_open();
+  lua_State *outer = watch_enter(L);
   bool good = write_place(t, key, value, number) && !failed();
+  watch_enter(outer);
   pool_shut(mark);
   return good;
 }
@@ -306,11 +308,11 @@ int tensor_newindex_key(lua_State *L) {
     return raise_text(L, NAME, "can't assign a %s to a torch.%sTensor: it takes a number or a Tensor%s",
                       luaL_typename(L, 3), dtype_info[t->dtype].type_name,
                       lua_istable(L, 3) ? ", which torch.tensor{...} makes from a table" : "");
-  if (!run_write(t, &key, value, number)) {
+  if (!run_write(L, t, &key, value, number)) {
     if (fail_code() != MT_ENOMEM) return raise_failure(L, NAME);
     fail_clear();
     collect_hard(L);
-    if (!run_write(t, &key, value, number)) return raise_failure(L, NAME);
+    if (!run_write(L, t, &key, value, number)) return raise_failure(L, NAME);
   }
   return 0;
 }

@@ -184,6 +184,20 @@ static Tensor *convert(Tensor *t, DType d, Device device) {
   return op_cast(t, d);
 }
 
+/* core._conversions: conversion -> the Parameter that it comes from, while the conversion lives. */
+static const char CONVERSIONS = 0;
+
+/* The new tensor on top came from the tensor at 1, a Parameter or itself such a conversion. */
+static void note_conversion(lua_State *L, Tensor *from, Tensor *made) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &CONVERSIONS);
+  lua_pushvalue(L, -2);
+  lua_pushvalue(L, 1);
+  if (!from->is_parameter) lua_rawget(L, -3);
+  lua_rawset(L, -3);
+  lua_pop(L, 1);
+  made->converted = true;
+}
+
 static int push_converted(lua_State *L, const char *name, Tensor *t, DType d, Device device, bool copy) {
   Device own = tensor_device(t);
   if (!copy && t->dtype == d && own.kind == device.kind && own.index == device.index) return lua_pushvalue(L, 1), 1;
@@ -194,7 +208,9 @@ static int push_converted(lua_State *L, const char *name, Tensor *t, DType d, De
   tensor_retain(made);
   pool_shut(mark);
   if (!made) return raise_failure(L, name);
+  if (t->storage->uninitialised && t->storage->version == 0) made->storage->uninitialised = true; /* nobody wrote it */
   push_tensor(L, made);
+  if ((t->is_parameter || t->converted) && made != t) note_conversion(L, t, made);
   return 1;
 }
 
@@ -445,6 +461,14 @@ void methods_open(lua_State *L, int core, int methods, int properties) {
   set_all(L, methods, methods_list);
   set_all(L, properties, properties_list);
   set_all(L, core, functions_list);
+  lua_newtable(L);
+  lua_createtable(L, 0, 1);
+  lua_pushliteral(L, "k");
+  lua_setfield(L, -2, "__mode");
+  lua_setmetatable(L, -2);
+  lua_pushvalue(L, -1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &CONVERSIONS);
+  lua_setfield(L, core, "_conversions");
   for (int d = 0; d < MT_DTYPES; d++) {
     lua_pushinteger(L, d);
     lua_pushcclosure(L, cast_method, 1);

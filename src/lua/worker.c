@@ -3,7 +3,8 @@
  * The thread makes and closes its state; nothing else touches it, except that a worker which does not end within
  * PATIENCE is interrupted by a hook, the one thing that Lua allows from outside. Invariants: `lock` guards the queues and
  * flags; whoever takes a parcel from a queue owns it; the handle in Lua joins the thread before it frees anything, in its
- * finalizer at the latest. Workers take no signals, and their loops do not use the thread pool. */
+ * finalizer at the latest. A thread that even a hook cannot end, as it waits in C, is left to itself: it frees its Worker
+ * when it comes back. Workers take no signals, and their loops do not use the thread pool. */
 #define _GNU_SOURCE
 #include "base/alloc.h"
 #include "base/pool.h"
@@ -39,6 +40,8 @@ typedef struct Worker {
   pthread_cond_t changed;
   Queue in, out;
   bool started, stop, ended;
+  bool interrupted; /* its state has the hook */
+  bool alone;       /* nobody waits for it any more */
   lua_State *state; /* while it may be interrupted */
   pthread_t thread;
   pid_t pid;
@@ -192,6 +195,16 @@ static int add_traceback(lua_State *L) {
   return 1;
 }
 
+static void worker_free(Worker *w) {
+  queue_clear(&w->in);
+  queue_clear(&w->out);
+  parcel_free(w->places);
+  parcel_free(w->setup);
+  pthread_cond_destroy(&w->changed);
+  pthread_mutex_destroy(&w->lock);
+  mem_free(w);
+}
+
 static void *work(void *worker) {
   Worker *w = worker;
   const char *why = "";
@@ -219,8 +232,10 @@ static void *work(void *worker) {
   pool_end();
   pthread_mutex_lock(&w->lock);
   w->ended = true;
+  bool alone = w->alone;
   pthread_cond_broadcast(&w->changed);
   pthread_mutex_unlock(&w->lock);
+  if (alone) worker_free(w);
   return NULL;
 }
 
@@ -250,14 +265,16 @@ static void interrupt(lua_State *L, lua_Debug *d) {
   luaL_error(L, "the worker was interrupted");
 }
 
-static void worker_free(Worker *w) {
-  queue_clear(&w->in);
-  queue_clear(&w->out);
-  parcel_free(w->places);
-  parcel_free(w->setup);
-  pthread_cond_destroy(&w->changed);
-  pthread_mutex_destroy(&w->lock);
-  mem_free(w);
+/* Under the lock. */
+static void set_hook(Worker *w) {
+  if (w->ended || !w->state || w->interrupted) return;
+  lua_sethook(w->state, interrupt, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
+  w->interrupted = true;
+}
+
+static void wait_for_end(Worker *w) {
+  struct timespec until = deadline(PATIENCE);
+  while (!w->ended && pthread_cond_timedwait(&w->changed, &w->lock, &until) != ETIMEDOUT) {}
 }
 
 /* Asks the thread to end, waits for it, frees all. After a fork the child has no such thread, and what it held is lost. */
@@ -271,22 +288,29 @@ static int worker_close(lua_State *L) {
   pthread_mutex_lock(&w->lock);
   w->stop = true;
   pthread_cond_broadcast(&w->changed);
-  struct timespec until = deadline(PATIENCE);
-  while (!w->ended && pthread_cond_timedwait(&w->changed, &w->lock, &until) != ETIMEDOUT) {}
-  if (!w->ended && w->state) lua_sethook(w->state, interrupt, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
+  if (!w->interrupted) wait_for_end(w);
+  if (!w->ended) {
+    set_hook(w);
+    wait_for_end(w);
+  }
+  w->alone = !w->ended;
+  bool alone = w->alone;
+  pthread_t thread = w->thread;
   pthread_mutex_unlock(&w->lock);
-  pthread_join(w->thread, NULL);
+  if (alone) return pthread_detach(thread), 0;
+  pthread_join(thread, NULL);
   worker_free(w);
   return 0;
 }
 
-/* worker:stop(): asks it to end, without waiting. */
+/* worker:stop([now]): asks it to end, without waiting; with `now` its script is interrupted, whatever it does. */
 static int worker_stop(lua_State *L) {
   Box *b = box_at(L, 1, &WORKER_MARK);
   Worker *w = b ? b->any : NULL;
   if (!w || w->pid != getpid()) return 0;
   pthread_mutex_lock(&w->lock);
   w->stop = true;
+  if (lua_toboolean(L, 2)) set_hook(w);
   pthread_cond_broadcast(&w->changed);
   pthread_mutex_unlock(&w->lock);
   return 0;

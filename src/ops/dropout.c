@@ -11,6 +11,7 @@ static bool drop(OpCall *c, bool feature, bool alpha) {
   if (!(p >= 0 && p <= 1)) return fail(MT_EARG, "dropout probability has to be between 0 and 1, but got %g", p);
   if (p == 0 || !c->arg[2].i || x->numel == 0) return compose_return(c, 0, x);
   DType d = (DType)x->dtype;
+  if (p == 1 && !grad_enabled() && !notice("dropout")) return false;
   if (p == 1) return compose_return(c, 0, op_mul(x, op_full(d, 0, NULL, tensor_device(x), scalar_int(0))));
   if (feature && x->ndim < 2)
     return fail(MT_EARG,
@@ -21,6 +22,7 @@ static bool drop(OpCall *c, bool feature, bool alpha) {
         MT_EARG,
         "result type Float can't be cast to the desired output type %s: dropout scales what it keeps, use :float()",
         dtype_info[x->dtype].type_name);
+  if (!grad_enabled() && !notice("dropout")) return false;
   int64_t shape[MT_MAX_DIMS];
   for (int k = 0; k < x->ndim; k++) shape[k] = feature && k > 1 ? 1 : x->shape[k];
   Tensor *noise = op_full(d, x->ndim, shape, tensor_device(x), scalar_int(0));

@@ -389,7 +389,9 @@ static bool check_labels(const Tensor *x, const Tensor *t) {
     return fail(MT_EARG,
                 "0D or 1D target tensor expected, multi-target not supported: the target has shape %s, the input %s%s",
                 shape_text(t->ndim, t->shape), shape_text(x->ndim, x->shape),
-                t->ndim == 2 && t->shape[1] == 1 ? "; use target:squeeze(2)" : "");
+                t->ndim == 2 && t->shape[1] == 1 ? "; use target:squeeze(2)"
+                : tensor_same_shape(t, x)        ? "; as probabilities (one-hot labels) it is target:float()"
+                                                 : "");
   int64_t wanted[MT_MAX_DIMS];
   wanted[0] = x->shape[0];
   for (int d = 2; d < x->ndim; d++) wanted[d - 1] = x->shape[d];
@@ -562,11 +564,16 @@ OP(log_sum_loss,
    .samples = "f(3,4) x(3;4) | f(2,4,3) x(2,3;4) p(4) -100 'none' 0.1", .saves = "input: input target weight result2",
    .flags = OP_HIDDEN, .infer = infer_log_sum_loss, .kernel = {run_log_sum_loss}, .backward = back_log_sum_loss);
 
-/* Logits that were normalised already: the loss takes the softmax of a softmax. */
+/* Logits that were normalised already, perhaps seen in another shape: the loss takes the softmax of a softmax. */
 static bool made_by_softmax(const Tensor *x) {
-  extern OpDef def_softmax;
+  extern OpDef def_softmax, def_reshape;
   const Node *n = x->autograd ? x->autograd->grad_fn : NULL;
-  return n && n->kind == NODE_OP && n->def == &def_softmax;
+  for (int k = 0; k < 8 && n && n->kind == NODE_OP && n->edges == 1; k++) {
+    if (n->def == &def_softmax) return true;
+    if (!(n->def->flags & OP_VIEW) && n->def != &def_reshape) return false;
+    n = n->edge[0].node;
+  }
+  return false;
 }
 
 static bool compose_cross_entropy(OpCall *c) {

@@ -100,7 +100,8 @@ static bool infer_squeeze(OpCall *c) {
     if (!dim_wrap(c->arg[1].ints[k], t->ndim, &d)) return false;
     drop[d] = true;
   }
-  if (!c->arg[1].given && t->ndim > 1 && t->shape[0] == 1 && !notice("squeeze")) return false;
+  bool batch = t->ndim > 1 && t->shape[0] == 1 && !t->is_parameter;
+  if (!c->arg[1].given && batch && !notice("squeeze")) return false;
   int64_t shape[MT_MAX_DIMS], stride[MT_MAX_DIMS];
   int n = 0;
   for (int d = 0; d < t->ndim; d++) {

@@ -8,6 +8,7 @@ Storage *storage_wrap(void *data, int64_t bytes, Device device, void (*release)(
   if (!s) return NULL;
   atomic_init(&s->refs, 1);
   s->version = 0;
+  atomic_init(&s->saved, 0);
   s->device = device;
   s->uninitialised = false;
   s->data = data;

@@ -7,7 +7,8 @@
 #include <string.h>
 
 void (*autograd_release)(struct Autograd *autograd);
-_Atomic(void (*)(const Storage *)) storage_watcher;
+void (*storage_watcher)(const Storage *);
+atomic_int watch_writes;
 
 /* A header without storage; the caller sets storage, offset and strides. */
 static Tensor *header_new(DType dtype, int ndim, const int64_t *shape) {
@@ -77,7 +78,7 @@ Tensor *tensor_alias(const Tensor *t) {
   memcpy(a->shape, t->shape, sizeof(int64_t) * t->ndim);
   memcpy(a->stride, t->stride, sizeof(int64_t) * t->ndim);
   a->refs = 1;
-  a->requires_grad = a->is_parameter = false;
+  a->requires_grad = a->is_parameter = a->converted = false;
   a->autograd = NULL;
   a->base = NULL;
   storage_retain(a->storage);

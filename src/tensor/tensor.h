@@ -18,7 +18,8 @@ const char *device_text(Device d); /* "cpu", "cuda:0" */
 
 typedef struct Storage {
   atomic_int refs;
-  uint32_t version; /* grows with every in-place write; also tells whether anybody ever wrote */
+  uint32_t version;       /* grows with every in-place write; also tells whether anybody ever wrote */
+  _Atomic uint32_t saved; /* the version after the one that a graph keeps for its backward; 0: none. A hint */
   Device device;
   bool uninitialised; /* came from empty() and version was 0 then */
   void *data;
@@ -35,6 +36,7 @@ typedef struct Tensor {
   uint8_t ndim;
   bool requires_grad; /* leaf that wants a gradient, or result of a recorded op */
   bool is_parameter;
+  bool converted; /* what a cast or a move of a Parameter gave */
   bool is_scalar; /* stands for a Lua number: weak in promotion, as Python's numbers are */
   bool inference;
   int64_t offset;
@@ -93,12 +95,15 @@ bool tensor_is_contiguous(const Tensor *t);
 /* True when two distinct indices can reach the same element (an expanded dim): such a tensor may not be written. */
 bool tensor_overlaps(const Tensor *t);
 bool tensor_same_shape(const Tensor *a, const Tensor *b);
-/* Called after each write in place while set; set at most once in the life of the process. */
-extern _Atomic(void (*)(const Storage *)) storage_watcher;
+/* Called after a write in place to what a graph keeps, and with watch_writes after each; set once, before the first. */
+extern void (*storage_watcher)(const Storage *);
+extern atomic_int watch_writes; /* threads that want to hear of all */
 static inline void tensor_written(Tensor *t) {
-  t->storage->version++;
-  void (*watcher)(const Storage *) = atomic_load_explicit(&storage_watcher, memory_order_relaxed);
-  if (watcher) watcher(t->storage);
+  Storage *s = t->storage;
+  s->version++;
+  bool kept = atomic_load_explicit(&s->saved, memory_order_relaxed) == s->version;
+  if (__builtin_expect(kept || atomic_load_explicit(&watch_writes, memory_order_relaxed), 0) && storage_watcher)
+    storage_watcher(s);
 }
 /* Element at 0-based flat position 0 of a one-element host tensor. */
 Scalar tensor_scalar(const Tensor *t);

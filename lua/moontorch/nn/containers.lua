@@ -65,10 +65,10 @@ end
 -- The keys of the items, in order: those of the fields that hold one.
 local function item_keys(self)
   local keys, meta, state = {}, getmetatable(self), rawget(self, "_module")
-  local is_item, adopts = meta.__is_item, meta.__adopts_tensors
+  local is_item, wraps = meta.__is_item, meta.__wraps_tensors
   for _, key in ipairs(state.order) do
     local value = rawget(self, key)
-    if adopts and state.buffers[key] == nil and core.is_tensor(value) then value = walk.adopt(self, key, value) end
+    if wraps and state.buffers[key] == nil and core.is_tensor(value) then value = walk.wrap(self, key, value) end
     if value ~= nil and is_item(value, key, self) then keys[#keys + 1] = key end
   end
   return meta.__check and close_holes(self, keys) or keys
@@ -475,7 +475,7 @@ end
 local ParameterList = class.extend("ParameterList", Module)
 list_methods(ParameterList, as_parameter, is_position)
 rawset(ParameterList, "__add", concatenate)
-rawset(ParameterList, "__adopts_tensors", true)
+rawset(ParameterList, "__wraps_tensors", true)
 
 function ParameterList:init(...)
   fill_list(self, as_parameter, ...)
@@ -486,7 +486,7 @@ end
 local ParameterDict = class.extend("ParameterDict", Module)
 dict_methods(ParameterDict, "ParameterDict", as_parameter, is_entry)
 rawset(ParameterDict, "__newindex", function(self, key, value) new_field(self, key, as_parameter(self, value)) end)
-rawset(ParameterDict, "__adopts_tensors", true)
+rawset(ParameterDict, "__wraps_tensors", true)
 
 --- A dict of the same items.
 function ParameterDict:copy()

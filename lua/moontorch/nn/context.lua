@@ -6,6 +6,7 @@
 
 local core = require "moontorch.core"
 local walk = require "moontorch.nn.walk"
+local drops = require "moontorch.drops"
 local arguments = require "moontorch.arguments"
 
 local context = {}
@@ -55,8 +56,10 @@ end
 local notices = {}
 
 function notices.squeeze()
-  local inner = running_modules()[1]
-  if inner == nil then return nil end
+  local modules, input = running_modules()
+  local inner = modules[1]
+  -- With more samples than one the dim is not that of the batch.
+  if inner == nil or (input ~= nil and (input.ndim == 0 or input:size(1) ~= 1)) then return nil end
   return inner:_get_name() .. ": squeeze() without a dim drops dim 1, the batch, when the batch has one sample. Name "
     .. "the dim that is meant, such as x:squeeze(-1)"
 end
@@ -67,7 +70,22 @@ function notices.softmax()
     .. "log_softmax"
 end
 
+-- In a model that is in evaluation mode, a part that trains was told to.
+local function is_meant(asked)
+  local modules = running_modules()
+  if #modules == 0 then return asked end
+  return not modules[#modules].training
+end
+
+function notices.dropout()
+  local asked = drops.asked
+  drops.asked = false
+  if is_meant(asked) then return nil end
+  return "dropout() drops values while gradients are off: call eval() before evaluating, or model:predict(x)"
+end
+
 function notices.batch_norm()
+  if is_meant() then return nil end
   return "batch_norm moves its running statistics while gradients are off: call eval() before evaluating, or "
     .. "model:predict(x)"
 end

@@ -3,6 +3,7 @@
 -- in the core (core._name), with the arguments that it has here.
 
 local core = require "moontorch.core"
+local drops = require "moontorch.drops"
 local arguments = require "moontorch.arguments"
 local text = require "moontorch.text"
 
@@ -157,6 +158,13 @@ end
 
 -- Dropout -------------------------------------------------------------------------------------------------------------
 
+-- Did the caller say that it shall drop, rather than leave it to the default?
+local function says_training(...)
+  local n = select("#", ...)
+  local last = select(n, ...)
+  return n >= 3 or (n > 1 and arguments.is_keywords(last) and last.training ~= nil)
+end
+
 local function dropout(name, operator, training_by_default, prepare)
   local resolve = signature(name, {
     { "input", "tensor" }, { "p", "number", 0.5 }, { "training", "boolean", training_by_default },
@@ -168,9 +176,11 @@ local function dropout(name, operator, training_by_default, prepare)
     if not (p >= 0 and p <= 1) then
       core.raise(name, "dropout probability has to be between 0 and 1, but got %s", text.repr(p))
     end
-    if training and p > 0 and not core.is_grad_enabled() then
-      arguments.warn_once("dropout under no_grad", "dropout() drops values while gradients are off: call eval() before "
-        .. "evaluating, or model:predict(x)")
+    local recording = core.is_grad_enabled()
+    if not training then
+      if p > 0 and recording then drops.passed = true end
+    elseif not recording then
+      drops.asked = says_training(...)
     end
     local alone = prepare and prepare(input)
     local x = alone and input:unsqueeze(1) or input

@@ -3,6 +3,8 @@
 -- train() and eval() note the module they are called on; nothing is done in between. Invariant: models in the list are
 -- held weakly.
 
+local drops = require "moontorch.drops"
+
 -- `evaluations` counts the calls of eval(): without a new one nothing can have been forgotten since the last look.
 local modes = { evaluations = 0 }
 
@@ -11,37 +13,49 @@ local evaluating = setmetatable({}, { __mode = "k" })
 --- Notes train(mode) on `module`.
 function modes.note(module, mode)
   evaluating[module] = not mode or nil
-  if not mode then modes.evaluations = modes.evaluations + 1 end
+  if not mode then modes.evaluations, drops.passed = modes.evaluations + 1, false end
 end
 
 -- Layers whose modes differ: those that drop, and those that keep running statistics.
 local function has_two_modes(module)
+  local dropout = rawget(module, "dropout")
   return module._get_name(module):find("Dropout", 1, true) ~= nil or rawget(module, "running_mean") ~= nil
+    or (type(dropout) == "number" and dropout > 0)
 end
 
--- Is all of `model` in evaluation mode, and would it compute something else in training?
-local function forgot_train(model, list)
-  local differs = false
+-- Is all of `model` in evaluation mode? Then also whether it would compute something else in training.
+local function all_evaluating(list)
+  local differs = drops.passed
   for _, entry in ipairs(list) do
-    if entry.value.training then return false end
+    if entry.value.training then return false, false end
     differs = differs or has_two_modes(entry.value)
   end
-  return differs
+  return true, differs
 end
 
 --- Is any model in evaluation mode?
 function modes.any_evaluating() return next(evaluating) ~= nil end
 
---- The class name of a model that is in evaluation mode as a whole and holds one of `params` (a set), or nil.
+--- The class name of the largest model that train() was forgotten on, when all of `params` (a set) belong to models
+-- that are in evaluation mode as a whole; else nil. A part that evaluates while others train, such as a frozen batch
+-- norm, is meant.
 function modes.evaluating_owner(params)
   local walk = require "moontorch.nn.walk"
+  local covered, name, most = {}, nil, 0
   for model in pairs(evaluating) do
-    if forgot_train(model, walk.modules(model)) then
+    local all, differs = all_evaluating(walk.modules(model))
+    if all then
+      local count = 0
       for _, entry in ipairs(walk.tensors(model, "parameters")) do
-        if params[entry.value] then return model:_get_name() end
+        if params[entry.value] then covered[entry.value], count = true, count + 1 end
       end
+      if differs and count > most then name, most = model:_get_name(), count end
     end
   end
+  for param in pairs(params) do
+    if not covered[param] then return nil end
+  end
+  return name
 end
 
 return modes

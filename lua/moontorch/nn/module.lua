@@ -27,32 +27,20 @@ local Module = class.root("Module", {
 --- True until eval(); dropout and the like look at it.
 Module.training = true
 
--- nn.Parameter(x):double() is the result of an operation on a Parameter, and nothing would train it.
-local function warn_if_converted(self, key, value)
-  local made = value.grad_fn
-  local from = made and made:name():find("^Cast") and made.next_functions[1][1]
-  local origin = from and from:name() == "AccumulateGrad" and from.variable
-  if origin and is_parameter(origin) then
-    arguments.warn_once(self, "%s: field '%s' is no Parameter but a converted copy of one, and will not be trained. "
-      .. "Convert first: nn.Parameter(x:to(...)), or the module afterwards: module:to(...)", self:_get_name(),
-      tostring(key))
-  end
-end
-
 -- A key that the module does not have yet.
 local function new_field(self, key, value)
   local state = rawget(self, "_module")
   if type(value) == "userdata" and is_tensor(value) and state.buffers[key] == nil then
     local declared = walk.declared_buffers[value]
-    if is_parameter(value) then
+    if is_parameter(value) or walk.adopt(value) then
       state.parameters[key] = true
+      walk.note(self, key, value)
+      if core.is_unwritten(value) then state.ready = false end
     elseif declared then
       state.buffers[key] = declared.persistent
     elseif state.parameters[key] then
       core.raise(self:_get_name(), "cannot assign '%s' as parameter '%s' (torch.nn.Parameter or nil expected); "
         .. "wrap it: nn.Parameter(x)", value:type(), tostring(key))
-    elseif value.requires_grad and not value.is_leaf then
-      warn_if_converted(self, key, value)
     end
   end
   if not state.known[key] and (type(key) == "string" or math.type(key) == "integer") then
@@ -182,6 +170,7 @@ function Module:register_parameter(...)
   local name, param = parameter_arguments(...)
   local state = self._module
   check_name(self, "register_parameter", "parameter", name, state.parameters[name])
+  if param ~= nil and is_tensor(param) then walk.adopt(param) end
   if param ~= nil and not is_parameter(param) then
     local kind = is_tensor(param) and param:type() or arguments.type_name(param)
     core.raise("register_parameter", "cannot assign '%s' object to parameter '%s' (torch.nn.Parameter or nil "
@@ -194,6 +183,7 @@ function Module:register_parameter(...)
   end
   note_field(self, name)
   state.parameters[name] = true
+  if param ~= nil then walk.note(self, name, param) end
   rawset(self, name, param)
 end
 

@@ -12,7 +12,31 @@ local walk = {}
 -- Tensors that nn.Buffer made -> {persistent = boolean}, for the module that they are assigned to.
 walk.declared_buffers = setmetatable({}, { __mode = "k" })
 
-local is_tensor, is_parameter = core.is_tensor, core.is_parameter
+local is_tensor, is_parameter, conversions = core.is_tensor, core.is_parameter, core._conversions
+
+-- Where a Parameter was last seen: parameter -> the module or table that holds it, and under which key.
+local holder, held_as = setmetatable({}, { __mode = "kv" }), setmetatable({}, { __mode = "k" })
+
+--- Notes that `container` holds `param` under `key`.
+function walk.note(container, key, param)
+  if holder[param] ~= container or held_as[param] ~= key then holder[param], held_as[param] = container, key end
+end
+
+local function is_held(param)
+  local container = holder[param]
+  return container ~= nil and rawget(container, held_as[param]) == param
+end
+
+--- Makes a Parameter of what a cast or a move of one gave, `nn.Parameter(x):double()`, and says whether it did: stored
+-- in a module it is what shall be trained. A conversion of a Parameter that a module holds stays what it is: gradients
+-- flow through it to that one.
+function walk.adopt(value)
+  local origin = conversions[value]
+  if origin == nil or is_held(origin) or not value:is_floating_point() then return false end
+  core._become_parameter(value, origin.requires_grad)
+  conversions[value] = nil
+  return true
+end
 
 --- Is `v` a module (an instance of nn.Module or of a class that inherits from it)?
 local function is_module(v)
@@ -23,7 +47,7 @@ end
 walk.is_module = is_module
 
 --- Makes a tensor that was assigned to a field of a ParameterList or ParameterDict a Parameter, and returns it.
-function walk.adopt(module, key, tensor)
+function walk.wrap(module, key, tensor)
   if is_parameter(tensor) then return tensor end
   local parameter = core.parameter(tensor)
   rawget(module, "_module").parameters[key] = true
@@ -37,10 +61,14 @@ end
 
 local scan_table
 
-local function scan_value(value, name, found, seen)
+local function scan_value(container, key, name, found, seen)
+  local value = container[key]
   local kind = type(value)
   if kind == "userdata" then
-    if is_parameter(value) then push(found.parameters, name, value) end
+    if is_parameter(value) or (conversions[value] and walk.adopt(value)) then
+      walk.note(container, key, value)
+      push(found.parameters, name, value)
+    end
   elseif kind == "table" then
     if is_module(value) then
       push(found.children, name, value)
@@ -66,9 +94,9 @@ function scan_table(t, prefix, found, seen)
   table.sort(positions)
   table.sort(names)
   for _, key in ipairs(positions) do
-    scan_value(t[key], prefix .. "." .. (key - 1 + found.base), found, seen)
+    scan_value(t, key, prefix .. "." .. (key - 1 + found.base), found, seen)
   end
-  for _, key in ipairs(names) do scan_value(t[key], prefix .. "." .. key, found, seen) end
+  for _, key in ipairs(names) do scan_value(t, key, prefix .. "." .. key, found, seen) end
 end
 
 --- What `module` itself holds: `parameters`, `buffers`, `children`, each an array of `{name, value, key}` (`key` is
@@ -78,16 +106,18 @@ function walk.own(module, base)
   local state, tidy = rawget(module, "_module"), getmetatable(module).__tidy
   if tidy then tidy(module) end
   local found = { parameters = {}, buffers = {}, children = {}, base = base or 1 }
-  local seen, adopts = {}, getmetatable(module).__adopts_tensors
+  local seen, wraps = {}, getmetatable(module).__wraps_tensors
   for _, key in ipairs(state.order) do
     local value = rawget(module, key)
-    if adopts and state.buffers[key] == nil and is_tensor(value) then value = walk.adopt(module, key, value) end
+    if wraps and state.buffers[key] == nil and is_tensor(value) then value = walk.wrap(module, key, value) end
     if value ~= nil then
       local name = math.type(key) == "integer" and tostring(key - 1 + found.base) or tostring(key)
       if state.buffers[key] ~= nil then
         if is_tensor(value) then push(found.buffers, name, value, key) end
       elseif type(value) == "userdata" and is_tensor(value) then
-        if is_parameter(value) then
+        if is_parameter(value) or (conversions[value] and walk.adopt(value)) then
+          state.parameters[key] = true
+          walk.note(module, key, value)
           push(found.parameters, name, value, key)
         elseif state.parameters[key] then
           core.raise(module:_get_name(), "cannot assign '%s' as parameter '%s' (torch.nn.Parameter or nil expected); "
@@ -97,7 +127,7 @@ function walk.own(module, base)
       elseif is_module(value) then
         push(found.children, name, value, key)
       else
-        scan_value(value, name, found, seen)
+        scan_value(module, key, name, found, seen)
       end
     end
   end

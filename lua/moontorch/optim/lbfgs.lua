@@ -21,20 +21,20 @@ LBFGS.may_lack = { line_search_fn = true }
 local lbfgs_arguments = arguments.signature("LBFGS", {
   { "params", "any" }, { "lr", "scalar", 1 }, { "max_iter", "integer", 20 }, { "max_eval", "integer?" },
   { "tolerance_grad", "number", 1e-7 }, { "tolerance_change", "number", 1e-9 }, { "history_size", "integer", 100 },
-  { "line_search_fn", "string?" }, { "maximize", "boolean", false },
+  { "line_search_fn", "string?" }, { "maximize", "boolean", false }, { "accumulate", "boolean", false },
 })
 
 --- LBFGS(params, lr = 1, max_iter = 20, max_eval = max_iter * 5 // 4, tolerance_grad = 1e-7, tolerance_change = 1e-9,
 -- history_size = 100, line_search_fn = nil or "strong_wolfe", {maximize = false}). One group of parameters only;
 -- step(closure) needs its closure.
 function LBFGS:init(...)
-  local params, lr, max_iter, max_eval, tolerance_grad, tolerance_change, history_size, line_search_fn, maximize =
-    lbfgs_arguments(...)
+  local params, lr, max_iter, max_eval, tolerance_grad, tolerance_change, history_size, line_search_fn, maximize,
+    accumulate = lbfgs_arguments(...)
   Optimizer.init(self, params, {
     lr = lr, max_iter = max_iter, max_eval = max_eval or max_iter * 5 // 4, tolerance_grad = tolerance_grad,
     tolerance_change = tolerance_change, history_size = history_size, line_search_fn = line_search_fn,
     maximize = maximize,
-  }, true)
+  }, accumulate)
 end
 
 function LBFGS:check_options(group)
@@ -281,6 +281,7 @@ function LBFGS:run_step(closure)
   state.func_evals, state.n_iter = state.func_evals or 0, state.n_iter or 0
   return core.no_grad(function()
     local first = core.enable_grad(closure)
+    if not self.accumulate then self:check_piling() end
     state.func_evals = state.func_evals + 1
     local at = { loss = value_of(group, first), gradient = flat_gradient(group), evaluations = 1, flat = false }
     if largest(at.gradient) <= group.tolerance_grad then return first end

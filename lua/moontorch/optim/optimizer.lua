@@ -9,6 +9,7 @@ local core = require "moontorch.core"
 local class = require "moontorch.nn.class"
 local hooks = require "moontorch.nn.hooks"
 local modes = require "moontorch.nn.modes"
+local growth = require "moontorch.growth"
 local text = require "moontorch.text"
 local arguments = require "moontorch.arguments"
 
@@ -55,23 +56,30 @@ local function collect(self, params)
   return finish()
 end
 
--- The first gradient was added to exactly once since the last step, and nobody cleared it between.
-local function check_piling(self)
-  local version
+-- The history of the first gradient that there is.
+local function first_history(self)
   for _, group in ipairs(self.param_groups) do
     for _, param in ipairs(group.params) do
-      local grad = param.grad
-      if grad ~= nil then version = grad._version break end
+      local grads, added, written = core._grad_history(param)
+      if grads then return grads, added, written end
     end
-    if version then break end
   end
-  if not self.cleared and self.last_version ~= nil and version == self.last_version + 1 then
+end
+
+--- Warns when gradients have piled up since the last look: the first one is the same tensor, backward added to it, and
+-- nobody else wrote to it, so it was not cleared either.
+function Optimizer:check_piling()
+  local grads, added, written = first_history(self)
+  local last = self.last_history
+  local same = grads and last and not self.cleared and grads == last[1]
+  if same and added > last[2] and written - last[3] == added - last[2] then
     self.accumulate = true
     arguments.warn_once(self, "%s.step(): gradients pile up: they were neither cleared nor replaced since the last "
       .. "step, so this one adds to it. Call zero_grad() before backward(), or give the optimizer {accumulate = true} "
       .. "if it is meant", owner(self))
   end
-  self.last_version, self.cleared = version, false
+  if last then last[1], last[2], last[3] = grads, added, written else self.last_history = { grads, added, written } end
+  self.cleared = false
 end
 
 -- train() was forgotten after eval(): looked at in the first step after an eval().
@@ -84,31 +92,18 @@ local function check_modes(self)
   end
   local name = modes.evaluating_owner(params)
   if name then
-    arguments.warn_once("training in eval " .. name, "%s.step(): %s is trained in evaluation mode: its dropout passes "
+    arguments.warn_once(self.param_groups, "%s.step(): %s is trained in evaluation mode: its dropout passes "
       .. "everything and its batch norm does not learn its statistics. Call train() on it after evaluating; "
       .. "model:predict(x) leaves the mode as it is", owner(self), name)
   end
 end
 
--- A graph that grows step by step: a sum of losses, or a list of them, that holds on to every step's graph. Nodes are
--- counted at steps 64, 128, 256 ...; only when there are more at each of them is garbage collected, so that what
--- remains is certain.
-local function check_growth(self, steps)
-  self.look_at = 2 * steps
-  if not core.checks_enabled() then return end
-  local before, certain, living = self.living, self.certain, core._nodes_living()
-  local grows = before ~= nil and living >= before + steps // 2
-  if grows then
-    collectgarbage()
-    living = core._nodes_living()
-  end
-  self.living, self.certain = living, grows
-  if grows and certain and living >= before + steps // 2 then
-    arguments.warn_once(self.update_all, "%s.step(): the graph has grown over the last %d steps: something outside of "
-      .. "the loop, such as a running sum of losses, holds on to each step's graph and its memory. Add loss:item() or "
-      .. "loss:detach() instead of loss", owner(self), steps // 2)
-    self.look_at = math.huge
-  end
+local function check_growth(self)
+  local steps = growth.seen(self.watch)
+  if steps == nil then return end
+  arguments.warn_once(self.update_all, "%s.step(): the graph has grown over the last %d steps: something outside of "
+    .. "the loop, such as a running sum of losses, holds on to each step's graph and its memory. Add loss:item() or "
+    .. "loss:detach() instead of loss", owner(self), steps)
 end
 
 -- The state of a parameter is there when it is asked for, as in Python's defaultdict.
@@ -127,11 +122,12 @@ function Optimizer.new_states()
 end
 
 local function update_all(self)
-  if not self.accumulate then check_piling(self) end
+  if not self.accumulate then self:check_piling() end
   if self.evaluations_seen ~= modes.evaluations then check_modes(self) end
-  local steps = self.steps_done + 1
-  self.steps_done = steps
-  if steps >= self.look_at then check_growth(self, steps) end
+  local watch = self.watch
+  watch.rounds = watch.rounds + 1
+  growth.steps = growth.steps + 1
+  if watch.rounds >= watch.look_at then check_growth(self) end
   local state = self.state
   for _, group in ipairs(self.param_groups) do
     self:begin_group(group)
@@ -151,7 +147,7 @@ function Optimizer:init(params, defaults, accumulate)
   self.accumulate = accumulate or false
   self.state, self.param_groups = Optimizer.new_states(), {}
   self.hooks = {}
-  self.steps_done, self.look_at = 0, 64
+  self.watch = growth.watch()
   self.update_all = function() update_all(self) end
   local list, names = collect(self, params)
   if #list == 0 then
@@ -172,6 +168,11 @@ local function check_params(self, params)
         arguments.type_name(param), i)
     end
     if not (param.is_leaf or self.defaults.differentiable) then
+      if core._conversions[param] ~= nil then
+        core.raise(owner(self), "can't optimize a non-leaf Tensor: parameter %d of shape %s is a converted copy of a "
+          .. "Parameter. Convert first: nn.Parameter(x:to(...)); or assign it to a field of a module, which makes it "
+          .. "one, and give model:parameters()", i, text.sizes(param))
+      end
       core.raise(owner(self), "can't optimize a non-leaf Tensor: parameter %d of shape %s is the result of a "
         .. "computation; use :detach() and set requires_grad, or nn.Parameter", i, text.sizes(param))
     end

@@ -1,5 +1,7 @@
---- What the readers of binary files share: a whole file as a string, tensors from bytes, files written whole or not at
--- all.
+--- What the readers and writers of files share: sources of bytes, errors that name the file, tensors from bytes, files
+-- written whole or not at all.
+--
+-- A reader looks at the head of its source before it reads the rest, so a file that is none costs nothing.
 
 local core = require "moontorch.core"
 local arguments = require "moontorch.arguments"
@@ -28,18 +30,78 @@ local function check_path(path, owner, name)
   if path:find("\0", 1, true) then core.raise(owner, "argument '%s': embedded null byte", name or "path") end
 end
 
---- A file's bytes; of an open one those from where it stands. `owner` is the function that messages name, `name` its
--- argument.
-function bytes.read(path, owner, name)
-  check_path(path, owner, name)
-  local file, reason = path, nil
-  if type(path) == "string" then file, reason = io.open(path, "rb") end
-  if not file then core.raise(owner, "cannot open the file: %s", reason) end
-  local s, failure = file:read("a")
-  if file ~= path then file:close() end
-  if not s then core.raise(owner, "cannot read %s: %s", tostring(path), failure or "unknown error") end
-  return s
+-- Sources: what is read -----------------------------------------------------------------------------------------------
+
+--- A source of bytes: the file at a path, of which nothing is read yet, or what an open file holds from where it
+-- stands. `owner` is the function that messages name, `argument` its argument; they call the file `source.name`.
+function bytes.file(path, owner, argument)
+  check_path(path, owner, argument)
+  if type(path) == "string" then return { path = path, owner = owner, name = path } end
+  local good, s, failure = pcall(path.read, path, "a")
+  if not good then s, failure = nil, s end
+  if not s then core.raise(owner, "cannot read the open file: %s", failure or "unknown error") end
+  return { bytes = s, owner = owner, name = "the open file" }
 end
+
+--- A source of the bytes of a string, which messages call `name`.
+function bytes.string(s, owner, name)
+  if type(s) ~= "string" then core.raise(owner, "expected a string, but got %s", arguments.type_name(s)) end
+  return { bytes = s, owner = owner, name = tostring(name or "the string") }
+end
+
+-- At most `count` bytes of a source from `first` (from 0) on, and how many it has.
+local function part(source, first, count)
+  if source.bytes then
+    local s = source.bytes
+    if first == 0 and count >= #s then return s, #s end
+    return s:sub(first + 1, first + count), #s
+  end
+  local good, s, more = pcall(core.read_file, source.path, first, count)
+  if not good then core.raise(source.owner, "cannot read %s: %s", source.name, tostring(s)) end
+  if not s then core.raise(source.owner, "cannot open the file: %s", more) end
+  return s, more
+end
+
+--- All bytes of a source.
+function bytes.read(source) return (part(source, 0, math.maxinteger)) end
+
+--- The first `n` bytes of a source (or all, when there are fewer), and how many it has: enough to refuse a file before
+-- it is read.
+function bytes.head(source, n) return part(source, 0, n) end
+
+--- The last `n` bytes of a source, or all.
+function bytes.tail(source, n)
+  local _, size = part(source, 0, 0)
+  return (part(source, math.max(0, size - n), n))
+end
+
+-- An error of the caller's own function, on its way through `naming`.
+local Foreign = {}
+
+local function checked(good, ...)
+  if good then return ... end
+  error(setmetatable({ (...) }, Foreign), 0)
+end
+
+--- f(...), a function that the caller gave: what it raises passes through `naming` as it is.
+function bytes.foreign(f, ...) return checked(pcall(f, ...)) end
+
+local function named(source, good, ...)
+  if good then return ... end
+  local message, name = ..., source.name:gsub("\0", "\\0") -- where a message would end
+  if type(message) == "table" and getmetatable(message) == Foreign then error(message[1], 0) end
+  if type(message) ~= "string" or message:find(name, 1, true) then error(message, 0) end
+  message = message:gsub("^[^\n]-:%d+: ", "", 1)
+  local prefix = source.owner .. "(): "
+  if message:sub(1, #prefix) == prefix then message = message:sub(#prefix + 1) end
+  core.raise(source.owner, "%s: %s", name, message)
+end
+
+--- f(source, ...), which reads the source; whatever it raises names that, even where a file makes a function fail that
+-- knows nothing of it.
+function bytes.naming(source, f, ...) return named(source, pcall(f, source, ...)) end
+
+-- Files that are written ----------------------------------------------------------------------------------------------
 
 -- Writes the pieces to an open file, where it stands. Its buffer may tell of a failure only at the end.
 local function write_open(file, pieces)

@@ -1,13 +1,23 @@
 --- default_collate: an array of samples becomes one batch. default_convert: what a loader without batches does instead.
 --
 -- Tensors are stacked, numbers become a tensor (integers int64, floats float64, booleans bool), arrays and tables go
--- field by field, strings stay an array. Samples that do not fit together are an error that names them.
+-- field by field, strings stay an array. Samples that do not fit together are an error that names them, by their
+-- numbers in the dataset where these are known.
 
 local core = require "moontorch.core"
 local text = require "moontorch.text"
 local arguments = require "moontorch.arguments"
 
 local collate
+
+-- The numbers of the samples in their dataset, while a batch of a loader is collated.
+local positions
+
+-- What messages call samples i and k of the batch.
+local function pair(i, k)
+  if positions then return tostring(positions[i]), tostring(positions[k]) end
+  return tostring(i), tostring(k)
+end
 
 local function where(field)
   return field == "" and "" or (" in field " .. field)
@@ -24,8 +34,9 @@ local function check_same_kind(batch, field)
   local kind = kind_of(batch[1])
   for i = 2, #batch do
     if kind_of(batch[i]) ~= kind then
-      core.raise("default_collate", "expected %s as sample %d of the batch%s, as sample 1 is one, but got %s%s", kind,
-        i, where(field), arguments.type_name(batch[i]), remedy)
+      local a, b = pair(1, i)
+      core.raise("default_collate", "expected %s as sample %s%s, as sample %s is one, but got %s%s", kind, b,
+        where(field), a, arguments.type_name(batch[i]), remedy)
     end
   end
   return kind
@@ -35,8 +46,9 @@ local function stack(batch, field)
   local first = batch[1].shape
   for i = 2, #batch do
     if batch[i].shape ~= first then
-      core.raise("default_collate", "stack expects each tensor to be equal size, but got %s at sample %d and %s at "
-        .. "sample %d of the batch%s%s", text.sizes(batch[1]), 1, text.sizes(batch[i]), i, where(field), remedy)
+      local a, b = pair(1, i)
+      core.raise("default_collate", "stack expects each tensor to be equal size, but got %s at sample %s and %s at "
+        .. "sample %s%s%s", text.sizes(batch[1]), a, text.sizes(batch[i]), b, where(field), remedy)
     end
   end
   return core.stack(batch, 1)
@@ -51,8 +63,9 @@ local function arrays(batch, field)
   local width = #batch[1]
   for i = 2, #batch do
     if #batch[i] ~= width then
-      core.raise("default_collate", "each element in list of batch should be of equal size, but sample 1 has %d and "
-        .. "sample %d has %d%s%s", width, i, #batch[i], where(field), remedy)
+      local a, b = pair(1, i)
+      core.raise("default_collate", "each element in list of batch should be of equal size, but sample %s has %d and "
+        .. "sample %s has %d%s%s", a, width, b, #batch[i], where(field), remedy)
     end
   end
   local result = {}
@@ -70,7 +83,8 @@ local function tables(batch, field)
     local column, name = {}, field == "" and tostring(key) or field .. "." .. tostring(key)
     for i = 1, #batch do
       if batch[i][key] == nil then
-        core.raise("default_collate", "sample %d of the batch has no field %s, which sample 1 has%s", i, name, remedy)
+        local a, b = pair(1, i)
+        core.raise("default_collate", "sample %s has no field %s, which sample %s has%s", b, name, a, remedy)
       end
       column[i] = batch[i][key]
     end
@@ -97,10 +111,17 @@ local module = {}
 
 --- The batch made from an array of samples.
 function module.default_collate(batch)
+  positions = nil
+  return module.collate(batch)
+end
+
+--- default_collate of the samples whose numbers in their dataset are `numbers_of` (an array).
+function module.collate(batch, numbers_of)
   if type(batch) ~= "table" or batch[1] == nil then
     core.raise("default_collate", "expected an array of samples, but got %s",
       type(batch) == "table" and "an empty table" or arguments.type_name(batch))
   end
+  positions = numbers_of
   return collate(batch, "")
 end
 

@@ -57,6 +57,7 @@ function Crew:receive(w, number)
     local good, message = self.workers[w]:receive(self.timeout)
     if not good then
       if message == "timeout" then
+        self.workers[w]:stop(true)
         core.raise("DataLoader", "DataLoader timed out after %g seconds: worker %d has not finished its batch",
           self.timeout, w)
       end
@@ -113,7 +114,7 @@ function crew.epoch(loader, seed, next_item, options)
       taken = taken + 1
       owner[taken] = nil
       if reply.error then
-        core.raise("DataLoader", "Caught an error in DataLoader worker %d.\n%s", w, reply.error)
+        core.raise("DataLoader", "Caught an error in DataLoader worker %d%s.\n%s", w, reply.at or "", reply.error)
       end
       if reply.ended then alive[w] = false end
       put()

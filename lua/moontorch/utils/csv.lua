@@ -96,7 +96,8 @@ end
 
 --- The rows of a file as arrays of strings. Keyword: delimiter.
 function csv.read(path, options)
-  return csv.parse(bytes.read(path, "csv.read"), options, path)
+  local file = bytes.file(path, "csv.read")
+  return csv.parse(bytes.read(file), options, file.name)
 end
 
 local known = { header = true, delimiter = true, dtype = true, columns = true, missing = true }
@@ -127,8 +128,14 @@ local function choose(columns, names, width, name)
   return wanted
 end
 
+-- Without the blanks around it. Patterns that look for both ends at once take quadratic time on long blanks.
+local function trim(s)
+  local first = s:find("%S")
+  return first and s:match(".*%S", first) or ""
+end
+
 local function number_of(field, missing, name, row, column, title)
-  local trimmed = field:match("^%s*(.-)%s*$")
+  local trimmed = trim(field)
   local value
   if not trimmed:find("^[+-]?0[xX]") then value = tonumber(trimmed) end
   if value then return value end
@@ -192,7 +199,8 @@ end
 -- row names the columns), delimiter (","), dtype (the default one), columns (an array of numbers, from 1, or names),
 -- missing (the number for empty fields, NA and null, which are errors otherwise).
 function csv.load(path, options)
-  return csv.parse_numbers(bytes.read(path, "csv.load"), options, path)
+  local file = bytes.file(path, "csv.load")
+  return csv.parse_numbers(bytes.read(file), options, file.name)
 end
 
 return csv

@@ -19,10 +19,21 @@ local function sample_at(dataset, position)
   return sample
 end
 
-local function from_map(dataset, batched, collate_fn, pause)
-  if not batched then
+-- collate_fn or the default one, which is told the samples' numbers. `state.samples`: what is being collated.
+local function collated(samples, numbers, collate_fn, state)
+  state.sample, state.samples = nil, numbers
+  if collate_fn == nil or collate_fn == collate.default_collate then return collate.collate(samples, numbers) end
+  return collate_fn(samples)
+end
+
+local function from_map(dataset, options, state)
+  local collate_fn, pause = options.collate_fn, options.pause
+  if not options.batched then
     local convert = collate_fn or collate.default_convert
-    return function(position) return convert(sample_at(dataset, position)) end
+    return function(position)
+      state.sample = position
+      return convert(sample_at(dataset, position))
+    end
   end
   return function(positions)
     if collate_fn == nil then
@@ -30,16 +41,19 @@ local function from_map(dataset, batched, collate_fn, pause)
       if batch ~= nil then return batch end
     end
     local samples
+    local numbers = positions:tolist()
+    state.sample, state.samples = nil, numbers
     if class.is_class(getmetatable(dataset)) and type(dataset.get_items) == "function" then
-      samples = dataset:get_items(positions:tolist())
+      samples = dataset:get_items(numbers)
     else
       samples = {}
-      for i, position in ipairs(positions:tolist()) do
+      for i, position in ipairs(numbers) do
         pause()
+        state.sample = position
         samples[i] = sample_at(dataset, position)
       end
     end
-    return (collate_fn or collate.default_collate)(samples)
+    return collated(samples, numbers, collate_fn, state)
   end
 end
 
@@ -49,13 +63,15 @@ local function as_sample(first, ...)
   return first
 end
 
-local function from_stream(dataset, size, collate_fn, drop_last, pause)
-  local following, ended = datasets.stream(dataset), false
+local function from_stream(dataset, options, state)
+  local size, collate_fn, pause = options.batch_size, options.collate_fn, options.pause
+  local following, ended, count = datasets.stream(dataset), false, 0
   local function next_sample()
     if ended then return nil end
     pause()
+    state.sample, state.samples = count + 1, nil
     local sample = as_sample(following())
-    if sample == nil then ended = true end
+    if sample == nil then ended = true else count = count + 1 end
     return sample
   end
   if size == nil then
@@ -67,27 +83,27 @@ local function from_stream(dataset, size, collate_fn, drop_last, pause)
     end
   end
   return function()
-    local samples = {}
+    local samples, numbers = {}, {}
     for i = 1, size do
       local sample = next_sample()
       if sample == nil then break end
-      samples[i] = sample
+      samples[i], numbers[i] = sample, count
     end
-    if #samples == 0 or (drop_last and #samples < size) then return nil end
-    return (collate_fn or collate.default_collate)(samples)
+    if #samples == 0 or (options.drop_last and #samples < size) then return nil end
+    return collated(samples, numbers, collate_fn, state)
   end
 end
 
 local function nothing() end
 
---- The fetcher of a dataset. `options`: batch_size (nil: single samples), batched (positions come in lists),
--- collate_fn, drop_last, pause (called before each sample).
+--- The fetcher of a dataset, and what it is at: a table with `sample` (the number of the one being made) or `samples`
+-- (the numbers of those being collated). `options`: batch_size (nil: single samples), batched (positions come in
+-- lists), collate_fn, drop_last, pause (called before each sample).
 function fetch.fetcher(dataset, options)
-  local pause = options.pause or nothing
-  if datasets.is_iterable(dataset) then
-    return from_stream(dataset, options.batch_size, options.collate_fn, options.drop_last, pause)
-  end
-  return from_map(dataset, options.batched, options.collate_fn, pause)
+  local state = {}
+  options.pause = options.pause or nothing
+  local make = datasets.is_iterable(dataset) and from_stream or from_map
+  return make(dataset, options, state), state
 end
 
 --- A dataset as DataLoader takes it: itself, or what the function or the module of that name gives.

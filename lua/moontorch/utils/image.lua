@@ -27,23 +27,29 @@ function image.available()
   return found
 end
 
---- The picture in a string that holds a whole PNG or JPEG file. Keyword: mode, one of unchanged, gray, gray_alpha, rgb,
--- rgb_alpha. Palettes become colours, and 16 bits a channel become 8.
-function image.decode(s, options, name)
-  local owner = "image.decode"
-  if type(s) ~= "string" then core.raise(owner, "expected a string, but got %s", arguments.type_name(s)) end
+local function decode(source, options)
+  local owner = source.owner
   local mode = options and options.mode or "unchanged"
   if not modes[mode] then
     core.raise(owner, "mode must be unchanged, gray, gray_alpha, rgb or rgb_alpha, not %s", tostring(mode))
   end
+  -- What is no picture by its head is not read; the decoder says what is wrong with it.
+  local s = bytes.head(source, 8)
+  if s == "\137PNG\r\n\26\n" or s:sub(1, 3) == "\255\216\255" then s = bytes.read(source) end
   local width, height, channels, pixels = need(owner).decode(s, mode)
-  if not width then core.raise(owner, "%s cannot be read as a picture: %s", name or "the string", height) end
+  if not width then core.raise(owner, "%s cannot be read as a picture: %s", source.name, height) end
   return core.frombuffer(pixels, { dtype = core.uint8 }):reshape(height, width, channels):permute(3, 1, 2):contiguous()
 end
 
---- The picture in a file; keywords as for decode.
+--- The picture in a string that holds a whole PNG or JPEG file. Keyword: mode, one of unchanged, gray, gray_alpha, rgb,
+-- rgb_alpha. Palettes become colours, and 16 bits a channel become 8. `name` is what messages call the string.
+function image.decode(s, options, name)
+  return bytes.naming(bytes.string(s, "image.decode", name), decode, options)
+end
+
+--- The picture in a file, given by its path or open; keywords as for decode.
 function image.read(path, options)
-  return image.decode(bytes.read(path, "image.read"), options, path)
+  return bytes.naming(bytes.file(path, "image.read"), decode, options)
 end
 
 --- A uint8 tensor [C, H, W] (C from 1 to 4: gray, gray and alpha, RGB, RGB and alpha) or [H, W] as a PNG file in a

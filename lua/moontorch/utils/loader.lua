@@ -8,6 +8,7 @@ local class = require "moontorch.nn.class"
 local datasets = require "moontorch.utils.dataset"
 local samplers = require "moontorch.utils.sampler"
 local fetch = require "moontorch.utils.fetch"
+local growth = require "moontorch.growth"
 local arguments = require "moontorch.arguments"
 
 -- What a loader was made of, which is not to change then.
@@ -123,6 +124,7 @@ function DataLoader:init(...)
   }
   self.generator, self.shuffle = generator, shuffle or false
   self.epochs = setmetatable({}, { __mode = "k" })
+  self.watch = growth.watch()
 end
 
 --- Number of batches.
@@ -219,9 +221,30 @@ local function counted(self, following)
   return function() return count(following()) end
 end
 
+-- Looks, from time to time, whether a loop without an optimiser holds on to the graph of every batch.
+local function watched(self, following)
+  local watch, steps = self.watch, growth.steps
+  return function()
+    watch.rounds = watch.rounds + 1
+    if watch.rounds >= watch.look_at then
+      local rounds = steps == growth.steps and growth.seen(watch)
+      if rounds then
+        arguments.warn_once("the graph of loops", "DataLoader: the graph has grown over the last %d batches: something "
+          .. "outside of the loop, such as a list of outputs, holds on to each batch's graph and its memory. Evaluate "
+          .. "under torch.no_grad or with model:predict(x), and keep :item() or :detach() of what is kept", rounds)
+      elseif steps ~= growth.steps then
+        self.watch = growth.watch()
+        watch, steps = self.watch, growth.steps
+      end
+    end
+    return following()
+  end
+end
+
 local function epoch(self)
   local following, close = batches(self)
   if self.iterable then following = counted(self, following) end
+  following = watched(self, following)
   -- `close` lives as long as the iterator, which holds it.
   self.epochs[following] = close
   return following, close

@@ -2,6 +2,7 @@
 
 local core = require "moontorch.core"
 local arguments = require "moontorch.arguments"
+local files = require "moontorch.utils.bytes"
 
 local location = {}
 
@@ -45,10 +46,11 @@ local function target(map, saved, owner)
   return wanted
 end
 
---- The tensor `t`, which was saved on the device `saved`, where `map` wants it.
+--- The tensor `t`, which was saved on the device `saved`, where `map` wants it. Called below `naming` (utils/bytes),
+-- which lets errors of a `map` of the caller's own pass.
 function location.placed(t, map, saved, owner)
   if type(map) == "function" then
-    local moved = map(t, saved)
+    local moved = files.foreign(map, t, saved)
     if core.is_tensor(moved) then return moved end
     if moved ~= nil then return t:to(moved) end
     map = nil

@@ -113,29 +113,41 @@ local function check_fields(name, fields)
   return core[dtypes[code]], (order == ">") and ">" or "<"
 end
 
---- The tensor in a string that holds a whole .npy file. `name` is what messages call it.
-function npy.parse(s, name)
-  name = name or "the string"
-  if type(s) ~= "string" then core.raise("npy.load", "expected a string, but got %s", arguments.type_name(s)) end
+-- Where the header stands: its first byte and its length. `s` may be the beginning of a file of `size` bytes.
+local function find_header(s, size, name)
   if s:sub(1, 6) ~= "\147NUMPY" then bad(name, "it does not start with \\x93NUMPY") end
   if #s < 12 then bad(name, "it is truncated: %d bytes", #s) end
   local major = s:byte(7)
   if major < 1 or major > 3 then bad(name, "its version is %d.%d; 1.0, 2.0 and 3.0 are known", s:byte(7, 8)) end
   local length, first = string.unpack(major == 1 and "<I2" or "<I4", s, 9)
-  if length > #s - first + 1 or length > HEADER_LIMIT then
-    bad(name, "it is truncated: the header has %d bytes, but only %d follow", length, #s - first + 1)
+  if length > size - first + 1 or length > HEADER_LIMIT then
+    bad(name, "it is truncated: the header has %d bytes, but only %d follow", length, size - first + 1)
   end
+  return first, length
+end
+
+-- What the header at the beginning of `s` says of a file of `size` bytes: shape, dtype, byte order, whether it is in
+-- Fortran order, where its data starts (from 0), how many elements there are.
+local function read_layout(s, size, name)
+  local first, length = find_header(s, size, name)
   local fields = read_header(name, s:sub(first, first + length - 1))
   local dtype, order = check_fields(name, fields)
   local start, width, shape = first - 1 + length, dtype.itemsize, fields.shape
-  local room = #s - start
+  local room = size - start
   local count = bytes.count(shape, room // width)
   if not count or count * width ~= room then
     bad(name, "the header promises [%s] elements of %s, but %d bytes follow", table.concat(shape, ", "),
       tostring(dtype), room)
   end
-  local t = bytes.tensor(s, dtype, count, start, order)
-  if fields.fortran_order == "False" or #shape < 2 then return t:reshape(shape) end
+  return { shape = shape, dtype = dtype, order = order, fortran = fields.fortran_order == "True", start = start,
+    count = count }
+end
+
+local function parse(s, name)
+  local layout = read_layout(s, #s, name)
+  local shape = layout.shape
+  local t = bytes.tensor(s, layout.dtype, layout.count, layout.start, layout.order)
+  if not layout.fortran or #shape < 2 then return t:reshape(shape) end
   local reversed, dims = {}, {}
   for d = #shape, 1, -1 do
     reversed[#reversed + 1], dims[#dims + 1] = shape[d], d
@@ -143,25 +155,42 @@ function npy.parse(s, name)
   return t:reshape(reversed):permute(dims)
 end
 
---- The tensors in a string that holds a whole .npz file: a table by name, in the file's order.
-function npy.parse_npz(s, name)
-  name = name or "the string"
-  local archive = zip.open(s, "npy.load", name)
+local function parse_whole(source) return parse(bytes.read(source), source.name) end
+
+--- The tensor in a string that holds a whole .npy file. `name` is what messages call it.
+function npy.parse(s, name)
+  return bytes.naming(bytes.string(s, "npy.load", name), parse_whole)
+end
+
+local function parse_archive(source)
+  local archive, name = zip.read_archive(source), source.name
   local result = ordered.new()
   for _, entry in ipairs(archive.list) do
     local key = entry.name:match("^(.*)%.npy$")
     if key == nil then core.raise("npy.load", "%s: the entry '%s' is no .npy file", name, entry.name) end
-    result[key] = npy.parse(zip.read(archive, entry), name .. ": " .. entry.name)
+    result[key] = parse(zip.read(archive, entry), name .. ": " .. entry.name)
   end
   return result
 end
 
---- The tensor in a .npy file, or a table of those in a .npz file (told by its first bytes, not by its name).
+--- The tensors in a string that holds a whole .npz file: a table by name, in the file's order.
+function npy.parse_npz(s, name)
+  return bytes.naming(bytes.string(s, "npy.load", name), parse_archive)
+end
+
+local function parse_any(source)
+  local head, size = bytes.head(source, 12)
+  local start = head:sub(1, 4)
+  if start == "PK\3\4" or start == "PK\5\6" then return parse_archive(source) end
+  local first, length = find_header(head, size, source.name)
+  read_layout(bytes.head(source, first + length - 1), size, source.name)
+  return parse_whole(source)
+end
+
+--- The tensor in a .npy file, or a table of those in a .npz file (told by its first bytes, not by its name). The file
+-- is given by its path or open.
 function npy.load(path)
-  local s = bytes.read(path, "npy.load")
-  local start = s:sub(1, 4)
-  if start == "PK\3\4" or start == "PK\5\6" then return npy.parse_npz(s, path) end
-  return npy.parse(s, path)
+  return bytes.naming(bytes.file(path, "npy.load"), parse_any)
 end
 
 local function header_of(tensor, owner, name)

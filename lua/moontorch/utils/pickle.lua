@@ -14,7 +14,6 @@ local zip = require "moontorch.utils.zip"
 local unpickle = require "moontorch.utils.unpickle"
 local location = require "moontorch.utils.location"
 local ordered = require "moontorch.nn.ordered"
-local arguments = require "moontorch.arguments"
 
 local pickle = {}
 
@@ -316,8 +315,8 @@ local function find_entry(self, storage)
   return zip.find(self.archive, entry)
 end
 
-local function read_zip(self, s)
-  local archive = zip.open(s, self.owner, self.name)
+local function read_zip(self)
+  local archive = zip.read_archive(self.source)
   self.archive, self.find = archive, find_entry
   for _, entry in ipairs(archive.list) do
     entry.unchecked = entry.crc == 0 -- torch.save can be told to write no checksums
@@ -375,11 +374,16 @@ local function locate_data(self, known)
   return data
 end
 
--- The data stand behind the program, so it runs twice: to find out which storages there are, then to make the tensors.
-local function read_legacy(self, s, at)
-  self.code, self.at, self.looking, self.find = s, at, {}, find_data
+local function check_version(self)
   local version = unpickle.run(self)
   if version ~= LEGACY_VERSION then bad(self, "its version is %s; %d is known", named(version), LEGACY_VERSION) end
+end
+
+-- The data stand behind the program, so it runs twice: to find out which storages there are, then to make the tensors.
+local function read_legacy(self, head, at)
+  self.code, self.at = head, at
+  check_version(self)
+  self.code, self.looking, self.find = bytes.read(self.source), {}, find_data
   unpickle.run(self) -- the machine that wrote it; data are little-endian whatever it was
   local start = self.at
   finished(self, unpickle.run(self))
@@ -389,37 +393,50 @@ local function read_legacy(self, s, at)
   return finished(self, unpickle.run(self))
 end
 
---- Is a string the start of a file that this reads?
-function pickle.recognizes(s)
-  return s:sub(1, 4) == "PK\3\4" or after_magic(s) ~= nil
+-- So many bytes tell whether a file is one, and of an old one its version.
+local HEAD = 64
+
+local function read(source, place)
+  local self = { source = source, name = source.name, owner = source.owner, at = 1, order = "<", storages = {},
+    global = global, persistent = persistent, refuse = refuse, place = place }
+  local head = bytes.head(source, HEAD)
+  local at = after_magic(head)
+  if at then return read_legacy(self, head, at) end
+  if head:sub(1, 2) ~= "PK" then
+    core.raise(self.owner, "%s is no file of torch.save: it is neither a zip archive nor does it start as files from "
+      .. "before PyTorch 1.6 do", self.name)
+  end
+  return read_zip(self)
 end
 
---- What is in a string that holds a whole .pt file. `name` is what messages call it. Keywords: map_location as for
--- torch.load (all tensors come to the cpu unless it is given), owner (the function that messages name).
+--- Does a source of bytes (see utils/bytes) start as the files do that this reads?
+function pickle.recognizes(source)
+  local head = bytes.head(source, HEAD)
+  return head:sub(1, 4) == "PK\3\4" or after_magic(head) ~= nil
+end
+
+--- What is in a source. `place`, a function(tensor, saved device), returns where each storage shall be.
+function pickle.read(source, place) return bytes.naming(source, read, place) end
+
+-- pickle.read with the keywords of load and load_file.
+local function read_with(source, options)
+  local map = location.check(options and options.map_location, source.owner)
+  return pickle.read(source, function(t, saved)
+    return map == nil and t or location.placed(t, map, saved, source.owner)
+  end)
+end
+
+--- What is in a string that holds a whole .pt file. `name` is what messages call it. Keyword: map_location as for
+-- torch.load (all tensors come to the cpu unless it is given).
 function pickle.load(s, name, options)
-  name, options = name or "the string", options or {}
-  local owner = options.owner or "pickle.load_file"
-  if type(s) ~= "string" then core.raise(owner, "expected a string, but got %s", arguments.type_name(s)) end
-  local self = { name = name, owner = owner, at = 1, order = "<", storages = {}, global = global,
-    persistent = persistent, refuse = refuse, place = options.place }
-  if not self.place then
-    local map = location.check(options.map_location, owner)
-    self.place = function(t, saved) return map == nil and t or location.placed(t, map, saved, owner) end
-  end
-  local at = after_magic(s)
-  if at then return read_legacy(self, s, at) end
-  if s:sub(1, 2) ~= "PK" then
-    core.raise(owner, "%s is no file of torch.save: it is neither a zip archive nor does it start as files from before "
-      .. "PyTorch 1.6 do", name)
-  end
-  return read_zip(self, s)
+  return read_with(bytes.string(s, "pickle.load_file", name), options)
 end
 
---- What torch.save wrote: tables of tensors and plain values; a dictionary keeps its order, None is torch.none, lists
--- and tuples are arrays, sets are tables with their values as keys, NumPy's numbers are numbers. Integer keys are as in
--- the file, from 0 in an optimiser's state. Keyword: map_location.
+--- What torch.save wrote, in a file given by its path or open: tables of tensors and plain values; a dictionary keeps
+-- its order, None is torch.none, lists and tuples are arrays, sets are tables with their values as keys, NumPy's
+-- numbers are numbers. Integer keys are as in the file, from 0 in an optimiser's state. Keyword: map_location.
 function pickle.load_file(path, options)
-  return pickle.load(bytes.read(path, "pickle.load_file"), path, options)
+  return read_with(bytes.file(path, "pickle.load_file"), options)
 end
 
 return pickle

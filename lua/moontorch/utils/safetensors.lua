@@ -7,7 +7,7 @@
 -- at github.com/huggingface/safetensors.
 
 local core = require "moontorch.core"
-local raw = require "moontorch.utils.bytes"
+local files = require "moontorch.utils.bytes"
 local json = require "moontorch.utils.json"
 local ordered = require "moontorch.nn.ordered"
 local arguments = require "moontorch.arguments"
@@ -16,6 +16,7 @@ local safetensors = {}
 
 -- The format's own limit for a header.
 local HEADER_LIMIT = 100000000
+local MOST_DIMS = 16
 
 -- dtype in the file -> name here, bytes of an element.
 local types = {
@@ -40,20 +41,20 @@ local function check_metadata(metadata)
 end
 
 -- What will be written: an array of {name, tensor, code, width}, widest elements first, so that each is aligned.
-local function plan(tensors)
+local function plan(tensors, owner)
   local list = {}
   for name, tensor in pairs(tensors) do
     if type(name) ~= "string" or name == "__metadata__" then
-      core.raise("save_file", "expected names as keys, but got %s", tostring(name))
+      core.raise(owner, "expected names as keys, but got %s", tostring(name))
     end
-    if not utf8.len(name) then core.raise("save_file", "the name %q is not UTF-8", name) end
+    if not utf8.len(name) then core.raise(owner, "the name %q is not UTF-8", name) end
     if not core.is_tensor(tensor) then
-      core.raise("save_file", "Key `%s` is invalid, expected Tensor but received %s", name,
+      core.raise(owner, "Key `%s` is invalid, expected Tensor but received %s", name,
         arguments.type_name(tensor))
     end
     local code = codes[tostring(tensor.dtype)]
     if not code then
-      core.raise("save_file", "'%s' has dtype %s, which safetensors files cannot hold", name, tostring(tensor.dtype))
+      core.raise(owner, "'%s' has dtype %s, which safetensors files cannot hold", name, tostring(tensor.dtype))
     end
     list[#list + 1] = { name = name, tensor = tensor, code = code, width = types[code][2] }
   end
@@ -90,12 +91,12 @@ local save_arguments = arguments.signature("save_file", {
 
 --- What save_file does, for other functions: `owner` is the one that messages name, `name` its argument.
 function safetensors.write(tensors, filename, metadata, owner, name)
-  local list = plan(tensors)
+  local list = plan(tensors, owner)
   local header = header_of(list, metadata)
   if #header > HEADER_LIMIT then core.raise(owner, "the header would have %d bytes, too many", #header) end
   local pieces = { string.pack("<I8", #header), header }
-  for _, item in ipairs(list) do pieces[#pieces + 1] = raw.of(item.tensor) end
-  raw.write(filename, pieces, owner, name)
+  for _, item in ipairs(list) do pieces[#pieces + 1] = files.of(item.tensor) end
+  files.write(filename, pieces, owner, name)
 end
 
 --- Writes the tensors of a table (name -> Tensor, such as a state_dict) to a file. `metadata`: strings by name. The
@@ -108,8 +109,8 @@ end
 
 -- Reading -------------------------------------------------------------------------------------------------------------
 
-local function bad(name, format, ...)
-  core.raise("load_file", "%s is no valid safetensors file: " .. format, name, ...)
+local function bad(source, format, ...)
+  core.raise(source.owner, "%s is no valid safetensors file: " .. format, source.name, ...)
 end
 
 local function is_object(v)
@@ -119,11 +120,11 @@ end
 -- The mark of metadata that was read, by which load_state_dict knows them from its keywords.
 local Metadata = { __name = "metadata" }
 
-local function read_metadata(name, object)
+local function read_metadata(source, object)
   local metadata = setmetatable({}, Metadata)
-  if not is_object(object) then bad(name, "__metadata__ is no object") end
+  if not is_object(object) then bad(source, "__metadata__ is no object") end
   for key, value in pairs(object.values) do
-    if type(value) ~= "string" then bad(name, "__metadata__ entry '%s' is no string", key) end
+    if type(value) ~= "string" then bad(source, "__metadata__ entry '%s' is no string", key) end
     metadata[key] = value
   end
   return metadata
@@ -132,33 +133,36 @@ end
 local fields = { dtype = true, shape = true, data_offsets = true }
 
 -- One entry of the header, checked by itself: {name, dtype, width, shape, first, last}.
-local function read_entry(name, key, object, data_size)
-  if not is_object(object) then bad(name, "the entry '%s' is no object", key) end
+local function read_entry(source, key, object, data_size)
+  if not is_object(object) then bad(source, "the entry '%s' is no object", key) end
   for _, field in ipairs(object.keys) do
-    if not fields[field] then bad(name, "the entry '%s' has an unknown field '%s'", key, field) end
+    if not fields[field] then bad(source, "the entry '%s' has an unknown field '%s'", key, field) end
   end
   local dtype, shape, offsets = object.values.dtype, object.values.shape, object.values.data_offsets
   local entry = type(dtype) == "string" and types[dtype]
-  if not entry then bad(name, "'%s' has the unknown dtype %s", key, tostring(dtype)) end
-  if type(shape) ~= "table" or is_object(shape) then bad(name, "'%s' has no shape", key) end
+  if not entry then bad(source, "'%s' has the unknown dtype %s", key, tostring(dtype)) end
+  if type(shape) ~= "table" or is_object(shape) then bad(source, "'%s' has no shape", key) end
+  if #shape > MOST_DIMS then
+    core.raise(source.owner, "%s: '%s' has %d dimensions; at most %d are possible", source.name, key, #shape, MOST_DIMS)
+  end
   if type(offsets) ~= "table" or #offsets ~= 2 or math.type(offsets[1]) ~= "integer" or
     math.type(offsets[2]) ~= "integer" then
-    bad(name, "'%s' has no data_offsets of two numbers", key)
+    bad(source, "'%s' has no data_offsets of two numbers", key)
   end
   local first, last = offsets[1], offsets[2]
   if first > last or last > data_size then
-    bad(name, "the data of '%s' lies at %d to %d, but the file has %d bytes of data", key, first, last, data_size)
+    bad(source, "the data of '%s' lies at %d to %d, but the file has %d bytes of data", key, first, last, data_size)
   end
   local bytes, empty = entry[2], false
   for _, size in ipairs(shape) do
-    if math.type(size) ~= "integer" then bad(name, "the shape of '%s' holds something that is no size", key) end
+    if math.type(size) ~= "integer" then bad(source, "the shape of '%s' holds something that is no size", key) end
     empty = empty or size == 0
   end
   for _, size in ipairs(shape) do
     if not empty then
       -- Both factors are below 2^53 and 2^63 / 2^53 apart: comparing before multiplying keeps from overflowing.
       if size > (last - first) // bytes then
-        bad(name, "'%s' of shape [%s] and dtype %s does not fit its %d bytes of data", key, table.concat(shape, ", "),
+        bad(source, "'%s' of shape [%s] and dtype %s does not fit its %d bytes of data", key, table.concat(shape, ", "),
           dtype, last - first)
       end
       bytes = bytes * size
@@ -166,20 +170,20 @@ local function read_entry(name, key, object, data_size)
   end
   if empty then bytes = 0 end
   if bytes ~= last - first then
-    bad(name, "'%s' of shape [%s] and dtype %s takes %d bytes, but has %d", key, table.concat(shape, ", "), dtype,
+    bad(source, "'%s' of shape [%s] and dtype %s takes %d bytes, but has %d", key, table.concat(shape, ", "), dtype,
       bytes, last - first)
   end
   return { name = key, dtype = entry[1], width = entry[2], shape = shape, first = first, last = last }
 end
 
 -- All entries in the order of their data, which must follow each other without holes to the end of the file.
-local function read_entries(name, header, data_size)
+local function read_entries(source, header, data_size)
   local list, metadata = {}, setmetatable({}, Metadata)
   for _, key in ipairs(header.keys) do
     if key == "__metadata__" then
-      metadata = read_metadata(name, header.values[key])
+      metadata = read_metadata(source, header.values[key])
     else
-      list[#list + 1] = read_entry(name, key, header.values[key], data_size)
+      list[#list + 1] = read_entry(source, key, header.values[key], data_size)
     end
   end
   table.sort(list, function(a, b)
@@ -190,57 +194,71 @@ local function read_entries(name, header, data_size)
   local at = 0
   for _, entry in ipairs(list) do
     if entry.first ~= at then
-      bad(name, "the data of '%s' starts at %d, where %d was expected: %s", entry.name, entry.first, at,
+      bad(source, "the data of '%s' starts at %d, where %d was expected: %s", entry.name, entry.first, at,
         entry.first < at and "it overlaps other data" or "there is a hole")
     end
     at = entry.last
   end
-  if at ~= data_size then bad(name, "%d bytes of data belong to no tensor", data_size - at) end
+  if at ~= data_size then bad(source, "%d bytes of data belong to no tensor", data_size - at) end
   return list, metadata
 end
 
-local function make_tensor(name, entry, bytes, start)
+local function make_tensor(source, entry, bytes, start)
   local dtype = core[entry.dtype]
   if dtype == nil then
-    core.raise("load_file", "%s: '%s' has dtype torch.%s, which this build does not have", name, entry.name,
+    core.raise(source.owner, "%s: '%s' has dtype torch.%s, which this build does not have", source.name, entry.name,
       entry.dtype)
   end
   local count = (entry.last - entry.first) // entry.width
   if count == 0 then return core.empty(entry.shape, { dtype = dtype }) end
   local offset = start + entry.first
   if entry.dtype == "bool" then
-    local at = bytes:find("[^\0\1]", offset + 1)
-    if at and at <= offset + count then bad(name, "'%s' holds a boolean that is neither 0 nor 1", entry.name) end
+    if bytes:sub(offset + 1, offset + count):find("[^\0\1]") then
+      bad(source, "'%s' holds a boolean that is neither 0 nor 1", entry.name)
+    end
   end
-  return raw.tensor(bytes, dtype, count, offset, "<"):reshape(entry.shape)
+  return files.tensor(bytes, dtype, count, offset, "<"):reshape(entry.shape)
 end
+
+-- The header's length, of a file of `size` bytes that starts with `head`.
+local function header_length(source, head, size)
+  if #head < 8 then bad(source, "it has %d bytes, and the header's length alone takes 8", #head) end
+  local length = string.unpack("<i8", head)
+  if length < 0 or length > HEADER_LIMIT then bad(source, "it gives its header's length as %d bytes", length) end
+  if length > size - 8 then
+    bad(source, "it is truncated: the header has %d bytes, but only %d follow", length, size - 8)
+  end
+  if head:sub(9, 9) ~= "{" then bad(source, "the header does not start with '{'") end
+  return length
+end
+
+-- The header is checked before the data is read.
+local function read(source)
+  local head, size = files.head(source, 9)
+  local start = 8 + header_length(source, head, size)
+  local header, reason = json.read(files.head(source, start):sub(9, start))
+  if not header then bad(source, "%s", reason) end
+  local list, metadata = read_entries(source, header, size - start)
+  local bytes = files.read(source)
+  if #bytes ~= size then bad(source, "its length changed while it was read") end
+  local result = ordered.new()
+  for _, entry in ipairs(list) do result[entry.name] = make_tensor(source, entry, bytes, start) end
+  return result, metadata
+end
+
+--- The tensors in a source of bytes (see utils/bytes), and the metadata.
+function safetensors.read(source) return files.naming(source, read) end
 
 --- The tensors in a string that holds a whole safetensors file: a table by name in the order of the data, and the
 -- metadata. `name` is what messages call it.
 function safetensors.load(bytes, name)
-  name = name or "the string"
-  if type(bytes) ~= "string" then core.raise("load_file", "expected a string, but got %s", type(bytes)) end
-  if #bytes < 8 then bad(name, "it has %d bytes, and the header's length alone takes 8", #bytes) end
-  local length = string.unpack("<i8", bytes)
-  if length < 0 or length > HEADER_LIMIT then bad(name, "it gives its header's length as %d bytes", length) end
-  if length > #bytes - 8 then
-    bad(name, "it is truncated: the header has %d bytes, but only %d follow", length, #bytes - 8)
-  end
-  local text = bytes:sub(9, 8 + length)
-  if text:sub(1, 1) ~= "{" then bad(name, "the header does not start with '{'") end
-  local header, reason = json.read(text)
-  if not header then bad(name, "%s", reason) end
-  local start = 8 + length
-  local list, metadata = read_entries(name, header, #bytes - start)
-  local result = ordered.new()
-  for _, entry in ipairs(list) do result[entry.name] = make_tensor(name, entry, bytes, start) end
-  return result, metadata
+  return safetensors.read(files.string(bytes, "load_file", name))
 end
 
 --- The tensors of a file (name -> Tensor) and its metadata; `model:load_state_dict(load_file(path))` takes both as they
--- are. Errors name the file and what is wrong with it.
+-- are. The file is given by its path or open. Errors name it and what is wrong with it.
 function safetensors.load_file(filename)
-  return safetensors.load(raw.read(filename, "load_file", "filename"), filename)
+  return safetensors.read(files.file(filename, "load_file", "filename"))
 end
 
 return safetensors

@@ -18,7 +18,7 @@ local ordered = require "moontorch.nn.ordered"
 local safetensors = require "moontorch.utils.safetensors"
 local location = require "moontorch.utils.location"
 local pickle = require "moontorch.utils.pickle"
-local raw = require "moontorch.utils.bytes"
+local files = require "moontorch.utils.bytes"
 
 local serialization = {}
 
@@ -344,6 +344,15 @@ local function build(file, structure)
   return values[number(0, top.root)]
 end
 
+-- What the tensors of a safetensors file stand for: the object that `structure` describes, without it themselves.
+local function rebuild(source, entries, structure, place)
+  if structure then
+    return build({ path = source.name, entries = entries, place = place, moved = {} }, structure)
+  end
+  for name, t in pairs(entries) do entries[name] = place(t, "cpu") end
+  return entries
+end
+
 local load_arguments = arguments.signature("load", {
   { "f", "any" }, { "map_location", "any?" }, { "weights_only", "boolean", true }, { "mmap", "boolean?" },
 })
@@ -358,20 +367,16 @@ function serialization.load(...)
   local path, map = load_arguments(...)
   map = location.check(map, "load")
   local function place(t, saved) return location.placed(t, map, saved, "load") end
-  local s = raw.read(path, "load", "f")
-  if type(path) ~= "string" then path = "the open file" end
+  local source = files.file(path, "load", "f")
+  local head = files.head(source, 9)
   -- A safetensors header starts at its ninth byte.
-  if s:byte(9) ~= 0x7B and pickle.recognizes(s) then return pickle.load(s, path, { owner = "load", place = place }) end
-  if s:byte(9) ~= 0x7B then
+  if head:byte(9) ~= 0x7B and pickle.recognizes(source) then return pickle.read(source, place) end
+  if head:byte(9) ~= 0x7B then
     core.raise("load", "%s is %s: torch.load reads what torch.save wrote, here or in PyTorch, and safetensors files; "
-      .. "it is no valid one of them", path, s == "" and "empty (Ran out of input)" or "of no known format")
+      .. "it is no valid one of them", source.name, head == "" and "empty (Ran out of input)" or "of no known format")
   end
-  local entries, metadata = safetensors.load(s, path)
-  if metadata.moontorch == nil then
-    for name, t in pairs(entries) do entries[name] = place(t, "cpu") end
-    return entries
-  end
-  return build({ path = path, entries = entries, place = place, moved = {} }, metadata.moontorch)
+  local entries, metadata = safetensors.read(source)
+  return files.naming(source, rebuild, entries, metadata.moontorch, place)
 end
 
 return serialization

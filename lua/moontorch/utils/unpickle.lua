@@ -39,27 +39,24 @@ local function named(v)
 end
 unpickle.named = named
 
---- The value as the caller gets it: a tuple becomes an array, once, however often it is used. The outer ones wait on a
--- list, so that no nesting is too deep.
+--- The value as the caller gets it: a tuple becomes an array, once, however often it is used; a file of a few bytes
+-- could otherwise grow without end. The outer ones wait on a list with the entry that they have come to, so that no
+-- nesting is too deep and each entry is looked at once.
 local function plain(v)
   if not is(v, Tuple) then return v end
-  local waiting = { v }
-  while #waiting > 0 do
-    local tuple = waiting[#waiting]
-    local ready = true
-    for i = 1, tuple.plain and 0 or tuple.n do
-      if is(tuple[i], Tuple) and not tuple[i].plain then
-        waiting[#waiting + 1], ready = tuple[i], false
-        break
-      end
-    end
-    if ready then
-      if not tuple.plain then
-        local list = {}
-        for i = 1, tuple.n do list[i] = is(tuple[i], Tuple) and tuple[i].plain or tuple[i] end
-        tuple.plain = list
-      end
-      waiting[#waiting] = nil
+  if v.plain then return v.plain end
+  local waiting, lists, at, depth = { v }, { {} }, { 0 }, 1
+  while depth > 0 do
+    local tuple, list, i = waiting[depth], lists[depth], at[depth] + 1
+    local entry = tuple[i]
+    if i > tuple.n then
+      tuple.plain, waiting[depth] = list, nil
+      depth = depth - 1
+    elseif is(entry, Tuple) and not entry.plain then
+      depth = depth + 1
+      waiting[depth], lists[depth], at[depth] = entry, {}, 0
+    else
+      list[i], at[depth] = is(entry, Tuple) and entry.plain or entry, i
     end
   end
   return v.plain

@@ -1,9 +1,11 @@
 --- zip archives, as far as .npz and .pt files use them: entries that are stored or deflated, zip64 sizes.
 --
--- A file is never trusted: the central directory must lie inside of it, entries inside of it too, names must be new,
--- and no entry may unpack to more than deflate can make of its bytes. Source: PKWARE's APPNOTE.TXT.
+-- A file is never trusted: the central directory must lie inside of it, entries inside of it too and apart from each
+-- other, names must be new, and no entry may unpack to more than deflate can make of its bytes. Source: PKWARE's
+-- APPNOTE.TXT.
 
 local core = require "moontorch.core"
+local files = require "moontorch.utils.bytes"
 
 local zip = {}
 
@@ -14,9 +16,12 @@ end
 -- Deflate makes at most 1,032 bytes of one.
 local MOST_RATIO = 1032
 
+-- The record that ends the directory, with the longest comment.
+local LONGEST_END = 22 + 65535
+
 -- The place after which the comment stands, of the record that ends the directory.
 local function find_end(bytes)
-  for at = #bytes - 21, math.max(1, #bytes - 21 - 65535), -1 do
+  for at = #bytes - 21, math.max(1, #bytes - LONGEST_END + 1), -1 do
     if bytes:byte(at) == 0x50 and bytes:sub(at, at + 3) == "PK\5\6" and string.unpack("<I2", bytes, at + 20)
       == #bytes - at - 21 then
       return at
@@ -24,10 +29,20 @@ local function find_end(bytes)
   end
 end
 
+local function no_end(owner, name)
+  bad(owner, name, "it has no directory at its end (truncated, or another format)")
+end
+
+--- The archive in a source of bytes, which is read only if its end is one of an archive.
+function zip.read_archive(source)
+  if not find_end(files.tail(source, LONGEST_END)) then no_end(source.owner, source.name) end
+  return zip.open(files.read(source), source.owner, source.name)
+end
+
 -- The directory: first byte (from 0), length, number of entries.
 local function directory_of(bytes, owner, name)
   local at = find_end(bytes)
-  if not at then bad(owner, name, "it has no directory at its end (truncated, or another format)") end
+  if not at then no_end(owner, name) end
   local count, size, first = string.unpack("<I2I4I4", bytes, at + 10)
   if (count == 0xFFFF or size == 0xFFFFFFFF or first == 0xFFFFFFFF) and at > 20 and bytes:sub(at - 20, at - 17)
     == "PK\6\7" then
@@ -97,6 +112,18 @@ local function locate(bytes, entry, owner, name)
   return start
 end
 
+-- Entries that lie in one another could unpack to far more than deflate allows the whole file.
+local function check_overlaps(list, owner, name)
+  local sorted = table.move(list, 1, #list, 1, {})
+  table.sort(sorted, function(a, b) return a.offset < b.offset end)
+  for i = 2, #sorted do
+    local before, entry = sorted[i - 1], sorted[i]
+    if entry.offset < before.start + before.packed then
+      bad(owner, name, "the entries '%s' and '%s' overlap", before.name, entry.name)
+    end
+  end
+end
+
 --- The entries of an archive in a string: an array of them, and by name. `owner` and `name` are what messages call the
 -- function and the file.
 function zip.open(bytes, owner, name)
@@ -116,6 +143,7 @@ function zip.open(bytes, owner, name)
     end
     list[i], by_name[entry.name] = entry, entry
   end
+  check_overlaps(list, owner, name)
   return { bytes = bytes, owner = owner, name = name, list = list, by_name = by_name }
 end
 

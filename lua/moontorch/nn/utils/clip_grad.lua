@@ -33,9 +33,14 @@ local function tensors(owner, value)
   return list
 end
 
+-- The gradients of parameters, which the caller writes once each. That is told, as it does not clear them: an optimiser
+-- warns of gradients that were forgotten to be.
 local function gradients(owner, parameters)
   local grads = {}
-  for _, p in ipairs(tensors(owner, parameters)) do grads[#grads + 1] = p.grad end
+  for _, p in ipairs(tensors(owner, parameters)) do
+    grads[#grads + 1] = p.grad
+    core._grad_history(p, true)
+  end
   return grads
 end
 
