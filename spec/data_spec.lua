@@ -121,6 +121,12 @@ describe("loops over a loader", function()
     assert.same({ 20, 20, 20, 2 * (1 * 1 + 2 * 5 + 3 * 4) }, { a, b, c, d })
   end)
 
+  it("are not ipairs, which would find nothing", function()
+    refuses(function() for _ in ipairs(loader()) do end end, "'DataLoader' object is not subscriptable", -- luacheck: ignore
+      "for batch in loader do")
+    refuses(function() return loader()[1] end, "'DataLoader' object is not subscriptable")
+  end)
+
   it("start anew after break, and iterators are independent", function()
     local l = loader()
     assert.same({ 0, 1 }, first(l):tolist())

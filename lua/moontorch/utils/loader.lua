@@ -22,6 +22,10 @@ local DataLoader = class.root("DataLoader", {
     if key == "collate_fn" then
       return self.batch_size == nil and self._batches == nil and collate.default_convert or collate.default_collate
     end
+    if type(key) == "number" then -- what ipairs asks for
+      core.raise("DataLoader", "'DataLoader' object is not subscriptable: loop over it, `for batch in loader do`, or "
+        .. "with numbers, `for i, batch in pairs(loader) do`")
+    end
     return getmetatable(self)[key]
   end,
   __newindex = function(self, key, value)
