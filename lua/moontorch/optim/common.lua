@@ -5,10 +5,15 @@ local text = require "moontorch.text"
 
 local common = {}
 
+-- What was a number the last time is one again: asking for a type costs more than the rest of such a function.
+local last_number, last_beta1, last_beta2
+
 --- A hyper-parameter as a Lua number: a learning rate may be a tensor of one element.
 function common.number(v)
-  if type(v) == "number" then return v end
-  return v:item()
+  if v == last_number then return v end
+  if type(v) ~= "number" then return v:item() end
+  last_number = v
+  return v
 end
 
 --- The dtype of counters and of other scalars in an optimiser's state.
@@ -74,7 +79,13 @@ end
 --- The two decay rates of moments as Lua numbers.
 function common.rates(group)
   local betas = group.betas
-  return common.number(betas[1]), common.number(betas[2])
+  local beta1, beta2 = betas[1], betas[2]
+  if beta1 == last_beta1 and beta2 == last_beta2 then return beta1, beta2 end
+  if type(beta1) ~= "number" or type(beta2) ~= "number" then
+    return common.number(beta1), common.number(beta2)
+  end
+  last_beta1, last_beta2 = beta1, beta2
+  return beta1, beta2
 end
 
 --- Moves a running average towards `value` by the fraction `weight`, in place. A step that is recorded adds the move,
