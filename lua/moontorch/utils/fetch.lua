@@ -43,18 +43,12 @@ local function from_map(dataset, batched, collate_fn, pause)
   end
 end
 
--- Several values from an iterator are one sample.
-local function as_sample(first, ...)
-  if first ~= nil and select("#", ...) > 0 then return { first, ... } end
-  return first
-end
-
 local function from_stream(dataset, size, collate_fn, drop_last, pause)
   local following, ended = datasets.stream(dataset), false
   local function next_sample()
     if ended then return nil end
     pause()
-    local sample = as_sample(following())
+    local sample = datasets.as_sample(following())
     if sample == nil then ended = true end
     return sample
   end
