@@ -176,6 +176,15 @@ describe("a DataLoader", function()
     end
   end)
 
+  it("gives numbered batches whole, also those of a collate function with several results", function()
+    local loader = data.DataLoader(numbers(2), { collate_fn = function(samples) return samples[1], "label" end })
+    local seen = {}
+    for i, batch in pairs(loader) do seen[i] = batch end
+    assert.same({ { 10, "label" }, { 20, "label" } }, seen)
+    for number, label in loader do seen[#seen + 1] = { number, label } end
+    assert.same({ 20, "label" }, seen[4])
+  end)
+
   it("refuses a negative prefetch_factor", function()
     refuses(function() data.DataLoader(numbers(2), { num_workers = 1, prefetch_factor = -2 }) end,
       "prefetch_factor option should be non-negative")
