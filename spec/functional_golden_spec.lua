@@ -4,6 +4,8 @@ local golden_calls = require "spec.support.golden_calls"
 
 local here = debug.getinfo(1, "S").source:match("^@(.*)/[^/]*$") or "."
 local groups = golden_calls.load(here .. "/golden/functional.lua")
+-- Each call takes long where the collector runs all the time.
+local EVERY = os.getenv "GCSTRESS" and 25 or 1
 local pool = torch.utils.safetensors.load_file(here .. "/golden/functional.safetensors")
 
 -- Differences on purpose: name or *, pattern of the call and of what is wrong with it, reason.
@@ -36,7 +38,7 @@ for _, group in ipairs(groups) do
     local failures = {}
     golden_calls.replay(group, pool, function(text)
       if not excused(group.name, text) then failures[#failures + 1] = text end
-    end)
+    end, EVERY)
     if #failures > 0 then
       error(("%d of %d calls differ:\n%s"):format(#failures, #group, table.concat(failures, "\n")), 0)
     end
@@ -45,6 +47,6 @@ end
 
 it("PyTorch's answers need every exception made here", function()
   for _, e in ipairs(EXCEPTIONS) do
-    if not e.used then error(("no longer needed: %s, %s"):format(e[1], e[2]), 0) end
+    if not e.used and EVERY == 1 then error(("no longer needed: %s, %s"):format(e[1], e[2]), 0) end
   end
 end)

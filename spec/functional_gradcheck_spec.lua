@@ -22,7 +22,7 @@ local NO_DERIVATIVE = {
   { "cosine_similarity", "10%.0", "norms below eps count as their own in the gradient" },
   { "gaussian_nll_loss", "0%.5", "variances below eps count as their own in the gradient" },
   { "GaussianNLLLoss", "0%.5", "variances below eps count as their own in the gradient" },
-  { "binary_cross_entropy", "f4=0.0", "chances of 0 and 1 have no neighbours" },
+  { "binary_cross_entropy", "f%d=0.0", "chances of 0 and 1 have no neighbours" },
   { "*", "ctc_loss%(", "it is that of what log_softmax is given: see below" },
   { "*", "CTCLoss%(", "it is that of what log_softmax is given: see below" },
 }
@@ -124,12 +124,15 @@ local function checkable(case)
   return case.grads:find "%l" ~= nil
 end
 
+-- Each call takes long where the collector runs all the time.
+local EVERY = os.getenv "GCSTRESS" and 50 or 1
+
 for _, group in ipairs(groups) do
   local cases = {}
-  for _, case in ipairs(group) do
+  for k, case in ipairs(group) do
     local text = golden_calls.text(group, case)
     local finite = not (text:find "[ =(]%-?nan[ ),]" or text:find "e%+30" or text:find "f[%d,]*=[^,]*inf")
-    if finite and checkable(case) and not left_out(group.name, text) then
+    if finite and checkable(case) and not left_out(group.name, text) and k % EVERY == 0 then
       cases[#cases + 1] = case
     end
   end

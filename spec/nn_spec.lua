@@ -1,4 +1,5 @@
---- Layers, losses, functional and init against PyTorch (spec/golden/nn.lua), and what they refuse.
+--- Layers, losses, functional and init: what they refuse, start values, texts (spec/golden/nn.lua). Their results are
+-- functional_golden_spec.lua's.
 local torch = require "moontorch"
 local here = debug.getinfo(1, "S").source:match("^@(.*)/[^/]*$") or "."
 local near = dofile(here .. "/support/near.lua")
@@ -9,28 +10,7 @@ local check, refuses = near.check, near.refuses
 local function f64(values) return torch.tensor(values, { dtype = torch.float64 }) end
 local function labels(values) return torch.tensor(values, { dtype = torch.int64 }) end
 
--- Options of a golden case with the tensors among them made.
-local function options_of(case)
-  local options = {}
-  for key, value in pairs(case.options) do
-    options[key] = type(value) == "table" and f64(value) or value
-  end
-  return options
-end
-
 describe("losses", function()
-  for i, case in ipairs(golden.losses) do
-    it(("%s, case %d, reduction %s: value and gradient are PyTorch's"):format(case.name, i,
-      case.options.reduction or "mean"), function()
-      local input = f64(case.input):requires_grad_()
-      local target = case.kind == "label" and labels(case.target) or f64(case.target)
-      local value = F[case.name](input, target, options_of(case))
-      check(case.value, value, 1e-12)
-      value:sum():backward()
-      check(case.grad, input.grad, 1e-12, "gradient")
-    end)
-  end
-
   it("take class labels of every integer dtype", function()
     local logits = f64 { { 1, 2, 3 }, { 3, 1, 0 } }
     local wanted = F.cross_entropy(logits, labels { 3, 1 }):item()
@@ -133,21 +113,6 @@ describe("losses", function()
 end)
 
 describe("nn.init", function()
-  for i, case in ipairs(golden.inits) do
-    it(("%s, case %d: PyTorch's values for the seed"):format(case.name, i), function()
-      torch.manual_seed(1)
-      local t = torch.empty(table.unpack(case.shape))
-      assert.equal(t, nn.init[case.name](t, case.options))
-      check(case.values, t, 2e-6)
-    end)
-  end
-
-  it("gains are PyTorch's", function()
-    for name, gain in pairs(golden.gains) do check(gain, nn.init.calculate_gain(name), 1e-15) end
-    assert.equal(math.sqrt(2 / (1 + 0.04)), nn.init.calculate_gain("leaky_relu", 0.2))
-    refuses(function() nn.init.calculate_gain("swash") end, "Unsupported nonlinearity swash")
-  end)
-
   it("refuses shapes and modes that make no sense, and changes nothing", function()
     local t = torch.zeros(3)
     refuses(function() nn.init.xavier_uniform_(t) end,

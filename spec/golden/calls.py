@@ -83,6 +83,7 @@ class X:
         return 'x"%s"' % (text + ("@" + self.dtype if self.dtype else ""))
 
     def first(self):
+        """The first position: those before it are no positions and stay."""
         return 0
 
 
@@ -322,8 +323,6 @@ def text_of(module):
 def fill(parameters):
     """Parameter k, counted from 0: ((i i + 7 i + 3 k) mod 31 - 15) / 32."""
     for k, p in enumerate(parameters):
-        if isinstance(p, nn.parameter.UninitializedParameter):
-            continue
         i = torch.arange(p.numel(), dtype=torch.float64)
         with torch.no_grad():
             p.copy_((((i * i + 7 * i + 3 * k) % 31 - 15) / 32).reshape(p.shape))
@@ -455,7 +454,7 @@ class Calls:
         if any(text != "-" for text in now):
             fields["changed"] = quoted(";".join(now))
 
-    def m(self, module, *inputs, _train=True, _calls=1, _err=False, _dtype=None, _drawn=False, _note=None, **kw):
+    def m(self, module, *inputs, _train=True, _calls=1, _err=False, _dtype=None, _drawn=False, **kw):
         """A call of a module (an M). kw: keywords of forward."""
         if _drawn != self.drawn:
             return

@@ -14,7 +14,7 @@ def convolutions(c):
         settings = [{}, {"stride": 2}, {"stride": STEPS[n]}, {"padding": 1}, {"padding": SIDES[n]}, {"padding": "valid"},
                     {"dilation": 2, "padding": 1}, {"dilation": STEPS[n], "padding": 2}, {"groups": 2},
                     {"padding": "same"}, {"padding": "same", "dilation": 2}, {"padding": "same", "dilation": STEPS[n]},
-                    {"stride": STEPS[n], "padding": SIDES[n], "dilation": STEPS[::-1] if n == 0 else STEPS[n], "groups": 2}]
+                    {"stride": STEPS[n], "padding": SIDES[n], "dilation": STEPS[n], "groups": 2}]
         for kw in settings:
             groups = kw.get("groups", 1)
             for lead in ((2,), ()):
@@ -110,7 +110,7 @@ def pads(c):
                 c.m(M("%sPad%dd" % (kind, n), 1), x)
                 c.m(M("%sPad%dd" % (kind, n), sides), x)
                 c.m(M("%sPad%dd" % (kind, n), (-1, 1) + (1, 1) * (n - 1)), x)
-            c.m(M("%sPad%dd" % (kind, n), 1), X(0, *inner), _err=kind == "Never")
+            c.m(M("%sPad%dd" % (kind, n), 1), X(0, *inner))
         for x in (X(*inner), X(2, *inner)):
             c.m(M("ConstantPad%dd" % n, 1, 2.5), x)
             c.m(M("ConstantPad%dd" % n, sides, -3), x)
@@ -122,6 +122,13 @@ def pads(c):
     for sides in ((1, 2), (1, 2, 0, 1), (1, 0, 0, 1, 2, 0), (0, 1, 0, 0, 1, 1, 2, 0), (-1, -1), (-1, 2, 1, -1)):
         c.f("pad", X(2, 1, 3, 4), sides)
         c.f("pad", X(2, 1, 3, 4), sides, value=1)
+    for mode in ("reflect", "replicate"):
+        c.f("pad", C(1, 2, 3), (-2, -1), mode=mode, _err=True)
+        c.f("pad", C(1, 2, 3, 3), (1, 0, -2, -2), mode=mode, _err=True)
+        c.f("pad", C(1, 2, 3, 3, 3), (0, 0, 1, 0, -2, -1), mode=mode, _err=True)
+    c.f("pad", C(1, 2, 3, 3), (3, 0, -2, -2), mode="reflect", _err=True)
+    c.f("pad", C(1, 2, 3), (-2, -2), mode="circular", _err=True)
+    c.f("pad", C(1, 2, 3), (4, -2), mode="circular", _err=True)
     c.f("pad", V([1, 2, 3], "n"), (1, 1), value=7)
     c.f("pad", V([1, 0, 1], "o"), (1, 1))
     c.f("pad", X(3), (1, 1, 1, 1), _err=True)
@@ -141,8 +148,8 @@ def folds(c):
             c.f("unfold", x, kernel, **kw)
             c.m(M("Unfold", kernel, **kw), x)
     for lead in ((2,), ()):
-        for rows, kernel, kw in ((6, 2, {}), (3, (3, 2), {}) if False else (6, (2, 2), {}), (2, 2, {"stride": 2}),
-                                 (20, 2, {"padding": 1}), (2, 2, {"dilation": 2}) if False else (20, (2, 2), {"padding": (1, 1)})):
+        for rows, kernel, kw in ((6, 2, {}), (6, (2, 2), {}), (2, 2, {"stride": 2}), (20, 2, {"padding": 1}),
+                                 (20, (2, 2), {"padding": (1, 1)})):
             c.f("fold", X(*lead, 8, rows), (4, 3), kernel, **kw)
             c.m(M("Fold", (4, 3), kernel, **kw), X(*lead, 8, rows))
         c.f("fold", X(*lead, 4, 2), (4, 3), (2, 1), dilation=(3, 1), stride=(1, 2))

@@ -1,5 +1,5 @@
 """torch.nn.init: what a seed fills a tensor with."""
-from calls import C, X, nan
+from calls import C, nan
 
 
 def describe(c):
@@ -22,7 +22,7 @@ def describe(c):
     c.init("normal_", C(3, 4), 1.0, 0.5)
     c.init("normal_", C(3, 4), std=3.0)
     c.init("normal_", C(3, 4), std=0.0)
-    for kw in ({"std": 2.0}, {"mean": 0.5}, {"a": -0.5, "b": 0.25}, {"mean": 1.0, "std": 0.2, "a": 0.9, "b": 1.3}):
+    for kw in ({"std": 2.0}, {"mean": 0.5}, {"a": -0.5, "b": 0.25}, {"a": 1.0, "b": 1.5}, {"std": 0.5, "a": -3.0, "b": -1.0}, {"mean": 1.0, "std": 0.2, "a": 0.9, "b": 1.3}):
         c.init("trunc_normal_", C(4, 5), **kw)
     for gain in (0.5, 2.0):
         for name in ("xavier_uniform_", "xavier_normal_", "orthogonal_"):

@@ -1,5 +1,5 @@
 """Linear layers, embeddings, distances, shapes, pixels."""
-from calls import B, C, I, M, N, P, V, X, inf, nan
+from calls import C, I, M, N, P, V, X, inf
 
 
 def linear(c):

@@ -59,6 +59,8 @@ def of_pairs(c):
             both(c, "gaussian_nll_loss", "GaussianNLLLoss", (x, y, positive(*shape[:-1])))
         both(c, "margin_ranking_loss", "MarginRankingLoss", (x, y, sign(*shape)), [{}, {"margin": 0.4}])
     for how in HOW:
+        c.f("binary_cross_entropy", chance(3, 4), share(3, 4), weight=share(3, 4), reduction=how)
+        c.f("binary_cross_entropy_with_logits", X(3, 4), share(3, 4), weight=share(3, 4), pos_weight=weights(4), reduction=how)
         c.f("mse_loss", X(3, 4), X(3, 4), weight=positive(3, 4), reduction=how)
         c.f("l1_loss", X(3, 4), X(3, 4), weight=share(3, 4), reduction=how)
         c.f("huber_loss", X(3, 4), X(3, 4), weight=share(3, 4), reduction=how)
@@ -164,7 +166,6 @@ def of_triples(c):
 
 
 def ctc(c):
-    logs = [(X(6, 2, 4), [(X, (2, 3))])]
     targets = V([1, 2, 3, 1, 1, 2], "i", shape=(2, 3))
     for how in HOW:
         for zero in (False, True):
@@ -198,6 +199,22 @@ def in_16_bits(c):
         c.f("multilabel_soft_margin_loss", x, share(3, 4), _dtype=letter)
         c.f("cross_entropy", x, share(3, 4), _dtype=letter)
         c.f("cross_entropy", x, I(3, classes=4), label_smoothing=0.2, _dtype=letter)
+
+
+def at_zero(c):
+    """Where the small numbers that are added count."""
+    still = V([0.0, 0.0, 1e-6, 0.0, 1e-6, -2e-6], shape=(3, 2))
+    other = V([0.0, 0.0, 2e-6, 1e-6, 0.0, 3e-6], shape=(3, 2))
+    for letter in "ds":
+        c.f("cosine_embedding_loss", still, other, sign(3), reduction="none", _dtype=letter)
+        c.f("triplet_margin_loss", still, still, other, reduction="none", _dtype=letter)
+        c.f("poisson_nll_loss", V([0.0, 1e-9, 1e-7]), C(3, m=7, s=0, d=2), log_input=False, reduction="none", _dtype=letter)
+        c.f("gaussian_nll_loss", X(3), X(3), V([0.0, 1e-7, 2e-6], g=False), reduction="none", _dtype=letter)
+        c.f("binary_cross_entropy", V([0.0, 1e-38, 1.0]), V([1.0, 0.5, 0.25], g=False), reduction="none", _dtype=letter)
+        c.f("kl_div", X(3), V([0.0, 1e-30, 1.0], g=False), reduction="none", _dtype=letter)
+        c.f("pairwise_distance", still, other, _dtype=letter)
+        c.f("cosine_similarity", still, other, _dtype=letter)
+        c.f("normalize", V([0.0, 0.0, 1e-13, 0.0, 1e-11, 1e-12], shape=(3, 2), g=False), _dtype=letter)
 
 
 def refusals(c):
@@ -235,6 +252,7 @@ def describe(c):
     of_pairs(c)
     refusals(c)
     in_16_bits(c)
+    at_zero(c)
     of_labels(c)
     of_triples(c)
     ctc(c)

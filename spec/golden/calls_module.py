@@ -1,5 +1,5 @@
 """What modules share: empty batches, 16-bit floats, texts of settings that no other call has."""
-from calls import C, I, M, N, P, V, X
+from calls import M, P, X
 
 # A module, and its input without the batch.
 TABLE = [

@@ -54,13 +54,16 @@ def windows(c):
                 c.f(f, C(2), 2, _err=True)
             c.f(f, C(1, 2, *sizes), 9, _err=True)
             c.f(f, C(1, 2, *sizes), 2, padding=2, _err=True)
-            c.f(f, C(1, 2, *sizes), 2, stride=0 if kind == "avg" or n > 0 else 1, _err=True)
+            c.f(f, C(1, 2, *sizes), 2, stride=0, _err=True)
             c.f(f, C(1, 2, *sizes), 0, _err=True)
             if n == 1:
                 c.f(f, C(1, 2, *sizes), [2, 2], _err=True)
         if n > 1:
             c.f("avg_pool%dd" % n, C(1, 2, *sizes), 2, divisor_override=0, _err=True)
         c.f("lp_pool%dd" % n, C(1, 2, *sizes), 2, 9, _err=True)
+        c.f("max_pool%dd" % n, C(1, *[2] * n), 3, 1, 0, 1, True, _err=True)
+        if n > 1:
+            c.f("avg_pool%dd" % n, C(1, *[1] * n), [3] + [1] * (n - 1), padding=1, ceil_mode=True, _err=True)
         c.m(M("LPPool%dd" % n, 0, 2), C(1, 2, *sizes), _err=True)
 
 

@@ -1,5 +1,5 @@
 """Interpolation, grids."""
-from calls import C, M, N, V, X, inf, nan
+from calls import C, M, N, V, X
 
 MODES = {1: ("nearest", "nearest-exact", "area", "linear"), 2: ("nearest", "nearest-exact", "area", "bilinear", "bicubic"),
          3: ("nearest", "nearest-exact", "area", "trilinear")}

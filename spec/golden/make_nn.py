@@ -1,11 +1,10 @@
-"""Writes nn.lua: what PyTorch computes with losses, layers, optimisers and loaders. Run with torch 2.15 from anywhere.
+"""Writes nn.lua: a layer's start, runs of optimisers, orders of loaders, texts. Run with torch 2.15 from anywhere.
 
-Labels and positions are written as moontorch counts them, from 1."""
+Positions are written as moontorch counts them, from 1."""
 import os
 import torch
 import torch.nn as nn
-import torch.nn.functional as F
-from torch.utils.data import DataLoader, RandomSampler, TensorDataset, WeightedRandomSampler, random_split
+from torch.utils.data import DataLoader, RandomSampler, random_split
 
 inf, nan = float("inf"), float("nan")
 OUT = []
@@ -38,84 +37,6 @@ def numbers(*shape, a=7, m=23, s=11, d=5, dtype=torch.float64):
         n *= size
     return torch.tensor([((i * a) % m - s) / d for i in range(n)], dtype=dtype).reshape(shape)
 
-
-LOSSES = []
-
-
-def loss(name, input, target, kind="value", **options):
-    input = input.clone().requires_grad_()
-    if kind == "label":
-        shown = torch.where(target == options.get("ignore_index", -100), target, target + 1)
-    else:
-        shown = target
-    value = getattr(F, name)(input, target, **options)
-    value.sum().backward()
-    shown_options = dict(options)
-    if kind == "label" and shown_options.get("ignore_index", -1) >= 0:
-        ignored = shown_options["ignore_index"]
-        shown = torch.where(target == ignored, ignored + 1, target + 1)
-        shown_options["ignore_index"] = ignored + 1
-    LOSSES.append({"name": name, "input": input, "target": shown, "options": shown_options, "value": value,
-                   "grad": input.grad, "kind": kind})
-
-
-x, y = numbers(3, 4), numbers(3, 4, a=5, m=19, s=9)
-p, t = torch.sigmoid(numbers(3, 4)), (numbers(3, 4, a=5, m=7, s=0, d=6))
-w = numbers(3, 4, a=3, m=11, s=0, d=4) + 0.25
-for reduction in ("mean", "sum", "none"):
-    loss("mse_loss", x, y, reduction=reduction)
-    loss("l1_loss", x, y, reduction=reduction)
-    loss("binary_cross_entropy", p, t, reduction=reduction)
-    loss("binary_cross_entropy", p, t, weight=w, reduction=reduction)
-    loss("binary_cross_entropy_with_logits", x, t, reduction=reduction)
-    loss("binary_cross_entropy_with_logits", x, t, weight=w, pos_weight=w[0], reduction=reduction)
-    logits, labels = numbers(5, 4), torch.tensor([0, 3, 1, 2, 1])
-    weight = torch.tensor([0.5, 2.0, 1.0, 0.25], dtype=torch.float64)
-    loss("nll_loss", F.log_softmax(logits, 1), labels, "label", reduction=reduction)
-    loss("nll_loss", F.log_softmax(logits, 1), labels, "label", weight=weight, ignore_index=1, reduction=reduction)
-    loss("cross_entropy", logits, labels, "label", reduction=reduction)
-    loss("cross_entropy", logits, labels, "label", weight=weight, reduction=reduction)
-    some = torch.tensor([0, -100, 1, 2, -100])
-    loss("cross_entropy", logits, some, "label", weight=weight, label_smoothing=0.1, reduction=reduction)
-    loss("cross_entropy", logits, some, "label", label_smoothing=0.2, reduction=reduction)
-    image, pixels = numbers(2, 3, 2, 2), torch.tensor([[[0, 1], [2, 2]], [[1, 1], [0, 2]]])
-    loss("cross_entropy", image, pixels, "label", reduction=reduction)
-    loss("cross_entropy", numbers(4), torch.tensor(2), "label", reduction=reduction)
-    soft = torch.softmax(numbers(5, 4, a=3), 1)
-    loss("cross_entropy", logits, soft, weight=weight, label_smoothing=0.1, reduction=reduction)
-    loss("cross_entropy", image, torch.softmax(numbers(2, 3, 2, 2, a=5), 1), reduction=reduction)
-loss("binary_cross_entropy", torch.tensor([0.0, 1.0, 0.5], dtype=torch.float64),
-     torch.tensor([1.0, 0.0, 0.5], dtype=torch.float64))
-loss("binary_cross_entropy_with_logits", torch.tensor([800.0, -800.0, 0.0], dtype=torch.float64),
-     torch.tensor([0.0, 1.0, 0.5], dtype=torch.float64))
-OUT.append(("losses", LOSSES))
-
-# The first values that layers and nn.init draw for seed 1.
-INITS = []
-
-
-def drawn(name, shape, **options):
-    torch.manual_seed(1)
-    INITS.append({"name": name, "shape": list(shape), "options": options,
-                  "values": getattr(nn.init, name)(torch.empty(*shape), **options)})
-
-
-for shape in ((3, 4), (2, 3, 2, 2), (6, 5)):
-    drawn("uniform_", shape, a=-1.0, b=2.0)
-    drawn("normal_", shape, mean=1.0, std=0.5)
-    drawn("constant_", shape, val=0.3)
-    drawn("xavier_uniform_", shape, gain=1.5)
-    drawn("xavier_normal_", shape)
-    drawn("kaiming_uniform_", shape, a=0.1)
-    drawn("kaiming_uniform_", shape, mode="fan_out", nonlinearity="relu")
-    drawn("kaiming_normal_", shape, nonlinearity="tanh")
-    drawn("trunc_normal_", shape, std=1.0, a=-1.0, b=0.5)
-    drawn("trunc_normal_", shape, std=1.0, a=1.0, b=1.5)
-drawn("eye_", (3, 4))
-OUT.append(("inits", INITS))
-OUT.append(("gains", {"linear": nn.init.calculate_gain("linear"), "tanh": nn.init.calculate_gain("tanh"),
-                      "relu": nn.init.calculate_gain("relu"), "leaky_relu": nn.init.calculate_gain("leaky_relu"),
-                      "selu": nn.init.calculate_gain("selu")}))
 
 torch.manual_seed(3)
 layer = nn.Linear(4, 3)
@@ -199,7 +120,7 @@ OUT.append(("texts", {
 
 path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "nn.lua")
 with open(path, "w") as out:
-    out.write("-- Losses, start values, optimiser runs, loader orders and texts of PyTorch %s. Made by make_nn.py.\n"
+    out.write("-- A start value, optimiser runs, loader orders and texts of PyTorch %s. Made by make_nn.py.\n"
               % torch.__version__.split("+")[0])
     out.write("-- luacheck: ignore 631\nlocal nan, inf = 0 / 0, math.huge\nreturn {\n  nan = nan, inf = inf,\n")
     for name, value in OUT:

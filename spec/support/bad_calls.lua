@@ -236,7 +236,7 @@ return {
     { [[local r = nn.Linear(2,3)()]], "linear()", "missing 1 required positional arguments: \"input\", which" },
     { [[local r = nn.Linear(2,3)(x)]], "linear()", "mat1 and mat2 shapes cannot be multiplied (2x3 and 2x3):" },
     { [[local r = nn.Linear(3,3)(x:double())]],
-      "linear()", "mat1 and mat2 must have the same dtype, but got Double and" },
+      "linear()", "mat1 and mat2 must have the same dtype, but got Double and Float" },
     { [[local r = nn.Linear.forward(x)]], "'Tensor' object has no attribute 'weight'" },
     { [[local r = nn.Dropout(2)]], "Dropout()", "dropout probability has to be between 0 and 1, but got 2" },
     { [[local r = nn.Dropout(-1)]], "Dropout()", "dropout probability has to be between 0 and 1, but got -1" },

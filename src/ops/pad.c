@@ -55,6 +55,25 @@ static Tensor *pad_by_position(Tensor *t, int dim, PadMode mode, int64_t before,
   return op_index_select(t, dim, index);
 }
 
+/* Says which of the sizes out, of the last dims from the last on, is below 1. */
+static bool refuse_empty(const Tensor *t, const Arg *pad, int dims, const int64_t *out) {
+  const int64_t *size = t->shape + t->ndim - dims;
+  const char *tail = shape_text(pad->n, pad->ints), *shape = shape_text(t->ndim, t->shape);
+  if (dims == 1)
+    return fail(MT_EARG, "input (W: %lld) is too small. Calculated output W: %lld: padding %s of input %s",
+                (long long)size[0], (long long)out[0], tail, shape);
+  if (dims == 2)
+    return fail(MT_EARG,
+                "Calculated output H: %lld W: %lld must be >= 1 in every dimension (input H: %lld, W: %lld): padding "
+                "%s of input %s",
+                (long long)out[1], (long long)out[0], (long long)size[0], (long long)size[1], tail, shape);
+  return fail(MT_EARG,
+              "Calculated output D: %lld H: %lld W: %lld must be >= 1 in every dimension (input D: %lld, H: %lld, W: "
+              "%lld): padding %s of input %s",
+              (long long)out[2], (long long)out[1], (long long)out[0], (long long)size[0], (long long)size[1],
+              (long long)size[2], tail, shape);
+}
+
 static bool check_positions(const Tensor *t, PadMode mode, const Arg *pad) {
   int dims = pad->n / 2;
   if (dims < 1 || dims > 3 || (t->ndim != dims + 1 && t->ndim != dims + 2))
@@ -75,9 +94,11 @@ static bool check_positions(const Tensor *t, PadMode mode, const Arg *pad) {
                     "for input, but got: %s",
                     dims + 1, dims + 2, shape_text(t->ndim, t->shape));
   }
+  int64_t out[3];
+  bool empty = false;
   for (int k = 0; k < dims; k++) {
     int dim = t->ndim - 1 - k;
-    int64_t size = t->shape[dim], before = pad->ints[2 * k], after = pad->ints[2 * k + 1], out;
+    int64_t size = t->shape[dim], before = pad->ints[2 * k], after = pad->ints[2 * k + 1];
     if (mode == PAD_REFLECT && (before >= size || after >= size))
       return fail(MT_EARG,
                   "Argument #%d: Padding size should be less than the corresponding input dimension, but got: padding "
@@ -88,27 +109,22 @@ static bool check_positions(const Tensor *t, PadMode mode, const Arg *pad) {
                   "Padding value causes wrapping around more than once.: padding (%lld, %lld) at dimension %d of input "
                   "%s",
                   (long long)before, (long long)after, dim + 1, shape_text(t->ndim, t->shape));
-    if (!size_add(size, before, &out) || !size_add(out, after, &out)) return false;
-    int64_t least = mode == PAD_CIRCULAR ? 0 : 1, kept = size;
+    if (!size_add(size, before, &out[k]) || !size_add(out[k], after, &out[k])) return false;
+    int64_t kept = size;
     if (before < 0) kept += before;
     if (after < 0) kept += after;
-    if (out < least || (out > 0 && (kept < 1 && mode == PAD_CIRCULAR)))
-      return mode == PAD_CIRCULAR
-                 ? fail(MT_EARG,
-                        "Negative padding value is resulting in an empty dimension: padding (%lld, %lld) at "
-                        "dimension %d of input %s",
-                        (long long)before, (long long)after, dim + 1, shape_text(t->ndim, t->shape))
-                 : fail(MT_EARG,
-                        "input (W: %lld) is too small. Calculated output W: %lld: padding (%lld, %lld) at "
-                        "dimension %d of input %s",
-                        (long long)size, (long long)out, (long long)before, (long long)after, dim + 1,
-                        shape_text(t->ndim, t->shape));
+    if (mode == PAD_CIRCULAR && (out[k] < 0 || (out[k] > 0 && kept < 1)))
+      return fail(MT_EARG,
+                  "Negative padding value is resulting in an empty dimension: padding (%lld, %lld) at dimension %d of "
+                  "input %s",
+                  (long long)before, (long long)after, dim + 1, shape_text(t->ndim, t->shape));
+    empty = empty || out[k] < 1;
     /* reflecting and repeating reach what dropping leaves */
-    if (mode == PAD_REFLECT && (-before > size - 1 + after || -after > size - 1 + before) && out > 0 && kept < 1)
+    if (mode == PAD_REFLECT && (-before > size - 1 + after || -after > size - 1 + before) && out[k] > 0 && kept < 1)
       return fail(MT_EARG, "padding (%lld, %lld) at dimension %d reaches outside of input %s", (long long)before,
                   (long long)after, dim + 1, shape_text(t->ndim, t->shape));
   }
-  return true;
+  return mode == PAD_CIRCULAR || !empty || refuse_empty(t, pad, dims, out);
 }
 
 static bool compose_pad(OpCall *c) {

@@ -453,7 +453,8 @@ static bool lines_fit(const Tensor *t, Window w) {
                 (long long)w.pad[0], (long long)w.kernel[0]);
   if (w.dilation[0] <= 0)
     return fail(MT_EARG, "max_pool1d() dilation must be greater than zero, but got %lld", (long long)w.dilation[0]);
-  if (size > 0 && (w.kernel[0] - 1) > (size + 2 * w.pad[0] - 1) / w.dilation[0] && !w.ceil)
+  int64_t slack = !w.ceil ? 0 : w.stride[0] < INT32_MAX ? w.stride[0] - 1 : INT32_MAX;
+  if (size > 0 && (w.kernel[0] - 1) > (size + 2 * w.pad[0] - 1 + slack) / w.dilation[0])
     return fail(MT_EARG, "max_pool1d() Invalid computed output size: 0: a window of %lld in lines of %lld",
                 (long long)w.kernel[0], (long long)size);
   return refuse(t, tensor_is_float(t), "max_pool1d_impl");
@@ -473,8 +474,10 @@ static bool compose_max(OpCall *c, int dims, bool indices) {
 }
 
 /* PyTorch wants this of averages over volumes alone: padding does not help. */
-static bool volume_fits(const Tensor *t, const int64_t *kernel) {
+static bool volume_fits(const Tensor *t, const int64_t *kernel, const int64_t *pad) {
   const int64_t *size = t->shape + t->ndim - 3;
+  for (int d = 0; d < 3; d++)
+    if (pad[d] < 0 || pad[d] > kernel[d] / 2) return true; /* refused first, by avg_pool */
   return (size[0] >= kernel[0] && size[1] >= kernel[1] && size[2] >= kernel[2]) ||
          fail(MT_EARG,
               "input image (T: %lld H: %lld W: %lld) smaller than kernel size (kT: %lld kH: %lld kW: %lld): use a "
@@ -486,7 +489,7 @@ static bool volume_fits(const Tensor *t, const int64_t *kernel) {
 static bool compose_avg(OpCall *c, int dims) {
   int64_t kernel[3], stride[3], pad[3];
   return check_rank(c, dims) && each_dim(c, 1, dims, NULL, 1, kernel) && each_dim(c, 2, dims, kernel, 1, stride) &&
-         each_dim(c, 3, dims, NULL, 0, pad) && (dims < 3 || volume_fits(in(c, 0), kernel)) &&
+         each_dim(c, 3, dims, NULL, 0, pad) && (dims < 3 || volume_fits(in(c, 0), kernel, pad)) &&
          compose_return(c, 0,
                         op_run(&def_avg_pool,
                                (Arg[]){c->arg[0], ARG_INTS(kernel, dims), ARG_INTS(stride, dims), ARG_INTS(pad, dims),

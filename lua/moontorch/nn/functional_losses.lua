@@ -72,6 +72,9 @@ loss("poisson_nll_loss", with(pair, { "log_input", "boolean", true }, { "full", 
   return value + stirling:masked_fill(target:le(1), 0)
 end)
 
+-- What is added to squared lengths: 1e-12 in single precision, as PyTorch keeps it.
+local LEAST_SQUARE = string.unpack("f", string.pack("f", 1e-12))
+
 --- cosine_embedding_loss(input1, input2, target, margin, reduction): 1 - cos for target 1, max(0, cos - margin) for -1.
 -- Inputs (N, D) and target (N), or (D) and ().
 loss("cosine_embedding_loss", { { "input1", "tensor" }, { "input2", "tensor" }, { "target", "tensor" },
@@ -91,7 +94,7 @@ loss("cosine_embedding_loss", { { "input1", "tensor" }, { "input2", "tensor" }, 
       .. "a target of %d, one for each row", input1:size(1), target:size(1), text.sizes(input1), input1:size(1))
   end
   local product = (input1 * input2):sum(-1)
-  local squares1, squares2 = (input1 * input1):sum(-1) + 1e-12, (input2 * input2):sum(-1) + 1e-12
+  local squares1, squares2 = (input1 * input1):sum(-1) + LEAST_SQUARE, (input2 * input2):sum(-1) + LEAST_SQUARE
   local cosine = product / (squares1 * squares2):sqrt()
   local zeros = core.zeros_like(cosine)
   return core.where(target:eq(1), 1 - cosine, zeros)
