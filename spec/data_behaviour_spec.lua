@@ -51,6 +51,19 @@ describe("datasets", function()
     assert.same({ 1, 2, 3 }, collect(data.DataLoader(Sized(), { batch_size = torch.none })))
   end)
 
+  it("may return several values, which are one sample", function()
+    local Pairs = nn.class("Pairs", data.Dataset)
+    function Pairs:__getitem__(i) return torch.tensor(i * i), i end
+    function Pairs:__len__() return 3 end
+    local set = Pairs()
+    assert.same({ 4, 2 }, { set[2][1]:item(), set[2][2] })
+    local seen = {}
+    for squares, roots in data.DataLoader(set, { batch_size = 2 }) do
+      seen[#seen + 1] = { squares:tolist(), roots:tolist() }
+    end
+    assert.same({ { { 1, 4 }, { 1, 2 } }, { { 9 }, { 3 } } }, seen)
+  end)
+
   it("that are added are one after the other", function()
     local both = data.TensorDataset(torch.ones(2)) + Squares(3)
     assert.equal(5, #both)
@@ -161,6 +174,15 @@ describe("a DataLoader", function()
     for _, name in ipairs { "batch_size", "sampler", "batch_sampler", "drop_last", "dataset", "persistent_workers" } do
       refuses(function() loader[name] = {} end, name .. " attribute should not be set after DataLoader is initialized")
     end
+  end)
+
+  it("gives numbered batches whole, also those of a collate function with several results", function()
+    local loader = data.DataLoader(numbers(2), { collate_fn = function(samples) return samples[1], "label" end })
+    local seen = {}
+    for i, batch in pairs(loader) do seen[i] = batch end
+    assert.same({ { 10, "label" }, { 20, "label" } }, seen)
+    for number, label in loader do seen[#seen + 1] = { number, label } end
+    assert.same({ 20, "label" }, seen[4])
   end)
 
   it("refuses a negative prefetch_factor", function()

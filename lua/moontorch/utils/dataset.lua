@@ -2,8 +2,9 @@
 --
 -- `dataset[i]` is a sample (a tensor, a number, or an array of several values), `#dataset` their number. A plain array
 -- and a tensor are datasets; a class of one's own inherits from Dataset and defines `get(i)` and `len()`. A stream of
--- samples inherits from IterableDataset and defines `iter()`. Python's names for these, `__getitem__`, `__len__` and
--- `__iter__`, will do as well. `a + b` is a ConcatDataset or, of streams, a ChainDataset.
+-- samples inherits from IterableDataset and defines `iter()`. Several values that `get` returns are an array. Python's
+-- names for these, `__getitem__`, `__len__` and `__iter__`, will do as well. `a + b` is a ConcatDataset or, of streams,
+-- a ChainDataset.
 
 local core = require "moontorch.core"
 local class = require "moontorch.nn.class"
@@ -13,6 +14,13 @@ local loops = require "moontorch.utils.loops"
 
 local datasets = {}
 local Dataset
+
+-- Several values are one sample, an array of them.
+local function as_sample(first, ...)
+  if first == nil or select("#", ...) == 0 then return first end
+  return { first, ... }
+end
+datasets.as_sample = as_sample
 
 -- Calls what the lowest class gives as `name` or under Python's name for it.
 local function call(self, name, python, ...)
@@ -40,7 +48,7 @@ local function index(self, key)
       core.raise("Dataset", "%sindex %s is out of range: the dataset has %d samples",
         key < 0 and "absolute value of index should not exceed dataset length: " or "", tostring(key), n)
     end
-    return call(self, "get", "__getitem__", i)
+    return as_sample(call(self, "get", "__getitem__", i))
   elseif type(key) ~= "string" then
     local cls = getmetatable(self)
     local range = (core.is_tensor(key) or (type(key) == "table" and getmetatable(key) == nil)) and cls.get_range

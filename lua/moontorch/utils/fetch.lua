@@ -57,12 +57,6 @@ local function from_map(dataset, options, state)
   end
 end
 
--- Several values from an iterator are one sample.
-local function as_sample(first, ...)
-  if first ~= nil and select("#", ...) > 0 then return { first, ... } end
-  return first
-end
-
 local function from_stream(dataset, options, state)
   local size, collate_fn, pause = options.batch_size, options.collate_fn, options.pause
   local following, ended, count = datasets.stream(dataset), false, 0
@@ -70,7 +64,7 @@ local function from_stream(dataset, options, state)
     if ended then return nil end
     pause()
     state.sample, state.samples = count + 1, nil
-    local sample = as_sample(following())
+    local sample = datasets.as_sample(following())
     if sample == nil then ended = true else count = count + 1 end
     return sample
   end

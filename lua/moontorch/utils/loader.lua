@@ -301,7 +301,7 @@ end)
 rawset(DataLoader, "__pairs", function(self)
   local following, i = epoch(self), 0
   return function()
-    local batch = following()
+    local batch = datasets.as_sample(following())
     if batch == nil then return nil end
     i = i + 1
     return i, batch
