@@ -118,8 +118,8 @@ describe("every form of a checkpoint gives the same:", function()
   it("tensors from a GPU need one, or map_location", function()
     for _, file in ipairs { "cuda_zip.pt", "cuda_legacy.pt" } do
       if not torch.cuda.is_available() then
-        refuses(function() torch.load(theirs .. file) end, "load(): ", file .. ": Attempting to deserialize object on a "
-          .. "CUDA device",
+        refuses(function() torch.load(theirs .. file) end, "load(): ",
+          file .. ": Attempting to deserialize object on a CUDA device",
           "torch.load(path, {map_location = \"cpu\"})", "checkpoint_spec.lua:")
       end
       for _, map in ipairs { "cpu", { ["cuda:0"] = "cpu" } } do
