@@ -336,13 +336,15 @@ OP(select, .schema = "select(Tensor input, Dim dim, Position index) -> Tensor",
    .errors = "f(3,4) d1 4 | f(3,4) d1 -4 | f() d1 1", .flags = OP_BOTH | OP_VIEW, .infer = infer_select,
    .backward = back_select);
 
-/* slice: positions start, start+step, ... before stop (0-based, in range) */
+/* slice: positions start, start+step, ... before stop (0-based, in range). A step beyond the end is one to the end. */
+static int64_t slice_step(const Arg *step, int64_t size) { return step->i <= size ? step->i : size > 0 ? size : 1; }
 static bool infer_slice(OpCall *c) {
   Tensor *t = in(c, 0);
   int dim;
   if (t->ndim == 0) return fail(MT_EINDEX, "slice() cannot be applied to a 0-dim tensor.");
   if (!dim_wrap(c->arg[1].i, t->ndim, &dim)) return false;
-  int64_t start = c->arg[2].i, stop = c->arg[3].i, step = c->arg[4].i, size = t->shape[dim];
+  int64_t start = c->arg[2].i, stop = c->arg[3].i, size = t->shape[dim];
+  int64_t step = slice_step(&c->arg[4], size);
   if (step < 1) return fail(MT_EARG, "slice step must be positive, got %lld", (long long)step);
   if (start < 0) start = 0;
   if (start > size) start = size;
@@ -358,7 +360,7 @@ static void back_slice(Grad *g) {
   int64_t start = g_arg(g, 2)->i;
   int dim;
   if (!dim_wrap(g_arg(g, 1)->i, m->ndim, &dim)) return;
-  set_part(g, g_out(g, 0), dim, start < 0 ? 0 : start, g_arg(g, 4)->i);
+  set_part(g, g_out(g, 0), dim, start < 0 ? 0 : start, slice_step(g_arg(g, 4), m->shape[dim]));
 }
 OP(slice, .schema = "slice(Tensor input, Dim dim, int start, int stop, int step=1) -> Tensor",
    .doc = "A view of positions start to stop of dim, counted from 0, stop left out.",
