@@ -476,19 +476,25 @@ bool gemm(DType d, int64_t m, int64_t n, int64_t k, double alpha, const void *a,
 
 /* ---- a B that is packed once ---- */
 
+static void pack_panels(void *context, int64_t begin, int64_t end) {
+  const Run *run = context;
+  const GemmKernels *all = run->plan->kernels;
+  all->pack_b(&run->block, begin * all->nr, least(end * all->nr, run->block.n));
+}
+
 bool gemm_pack(GemmPacked *p, DType d, int64_t n, int64_t k, const void *b, int64_t b_row, int64_t b_col) {
   const GemmKernels *all = gemm_kernels(isa_level(), d);
   int64_t size = all->size, width = n > 0 ? whole(n, all->lanes) : 0;
   *p = (GemmPacked){.kernels = all, .dtype = d, .n = n, .k = k, .step = step_of(all, k)};
   if (!size_mul(width * size, k, &p->bytes) || !(p->memory = block_alloc((size_t)p->bytes))) return false;
+  Plan plan = {.kernels = all};
+  Run run = {.plan = &plan, .block = {.n = n, .b_row = b_row, .b_col = b_col}};
+  int64_t panels = n > 0 ? quotient_up(n, all->nr) : 0, share = quotient_up(most(panels, 1), pool_threads());
   for (int64_t at = 0; at < k && n > 0; at += p->step) {
-    GemmBlock g = {.n = n,
-                   .k = least(p->step, k - at),
-                   .b = element(b, at * b_row, all->size),
-                   .b_row = b_row,
-                   .b_col = b_col,
-                   .b_packed = p->memory + at * width * size};
-    all->pack_b(&g, 0, n);
+    run.block.k = least(p->step, k - at);
+    run.block.b = element(b, at * b_row, all->size);
+    run.block.b_packed = p->memory + at * width * size;
+    parallel_for(panels, width * run.block.k > THREAD_WORK / 8 ? share : panels, pack_panels, &run);
   }
   return true;
 }
