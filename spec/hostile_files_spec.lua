@@ -102,7 +102,7 @@ describe("every reader", function()
 
       it(name .. " refuses a huge file without reading it", function()
         for _, start in ipairs { "", "\0\0\8\1\0\0\0\5", "\147NUMPY\1\0\5\0{}   ", "\2\0\0\0\0\0\0\0{}",
-          "PK\3\4", "\137PNG\r\n\26\n", MAGIC, MAGIC .. "\x80\2M\xe8\3." } do
+          "PK\3\4", "\137PNG\r\n\26\n", "\255\216\255", MAGIC, MAGIC .. "\x80\2M\xe8\3." } do
           near.write(path, start)
           assert(os.execute("truncate -s 64G '" .. path .. "'"))
           within(1 << 20, function() refuses(function() read(path) end, name .. "(): ", path) end)

@@ -20,6 +20,9 @@ local function need(owner)
     .. "libjpeg-turbo8-dev on Ubuntu, libpng and jpeg-turbo on macOS), then build again (make)")
 end
 
+-- Bytes of the longest file that is read.
+local LONGEST = 1 << 30
+
 local modes = { unchanged = true, gray = true, gray_alpha = true, rgb = true, rgb_alpha = true }
 
 --- Are PNG and JPEG there?
@@ -34,7 +37,11 @@ local function decode(source, options)
     core.raise(owner, "mode must be unchanged, gray, gray_alpha, rgb or rgb_alpha, not %s", tostring(mode))
   end
   -- What is no picture by its head is not read; the decoder says what is wrong with it.
-  local s = bytes.head(source, 8)
+  local s, size = bytes.head(source, 8)
+  if size > LONGEST then
+    core.raise(owner, "%s cannot be read as a picture: it has %d bytes, and more than %d are not read", source.name,
+      size, LONGEST)
+  end
   if s == "\137PNG\r\n\26\n" or s:sub(1, 3) == "\255\216\255" then s = bytes.read(source) end
   local width, height, channels, pixels = need(owner).decode(s, mode)
   if not width then core.raise(owner, "%s cannot be read as a picture: %s", source.name, height) end
