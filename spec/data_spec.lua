@@ -192,8 +192,8 @@ describe("default_collate", function()
   it("names the samples and the field that do not fit", function()
     local z = torch.zeros
     refuses(function() data.default_collate { z(2), z(2), z(3) } end,
-      "stack expects each tensor to be equal size, but got [2] at sample 1 and [3] at sample 3", "collate_fn")
-    refuses(function() data.default_collate { { z(2), z(1) }, { z(2), z(4) } } end, "at sample 2", "in field 2")
+      "stack expects each tensor to be equal size, but got [2] at entry 1 and [3] at entry 3", "collate_fn")
+    refuses(function() data.default_collate { { z(2), z(1) }, { z(2), z(4) } } end, "at entry 2", "in field 2")
     refuses(function() data.default_collate { { image = z(2) }, { image = z(5) } } end, "in field image")
     refuses(function() data.default_collate { { image = z(2) }, {} } end, "sample 2", "no field image")
     refuses(function() data.default_collate { { 1 }, { 1, 2 } } end, "each element in list of batch should be of equal "

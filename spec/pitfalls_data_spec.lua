@@ -56,9 +56,10 @@ describe("training loops", function()
       return batch
     end
     mistake(function() load { { torch.ones(2), 1 }, { torch.ones(3), 2 } } end,
-      "stack expects each tensor to be equal size, but got [2] at sample 1 and [3] at sample 2", "field 1",
+      "stack expects each tensor to be equal size, but got [2] at entry 1 and [3] at entry 2 (samples 1 and 2)",
+      "field 1", "collate_fn")
+    mistake(function() load { { x = torch.ones(2) }, { x = torch.ones(3) } } end, "field x", "samples 1 and 2",
       "collate_fn")
-    mistake(function() load { { x = torch.ones(2) }, { x = torch.ones(3) } } end, "field x", "sample 2", "collate_fn")
     mistake(function() load { { { 1, 2 }, 1 }, { { 1, 2, 3 }, 2 } } end, "sample 1 has 2 and sample 2 has 3", "field 1")
     local padded = right(function()
       return load({ { torch.ones(2) }, { torch.ones(3) } }, function(samples)

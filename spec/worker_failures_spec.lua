@@ -129,8 +129,8 @@ describe("a worker's samples", function()
   it("that do not fit together are named by their numbers in the dataset and the field", function()
     local options = { batch_size = 2, sampler = { 5, 2, 4, 3 } }
     fails(function(i) return { x = torch.ones(i // 3 + 1) } end, options, "collating samples 5, 2.",
-      "stack expects each tensor to be equal size, but got [2] at sample 5 and [1] at sample 2 in field x",
-      "collate_fn")
+      "stack expects each tensor to be equal size, but got [2] at entry 1 and [1] at entry 2 (samples 5 and 2) in "
+      .. "field x", "collate_fn")
     fails(function(i) return i == 2 and { 1, 2 } or { 1 } end, options,
       "each element in list of batch should be of equal size, but sample 5 has 1 and sample 2 has 2")
     fails(function(i) return i == 4 and "four" or i end, options, "expected string as sample 3, as sample 4 is one, "
@@ -141,7 +141,7 @@ describe("a worker's samples", function()
         n = n + 1
         return torch.ones(n < 3 and 1 or n)
       end
-    end), { batch_size = 2, num_workers = 1 }, "got [3] at sample 3 and [4] at sample 4")
+    end), { batch_size = 2, num_workers = 1 }, "got [3] at entry 1 and [4] at entry 2 (samples 3 and 4)")
   end)
 
   it("that cannot be sent, or are none, are errors of their batch", function()

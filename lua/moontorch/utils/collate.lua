@@ -46,9 +46,9 @@ local function stack(batch, field)
   local first = batch[1].shape
   for i = 2, #batch do
     if batch[i].shape ~= first then
-      local a, b = pair(1, i)
-      core.raise("default_collate", "stack expects each tensor to be equal size, but got %s at sample %s and %s at "
-        .. "sample %s%s%s", text.sizes(batch[1]), a, text.sizes(batch[i]), b, where(field), remedy)
+      local known = positions and (" (samples %s and %s)"):format(pair(1, i)) or ""
+      core.raise("default_collate", "stack expects each tensor to be equal size, but got %s at entry 1 and %s at entry "
+        .. "%d%s%s%s", text.sizes(batch[1]), text.sizes(batch[i]), i, known, where(field), remedy)
     end
   end
   return core.stack(batch, 1)
