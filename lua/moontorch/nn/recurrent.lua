@@ -115,8 +115,8 @@ end
 --- Nothing to do: the parameters are used where they lie.
 function RNNBase:flatten_parameters() end
 
---- The parameters, an array for each layer and direction.
-function RNNBase:all_weights()
+-- The parameters, an array for each layer and direction: the property `all_weights`.
+local function all_weights(self)
   local groups, each = {}, #self._flat_names // (self.num_layers * (self.bidirectional and 2 or 1))
   for i, name in ipairs(self._flat_names) do
     local k = (i - 1) // each + 1
@@ -125,6 +125,11 @@ function RNNBase:all_weights()
   end
   return groups
 end
+
+rawset(RNNBase, "__index", function(self, key)
+  if key == "all_weights" then return all_weights(self) end
+  return getmetatable(self)[key]
+end)
 
 local function flat_weights(self)
   local params = {}
