@@ -433,14 +433,14 @@ static int leave_modes(lua_State *L, int status, lua_KContext old) {
   return status == LUA_OK || status == LUA_YIELD ? lua_gettop(L) - 2 : lua_error(L);
 }
 
-/* with_modes(grad, inference, f) -> results of f, called with these modes. */
+/* with_modes(grad, inference, f, ...) -> results of f(...), called with these modes. */
 static int f_with_modes(lua_State *L) {
-  lua_settop(L, 3);
+  luaL_checkany(L, 3);
   luaL_checkstack(L, LUA_MINSTACK, NULL);
   lua_KContext old = (lua_KContext)grad_enabled() | (lua_KContext)inference_mode() << 1;
   grad_set_enabled(lua_toboolean(L, 1));
   inference_set(lua_toboolean(L, 2));
-  return leave_modes(L, lua_pcallk(L, 0, LUA_MULTRET, 0, old, leave_modes), old);
+  return leave_modes(L, lua_pcallk(L, lua_gettop(L) - 3, LUA_MULTRET, 0, old, leave_modes), old);
 }
 
 /* --- functions with a backward in Lua --- */

@@ -17,29 +17,11 @@ local arguments = require "moontorch.arguments"
 
 local transformer = {}
 
-local signature = arguments.signature
-
--- A copy of a module and all below it that shares no tensor with it; what is shared within stays shared.
-local function deep_copy(value, copies)
-  if core.is_tensor(value) then
-    if not copies[value] then
-      local copy = value:detach():clone()
-      copies[value] = core.is_parameter(value) and core.parameter(copy, value.requires_grad) or copy
-    end
-    return copies[value]
-  elseif type(value) ~= "table" or class.is_class(value) then
-    return value
-  end
-  if copies[value] then return copies[value] end
-  local copy = {}
-  copies[value] = copy
-  for key, item in next, value do copy[key] = deep_copy(item, copies) end
-  return setmetatable(copy, getmetatable(value))
-end
+local signature, deepcopy = arguments.signature, require("moontorch.nn.copy").deepcopy
 
 local function clones(layer, count)
   local list = {}
-  for i = 1, count do list[i] = deep_copy(layer, {}) end
+  for i = 1, count do list[i] = deepcopy(layer) end
   return containers.ModuleList(list)
 end
 

@@ -101,7 +101,7 @@ end
 local function check_growth(self)
   local steps = growth.seen(self.watch)
   if steps == nil then return end
-  arguments.warn_once(self.update_all, "%s.step(): the graph has grown over the last %d steps: something outside of "
+  arguments.warn_once(self.watch, "%s.step(): the graph has grown over the last %d steps: something outside of "
     .. "the loop, such as a running sum of losses, holds on to each step's graph and its memory. Add loss:item() or "
     .. "loss:detach() instead of loss", owner(self), steps)
 end
@@ -148,7 +148,6 @@ function Optimizer:init(params, defaults, accumulate)
   self.state, self.param_groups = Optimizer.new_states(), {}
   self.hooks = {}
   self.watch = growth.watch()
-  self.update_all = function() update_all(self) end
   local list, names = collect(self, params)
   if #list == 0 then
     core.raise(owner(self), "optimizer got an empty parameter list; a model's are model:parameters(), modules must be "
@@ -316,7 +315,7 @@ end
 function Optimizer:run_step(closure)
   local loss
   if closure ~= nil then loss = core.enable_grad(closure) end
-  if self.defaults.differentiable then core.enable_grad(self.update_all) else core.no_grad(self.update_all) end
+  core.with_modes(self.defaults.differentiable or false, core.is_inference_mode_enabled(), update_all, self)
   return loss
 end
 

@@ -1,4 +1,4 @@
---- torch.utils: data, readers of files, progress, gradient_report, each loaded when it is first used.
+--- torch.utils: data, readers of files, progress, copy, gradient_report, each loaded when it is first used.
 
 local parts = {
   data = "moontorch.utils.data",
@@ -10,6 +10,7 @@ local parts = {
   text = "moontorch.utils.text",
   image = "moontorch.utils.image",
   pickle = "moontorch.utils.pickle",
+  copy = "moontorch.nn.copy",
   gradient_report = "moontorch.utils.report",
 }
 
