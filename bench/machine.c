@@ -6,6 +6,7 @@
  * Each figure is the median of several passes; of loops that write through the caches and past them the better counts. */
 #define _GNU_SOURCE
 #include <pthread.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +17,7 @@
 #include <immintrin.h>
 #endif
 
-enum { PASSES = 15, MOST_THREADS = 256, ALIGN = 2 << 20, CHAINS = 24, ROUNDS = 200000 };
+enum { PASSES = 15, MOST_THREADS = 256, ALIGN = 2 << 20, CHAINS = 24, ROUNDS = 2000000 };
 
 typedef struct Part {
   void (*run)(struct Part *p);
@@ -24,6 +25,10 @@ typedef struct Part {
   float *c;
   int64_t begin, end; /* multiples of 16 */
   volatile double sink;
+  int number; /* of the processor among those that may be used */
+#ifdef __linux__
+  cpu_set_t processors;
+#endif
 } Part;
 
 static double now(void) {
@@ -32,7 +37,24 @@ static double now(void) {
   return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
+/* Each part on a processor of its own: threads that live for milliseconds would else share one. */
+static void pin(const Part *p) {
+#ifdef __linux__
+  cpu_set_t one;
+  for (int cpu = 0, k = 0; cpu < CPU_SETSIZE; cpu++) {
+    if (!CPU_ISSET(cpu, &p->processors) || k++ != p->number) continue;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    sched_setaffinity(0, sizeof one, &one);
+    return;
+  }
+#else
+  (void)p;
+#endif
+}
+
 static void *start(void *part) {
+  pin(part);
   ((Part *)part)->run(part);
   return NULL;
 }
@@ -43,7 +65,7 @@ static double pass(Part *part, int threads) {
   int started = 1;
   double begin = now();
   while (started < threads && pthread_create(&id[started], NULL, start, &part[started]) == 0) started++;
-  part[0].run(&part[0]);
+  start(&part[0]);
   for (int k = started; k < threads; k++) part[k].run(&part[k]);
   for (int k = 1; k < started; k++) pthread_join(id[k], NULL);
   return now() - begin;
@@ -192,8 +214,13 @@ int main(int argc, char **argv) {
   float *a = array(n), *b = array(n), *c = array(n);
   Part part[MOST_THREADS];
   memset(part, 0, sizeof part);
+#ifdef __linux__
+  cpu_set_t processors;
+  if (sched_getaffinity(0, sizeof processors, &processors) != 0) return 1;
+  for (int k = 0; k < threads; k++) part[k].processors = processors;
+#endif
   for (int k = 0; k < threads; k++) {
-    part[k].a = a, part[k].b = b, part[k].c = c;
+    part[k].a = a, part[k].b = b, part[k].c = c, part[k].number = k;
     part[k].begin = n / 64 * k / threads * 64, part[k].end = n / 64 * (k + 1) / threads * 64;
   }
   show_fma(part, threads);
