@@ -17,30 +17,9 @@ RowFn cast_row(DType from, DType to) {
   return from == to ? copy_row(dtype_size(from)) : VEC_PICK(cast_table)->cast[from][to];
 }
 
-#define FILL(T)                                                                             \
-  static void fill_##T(char **ptr, const int64_t *stride, int64_t n, const void *context) { \
-    const T value = *(const T *)context;                                                    \
-    char *to = ptr[0];                                                                      \
-    if (stride[0] == (int64_t)sizeof(T)) {                                                  \
-      T *out = (T *)(void *)to;                                                             \
-      for (int64_t i = 0; i < n; i++) out[i] = value;                                       \
-    } else {                                                                                \
-      for (int64_t i = 0; i < n; i++) *(T *)(void *)(to + i * stride[0]) = value;           \
-    }                                                                                       \
-  }
-static void fill_uint8_t(char **ptr, const int64_t *stride, int64_t n, const void *context) {
-  const uint8_t value = *(const uint8_t *)context;
-  if (stride[0] == 1)
-    memset(ptr[0], value, (size_t)n);
-  else
-    for (int64_t i = 0; i < n; i++) ptr[0][i * stride[0]] = (char)value;
-}
-FILL(uint16_t)
-FILL(uint32_t)
-FILL(uint64_t)
-
 RowFn fill_row(int size) {
-  return size == 1 ? fill_uint8_t : size == 2 ? fill_uint16_t : size == 4 ? fill_uint32_t : fill_uint64_t;
+  const CastTable *table = VEC_PICK(cast_table);
+  return table->fill[size == 1 ? 0 : size == 2 ? 1 : size == 4 ? 2 : 3];
 }
 
 /* One tile, a cache line wide each way: whole lines of the source are read, whole lines of the result written, so that

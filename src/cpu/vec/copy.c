@@ -147,7 +147,24 @@ CASTS_FROM_HALF(bf16, f16)
   [MT_I32] = cast_##from##_i32, [MT_I64] = cast_##from##_i64, [MT_F32] = cast_##from##_f32,                           \
   [MT_F64] = cast_##from##_f64
 
+#define FILL(T)                                                                             \
+  static void fill_##T(char **ptr, const int64_t *stride, int64_t n, const void *context) { \
+    const T value = *(const T *)context;                                                    \
+    char *to = ptr[0];                                                                      \
+    if (stride[0] == (int64_t)sizeof(T)) {                                                  \
+      T *out = (T *)(void *)to;                                                             \
+      for (int64_t i = 0; i < n; i++) out[i] = value;                                       \
+    } else {                                                                                \
+      for (int64_t i = 0; i < n; i++) *(T *)(void *)(to + i * stride[0]) = value;           \
+    }                                                                                       \
+  }
+FILL(uint8_t)
+FILL(uint16_t)
+FILL(uint32_t)
+FILL(uint64_t)
+
 const CastTable VEC(cast_table) = {
+    .fill = {fill_uint8_t, fill_uint16_t, fill_uint32_t, fill_uint64_t},
     .cast =
         {
             [MT_BOOL] = {ENTRIES(b8), [MT_F16] = cast_b8_f16, [MT_BF16] = cast_b8_bf16},
