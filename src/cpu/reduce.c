@@ -29,6 +29,12 @@ BestColumns best_columns(bool least, LaneType t) {
   return best ? best : reduce_table_base.best[least][t];
 }
 
+int64_t find_first(LaneType t, const void *x, int64_t n, Acc value) {
+  FindFirst find = VEC_PICK(reduce_table)->find[t];
+  if (!find) find = reduce_table_base.find[t];
+  return find(x, n, value);
+}
+
 void fold_start(Fold f, LaneType t, Acc *acc, int64_t n) {
   bool ints = t == LANE_I64;
   Acc first = {.i = 0};

@@ -42,11 +42,15 @@ typedef void (*FoldRow)(Acc *acc, const void *x, int64_t n, double p);
 typedef void (*BestColumns)(void *best, int64_t *at, const void *x, int64_t step, int64_t first, int64_t rows,
                             int64_t n);
 BestColumns best_columns(bool least, LaneType t);
+/* Place, from 0, of the first of n packed elements that is value, or a NaN when that is one; it is among them. */
+typedef int64_t (*FindFirst)(const void *x, int64_t n, Acc value);
+int64_t find_first(LaneType t, const void *x, int64_t n, Acc value);
 
 typedef struct {
   FoldColumns columns[FOLDS][LANE_TYPES];
   FoldRow row[FOLDS][LANE_TYPES];
   BestColumns best[2][LANE_TYPES]; /* [least] */
+  FindFirst find[LANE_TYPES];
 } ReduceTable;
 VEC_TABLE(ReduceTable, reduce_table);         /* what a better set's lacks, the base one has */
 FoldColumns fold_columns(Fold f, LaneType t); /* NULL: the fold exists for double only */

@@ -15,20 +15,6 @@ static bool better(Acc b, Acc best, LaneType type, bool least) {
   return best.d == best.d && (b.d != b.d || (least ? b.d < best.d : b.d > best.d));
 }
 
-/* First position of value, which is among the n elements. */
-static int64_t find(const void *x, int64_t n, Acc value, LaneType type) {
-  int64_t i = 0;
-  bool nan = type != LANE_I64 && value.d != value.d;
-  if (type == LANE_I64) {
-    for (const int64_t *p = x; i < n - 1 && p[i] != value.i;) i++;
-  } else if (type == LANE_F64) {
-    for (const double *p = x; i < n - 1 && (nan ? p[i] == p[i] : p[i] != value.d);) i++;
-  } else {
-    for (const float *p = x; i < n - 1 && (nan ? p[i] == p[i] : (double)p[i] != value.d);) i++;
-  }
-  return i;
-}
-
 /* Joins the best of n packed elements, the first of which has position first, into best and at. */
 static void best_of_row(const char *x, int64_t n, LaneType type, bool least, int64_t first, Acc *best, int64_t *at) {
   Fold fold = least ? FOLD_MIN : FOLD_MAX;
@@ -42,7 +28,8 @@ static void best_of_row(const char *x, int64_t n, LaneType type, bool least, int
     *best = b;
     block = i;
   }
-  if (block >= 0) *at = first + block + find(x + block * size, n - block < BLOCK ? n - block : BLOCK, *best, type);
+  if (block >= 0)
+    *at = first + block + find_first(type, x + block * size, n - block < BLOCK ? n - block : BLOCK, *best);
 }
 
 static void best_store(Acc best, LaneType type, char *to) {

@@ -253,6 +253,30 @@ BEST(most, i64, int64_t, int64_t, >)
 BEST(least, i64, int64_t, int64_t, <)
 #endif
 
+/* A group at a time until one has it: the comparisons of a group are one vector or few. */
+#define FIND(S, T, I, field)                                          \
+  static int64_t find_##S(const void *px, int64_t n, Acc acc) {       \
+    enum { GROUP = 64 };                                              \
+    const T *x = px, value = (T)acc.field;                            \
+    const bool nan = value != value;                                  \
+    int64_t i = 0;                                                    \
+    for (; i + GROUP <= n; i += GROUP) {                              \
+      I hits = 0;                                                     \
+      if (nan)                                                        \
+        for (int k = 0; k < GROUP; k++) hits |= x[i + k] != x[i + k]; \
+      else                                                            \
+        for (int k = 0; k < GROUP; k++) hits |= x[i + k] == value;    \
+      if (hits) break;                                                \
+    }                                                                 \
+    while (i < n - 1 && !(nan ? x[i] != x[i] : x[i] == value)) i++;   \
+    return i;                                                         \
+  }
+FIND(f32, float, int32_t, d)
+FIND(f64, double, int64_t, d)
+#if IN_BASE
+FIND(i64, int64_t, int64_t, i)
+#endif
+
 #define FLOATS(kind, name) \
   { [LANE_F32] = kind##_##name##_f32, [LANE_F64] = kind##_##name##_f64 }
 #if IN_BASE
@@ -276,4 +300,9 @@ BEST(least, i64, int64_t, int64_t, <)
   [FOLD_ABS_MIN] = DOUBLE(kind, abs_min), [FOLD_POWERS] = DOUBLE(kind, powers)
 const ReduceTable VEC(reduce_table) = {.columns = {ENTRIES(columns), [FOLD_MOMENTS] = FLOATS(columns, moments)},
                                        .row = {ENTRIES(row)},
-                                       .best = {ALL(best, most), ALL(best, least)}};
+                                       .best = {ALL(best, most), ALL(best, least)},
+#if IN_BASE
+                                       .find = {[LANE_F32] = find_f32, [LANE_F64] = find_f64, [LANE_I64] = find_i64}};
+#else
+                                       .find = {[LANE_F32] = find_f32, [LANE_F64] = find_f64}};
+#endif
