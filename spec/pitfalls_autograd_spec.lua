@@ -96,6 +96,14 @@ describe("autograd", function()
           lines[2] .. ".")
       end)
     end
+    -- Several writes before the first backward are all remembered.
+    local results = {}
+    for i = 1, 8 do results[i] = leaf():exp() end
+    local line = next_line()
+    for i = 1, 8 do results[i]:add_(1) end
+    for i = 1, 8 do
+      mistake(function() results[i]:sum():backward() end, "it was written at ", line .. ".")
+    end
     local x = torch.zeros(3, { requires_grad = true })
     right(function() (x:exp() + 1):sum():backward() end)
     assert.same({ 1, 1, 1 }, x.grad:tolist())

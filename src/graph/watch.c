@@ -15,19 +15,27 @@ atomic_int graph_watchers;
 static _Thread_local bool anomaly, check_nan, packing;
 static _Thread_local const Node *running;
 
-/* The last writes, by storage: a slot holds whichever came last. Memory is bounded; a write that another one pushed out is
- * not named. Without anomaly mode only writes to what a graph keeps come here, and few slots do. */
+/* The last writes, by storage: those whose hashes agree share WAYS slots, and the oldest goes. Memory is bounded; a write
+ * that others pushed out is not named. Without anomaly mode only writes to what a graph keeps come here, and WAYS do. */
 typedef struct Write {
   const Storage *storage;
   uint32_t version;
+  uint64_t number; /* counted from the thread's first write */
   char place[WATCH_PLACE];
 } Write;
-enum { WRITES = 256, FEW_WRITES = 8 };
-static _Thread_local Write few_writes[FEW_WRITES], *many_writes;
+enum { WRITES = 256, WAYS = 8 };
+static _Thread_local Write few_writes[WAYS], *many_writes;
+static _Thread_local uint64_t writes_noted;
 
+/* The slot of a storage, or the oldest of those that it may take. */
 static Write *write_slot(const Storage *s) {
   uint64_t hash = ((uintptr_t)s >> 4) * 0x9E3779B97F4A7C15u >> 32;
-  return many_writes ? &many_writes[hash % WRITES] : &few_writes[hash % FEW_WRITES];
+  Write *set = many_writes ? &many_writes[hash % (WRITES / WAYS) * WAYS] : few_writes, *oldest = set;
+  for (int i = 0; i < WAYS; i++) {
+    if (set[i].storage == s) return &set[i];
+    if (set[i].number < oldest->number) oldest = &set[i];
+  }
+  return oldest;
 }
 
 static void note_write(const Storage *s) {
@@ -35,6 +43,7 @@ static void note_write(const Storage *s) {
   Write *w = write_slot(s);
   w->storage = s;
   w->version = s->version;
+  w->number = ++writes_noted;
   watch_host->place(w->place, sizeof w->place);
 }
 
