@@ -1,7 +1,7 @@
 --- Mistakes in data and training loops, made on purpose: see support/pitfalls.lua.
 local torch = require "moontorch"
 local here = debug.getinfo(1, "S").source:match("^@(.*)/[^/]*$") or "."
-local pitfalls = dofile(here .. "/support/pitfalls.lua")
+local pitfalls = dofile(here .. "/../support/pitfalls.lua")
 local mistake, right, warns, train_step = pitfalls.mistake, pitfalls.right, pitfalls.warns, pitfalls.train_step
 local nn, F, optim, data = torch.nn, torch.nn.functional, torch.optim, torch.utils.data
 

@@ -1,7 +1,7 @@
 --- Mistakes in losses and labels, made on purpose: see support/pitfalls.lua.
 local torch = require "moontorch"
 local here = debug.getinfo(1, "S").source:match("^@(.*)/[^/]*$") or "."
-local pitfalls = dofile(here .. "/support/pitfalls.lua")
+local pitfalls = dofile(here .. "/../support/pitfalls.lua")
 local mistake, right, warns = pitfalls.mistake, pitfalls.right, pitfalls.warns
 local near, warnings_of = pitfalls.near, pitfalls.warnings_of
 local nn, F = torch.nn, torch.nn.functional

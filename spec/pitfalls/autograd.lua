@@ -1,7 +1,7 @@
 --- Mistakes with gradients and optimisers, made on purpose: see support/pitfalls.lua.
 local torch = require "moontorch"
 local here = debug.getinfo(1, "S").source:match("^@(.*)/[^/]*$") or "."
-local pitfalls = dofile(here .. "/support/pitfalls.lua")
+local pitfalls = dofile(here .. "/../support/pitfalls.lua")
 local mistake, right, warns = pitfalls.mistake, pitfalls.right, pitfalls.warns
 local next_line, train_step = pitfalls.next_line, pitfalls.train_step
 local warnings_of = pitfalls.warnings_of

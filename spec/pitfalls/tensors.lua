@@ -1,9 +1,9 @@
 --- Mistakes with shapes and memory, and how warnings are given, made on purpose: see support/pitfalls.lua.
 local torch = require "moontorch"
 local here = debug.getinfo(1, "S").source:match("^@(.*)/[^/]*$") or "."
-local pitfalls = dofile(here .. "/support/pitfalls.lua")
+local pitfalls = dofile(here .. "/../support/pitfalls.lua")
 local mistake, right = pitfalls.mistake, pitfalls.right
-local near, warnings_of, Norm = pitfalls.near, pitfalls.warnings_of, pitfalls.Norm
+local near, warnings_of, Norm, Two = pitfalls.near, pitfalls.warnings_of, pitfalls.Norm, pitfalls.Two
 local nn, F, optim = torch.nn, torch.nn.functional, torch.optim
 
 describe("shapes and memory", function()
@@ -21,13 +21,6 @@ describe("shapes and memory", function()
     mistake(function() torch.ones(6):view(3, 4) end, "multiply to 12", "[3, -1] would fit, its -1 is 2 then")
     mistake(function() torch.ones(7):reshape(3, 2) end, "multiply to 6", "no -1 in place of one of them would fit")
     assert.equal(6, right(function() return torch.ones(2, 6):view(-1, 2) end):size(1))
-  end)
-
-  it("28 what a tensor holds comes to Lua as tables, numbers and strings", function()
-    local x = torch.tensor { { 1, 2 }, { 3, 4 } }
-    assert.same({ { 1, 2 }, { 3, 4 } }, right(function() return x:cpu():tolist() end))
-    assert.equal(32, #right(function() return x:cpu():tobytes() end))
-    mistake(function() x:item() end, "a Tensor with 4 elements cannot be converted to Scalar")
   end)
 
   it("35 a write into an expanded tensor names the expand", function()
@@ -64,8 +57,38 @@ describe("shapes and memory", function()
   end)
 end)
 
-describe("a machine without CUDA", function()
-  it("5 27 28 says what is missing, and a script can ask first", function()
+describe("devices", function()
+  -- Says that it lies on cuda:0: what refuses such tensors needs no device.
+  local function elsewhere(...) return torch._on_test_device(torch.ones(...)) end
+
+  it("5 mixed devices name every argument with shape, dtype and device, the module, and what moves which", function()
+    mistake(function() return torch.ones(2, 3) + elsewhere(2, 3) end,
+      "Expected all tensors to be on the same device, but found at least two devices, cpu and cuda:0",
+      "input is float32 [2, 3] on cpu", "other is float32 [2, 3] on cuda:0", 'input:to("cuda:0")')
+    local net = Two()
+    mistake(function() return net(elsewhere(2, 3)) end, "cuda:0 and cpu", "input is float32 [2, 3] on cuda:0",
+      "weight is float32 [2, 3] on cpu", "bias is float32 [2] on cpu", 'model:to("cuda:0")', "in fc2: Linear(3 → 2)")
+    mistake(function() return F.cross_entropy(elsewhere(2, 3), torch.tensor { 1, 2 }) end,
+      "input is float32 [2, 3] on cuda:0", "target is int64 [2] on cpu", 'target:to("cuda:0")')
+    mistake(function() return torch.cat { torch.ones(1), elsewhere(1) } end, "tensors[1] is float32 [1] on cpu",
+      "tensors[2] is float32 [1] on cuda:0")
+    assert.equal(2, right(function() return (torch.ones(1) + torch.ones(1)):item() end))
+  end)
+
+  it("28 what lies on a device does not come to Lua by itself", function()
+    local x = elsewhere(2)
+    local remedy = "Use Tensor:cpu() to copy the tensor to host memory first."
+    mistake(function() x:tolist() end, "can't convert cuda:0 device type tensor to a Lua table", remedy)
+    mistake(function() x:tobytes() end, "can't convert cuda:0 device type tensor to a Lua string", remedy)
+    mistake(function() x:sum():item() end, "cuda")
+    mistake(function() elsewhere(1):item() end, "can't convert cuda:0 device type tensor to a Lua number", remedy)
+    x = torch.tensor { { 1, 2 }, { 3, 4 } }
+    assert.same({ { 1, 2 }, { 3, 4 } }, right(function() return x:cpu():tolist() end))
+    assert.equal(32, #right(function() return x:cpu():tobytes() end))
+    mistake(function() x:item() end, "a Tensor with 4 elements cannot be converted to Scalar")
+  end)
+
+  it("that are not there are said to be missing, and a script can ask first", function()
     if torch.cuda.is_available() then return end
     for _, wrong in ipairs {
       function() torch.ones(2):cuda() end, function() nn.Linear(2, 2):cuda() end, function() torch.cuda.zeros(2) end,
