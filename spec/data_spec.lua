@@ -1,5 +1,6 @@
 --- torch.utils.data: datasets, samplers, collation and loaders; orders are PyTorch's (spec/golden/nn.lua).
 local torch = require "moontorch"
+local warnings_of = require "spec.support.warnings"
 local here = debug.getinfo(1, "S").source:match("^@(.*)/[^/]*$") or "."
 local near = dofile(here .. "/support/near.lua")
 local golden = dofile(here .. "/golden/nn.lua")
@@ -266,11 +267,7 @@ describe("streams, stacks and chains", function()
     refuses(function() return #data.DataLoader(Count(1, 5)) end, "object of type 'Count' has no len()")
     local l = data.DataLoader(Count(1, 5, function() return 3 end), { batch_size = 1 })
     assert.equal(3, #l)
-    local said = {}
-    local original = torch.warn
-    torch.warn = function(s) said[#said + 1] = s end
-    batches(l)
-    torch.warn = original
+    local said = warnings_of(function() batches(l) end)
     assert.equal(1, #said)
     assert.is_truthy(said[1]:find("Length of IterableDataset Count was reported to be 3", 1, true))
     refuses(function() data.DataLoader(Count(1, 2), { shuffle = true }) end,
@@ -411,17 +408,15 @@ describe("a loader's other settings", function()
   end)
 
   it("warns of a last batch of one sample, from which batch norm cannot train", function()
-    local said = {}
-    local original = torch.warn
-    torch.warn = function(s) said[#said + 1] = s end
-    for _, options in ipairs { { batch_size = 3, shuffle = true }, { batch_size = 3 },
-      { batch_size = 1, shuffle = true }, { batch_size = 3, shuffle = true, drop_last = true },
-      { batch_size = 4, shuffle = true } } do
-      local l = data.DataLoader(ten(), options)
-      batches(l)
-      batches(l)
-    end
-    torch.warn = original
+    local said = warnings_of(function()
+      for _, options in ipairs { { batch_size = 3, shuffle = true }, { batch_size = 3 },
+        { batch_size = 1, shuffle = true }, { batch_size = 3, shuffle = true, drop_last = true },
+        { batch_size = 4, shuffle = true } } do
+        local l = data.DataLoader(ten(), options)
+        batches(l)
+        batches(l)
+      end
+    end)
     assert.equal(1, #said)
     assert.is_truthy(said[1]:find("1 sample (10 samples in batches of 3)", 1, true))
     assert.is_truthy(said[1]:find("drop_last = true", 1, true))

@@ -1,6 +1,7 @@
 --- What learning-rate schedulers refuse and warn about, resuming, state dicts. Their rates are in
 -- optim_golden_spec.lua.
 local torch = require "moontorch"
+local warnings_of = require "spec.support.warnings"
 local here = debug.getinfo(1, "S").source:match("^@(.*)/[^/]*$") or "."
 local near = dofile(here .. "/support/near.lua")
 local optim, nn, lrs = torch.optim, torch.nn, torch.optim.lr_scheduler
@@ -10,15 +11,6 @@ local function sgd(options, groups)
   local params = {}
   for i = 1, groups or 1 do params[i] = { params = nn.Parameter(torch.zeros(1)) } end
   return optim.SGD(params, options or { lr = 0.5 })
-end
-
-local function warnings_of(fn)
-  local said, warn = {}, torch.warn
-  torch.warn = function(text) said[#said + 1] = text end
-  local ok, message = pcall(fn)
-  torch.warn = warn
-  if not ok then error(message, 0) end
-  return said
 end
 
 describe("stepping a scheduler", function()

@@ -1,5 +1,6 @@
 --- Hooks of modules on gradients and state dicts, and to_empty. Expectations are PyTorch's for the same modules.
 local torch = require "moontorch"
+local warnings_of = require "spec.support.warnings"
 local here = debug.getinfo(1, "S").source:match("^@(.*)/[^/]*$") or "."
 local near = dofile(here .. "/support/near.lua")
 local nn = torch.nn
@@ -20,15 +21,6 @@ end
 
 local function leaf(...)
   return torch.tensor({ ... }, { requires_grad = true })
-end
-
-local function quietly(fn)
-  local said, warn = {}, torch.warn
-  torch.warn = function(text) said[#said + 1] = text end
-  local ok, message = pcall(fn)
-  torch.warn = warn
-  if not ok then error(message, 0) end
-  return said
 end
 
 describe("full backward hooks", function()
@@ -81,7 +73,7 @@ describe("full backward hooks", function()
   it("run without recorded arguments when the results' gradients are there, and warn", function()
     local m, seen = Scale(), nil
     m:register_full_backward_hook(function(_, gi, go) seen = { values(gi), values(go) } end)
-    local said = quietly(function() m(torch.tensor { 3.0, 4.0 }):sum():backward() end)
+    local said = warnings_of(function() m(torch.tensor { 3.0, 4.0 }):sum():backward() end)
     assert.same({ { "none" }, { { 1, 1 } } }, seen)
     assert.is_truthy(said[1]:find("Full backward hook is firing when gradients are computed with respect to module "
       .. "outputs since no inputs require gradients", 1, true))
@@ -89,7 +81,7 @@ describe("full backward hooks", function()
     m = Scale()
     m:register_full_backward_hook(function(_, _, go) return { go[1] } end)
     refuses(function()
-      quietly(function() m(torch.ones(2)):sum():backward() end)
+      warnings_of(function() m(torch.ones(2)):sum():backward() end)
     end, "Backward hook for Modules where no input requires gradient should always return None")
   end)
 
@@ -105,7 +97,7 @@ describe("full backward hooks", function()
     function Odd:forward(x) return { x * 2 } end
     local m = Odd()
     m:register_full_backward_hook(function() end)
-    local said = quietly(function() m(leaf(1.0)) end)
+    local said = warnings_of(function() m(leaf(1.0)) end)
     assert.is_truthy(said[1]:find("For backward hooks to be called, module output should be a Tensor or a tuple of "
       .. "Tensors", 1, true))
   end)

@@ -1,6 +1,7 @@
 --- The modules of torch.nn: what they refuse and warn of, how they train, save and load. functional_golden_spec.lua has
 -- their results.
 local torch = require "moontorch"
+local warnings_of = require "spec.support.warnings"
 local here = debug.getinfo(1, "S").source:match("^@(.*)/[^/]*$") or "."
 local near = dofile(here .. "/support/near.lua")
 local nn = torch.nn
@@ -98,16 +99,6 @@ describe("normalisation", function()
     assert.equal(0, layer.num_batches_tracked:item())
   end)
 end)
-
--- The warnings that fn gives.
-local function warnings_of(fn)
-  local said, warn = {}, torch.warn
-  torch.warn = function(text) said[#said + 1] = text end
-  local ok, message = pcall(fn)
-  torch.warn = warn
-  assert(ok, message)
-  return said
-end
 
 describe("modules of all files", function()
   it("take a dtype for what they make", function()

@@ -1,5 +1,6 @@
 --- torch.nn.utils against PyTorch's numbers (spec/golden/optim.lua), and what it refuses.
 local torch = require "moontorch"
+local warnings_of = require "spec.support.warnings"
 local here = debug.getinfo(1, "S").source:match("^@(.*)/[^/]*$") or "."
 local near = dofile(here .. "/support/near.lua")
 local golden = dofile(here .. "/golden/optim.lua")
@@ -13,15 +14,6 @@ local function numbers(shape, a, dtype)
   for _, size in ipairs(shape) do n = n * size end
   for i = 0, n - 1 do values[i + 1] = ((i * a) % 23 - 11) / 5 end
   return torch.tensor(values, { dtype = dtype or torch.float64 }):reshape(shape)
-end
-
-local function warnings_of(fn)
-  local said, warn = {}, torch.warn
-  torch.warn = function(text) said[#said + 1] = text end
-  local ok, message = pcall(fn)
-  torch.warn = warn
-  assert(ok, message)
-  return said
 end
 
 describe("clipping", function()

@@ -1,5 +1,6 @@
 --- Optimisers and learning-rate schedulers against PyTorch's runs (spec/golden/optim.lua).
 local torch = require "moontorch"
+local warnings_of = require "spec.support.warnings"
 local here = debug.getinfo(1, "S").source:match("^@(.*)/[^/]*$") or "."
 local near = dofile(here .. "/support/near.lua")
 local golden = dofile(here .. "/golden/optim.lua")
@@ -193,18 +194,10 @@ local function follow(case, optimizer, scheduler, first, last)
   end
 end
 
-local function silently(fn)
-  local warn = torch.warn
-  torch.warn = function() end
-  local ok, message = pcall(fn)
-  torch.warn = warn
-  if not ok then error(message, 0) end
-end
-
 describe("learning rates are PyTorch's", function()
   for i, case in ipairs(golden.rates) do
     it(("%s, case %d"):format(case.name, i), function()
-      silently(function()
+      warnings_of(function()
         local optimizer = two_groups(case.inner)
         local scheduler = build(optimizer, case.name, case.options)
         check(case.rates[1], row_of(optimizer, scheduler, case.rates[1]), 1e-15, "start")
@@ -217,7 +210,7 @@ end)
 describe("state dicts of optimiser and scheduler go on in the middle", function()
   for i, case in ipairs(golden.rates) do
     it(("%s, case %d"):format(case.name, i), function()
-      silently(function()
+      warnings_of(function()
         local optimizer, other = two_groups(case.inner), two_groups(case.inner)
         local a, b = build(optimizer, case.name, case.options), build(other, case.name, case.options)
         local half = (#case.rates - 1) // 2

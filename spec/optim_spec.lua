@@ -1,5 +1,6 @@
 --- Optimisers against PyTorch's runs (spec/golden/nn.lua), and what they refuse.
 local torch = require "moontorch"
+local warnings_of = require "spec.support.warnings"
 local here = debug.getinfo(1, "S").source:match("^@(.*)/[^/]*$") or "."
 local near = dofile(here .. "/support/near.lua")
 local golden = dofile(here .. "/golden/nn.lua")
@@ -136,29 +137,25 @@ describe("step and zero_grad", function()
   end)
 
   it("warn once when gradients pile up, unless it is meant", function()
-    local function warnings_of(options, clear)
+    local function piled(options, clear)
       local a = nn.Parameter(torch.ones(1))
-      local optimizer, said, warn = optim.SGD({ a }, options), {}, torch.warn
-      torch.warn = function(text) said[#said + 1] = text end
-      local ok, message = pcall(function()
+      local optimizer = optim.SGD({ a }, options)
+      return warnings_of(function()
         for _ = 1, 4 do
           if clear then clear(optimizer, a) end
           a:sum():backward()
           optimizer:step()
         end
       end)
-      torch.warn = warn
-      assert(ok, message)
-      return said
     end
-    local said = warnings_of({})
+    local said = piled({})
     assert.equal(1, #said)
     assert.is_truthy(said[1]:find("gradients pile up", 1, true))
     assert.is_truthy(said[1]:find("zero_grad()", 1, true))
-    assert.same({}, warnings_of({ accumulate = true }))
-    assert.same({}, warnings_of({}, function(o) o:zero_grad() end))
-    assert.same({}, warnings_of({}, function(o) o:zero_grad { set_to_none = false } end))
-    assert.same({}, warnings_of({}, function(_, a) a.grad = nil end))
+    assert.same({}, piled({ accumulate = true }))
+    assert.same({}, piled({}, function(o) o:zero_grad() end))
+    assert.same({}, piled({}, function(o) o:zero_grad { set_to_none = false } end))
+    assert.same({}, piled({}, function(_, a) a.grad = nil end))
   end)
 
   it("run hooks", function()

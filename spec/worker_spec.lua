@@ -1,5 +1,6 @@
 --- DataLoader's workers: Lua states in threads. Orders and random numbers are PyTorch's (spec/golden/data.lua).
 local torch = require "moontorch"
+local warnings_of = require "spec.support.warnings"
 local here = debug.getinfo(1, "S").source:match("^@(.*)/[^/]*$") or "."
 local near = dofile(here .. "/support/near.lua")
 local golden = dofile(here .. "/golden/data.lua").workers
@@ -369,17 +370,14 @@ end)
 
 describe("without threads", function()
   it("the calling thread loads, with a warning", function()
-    local said = {}
-    local original, original_start = torch.warn, torch._worker_start
-    torch.warn = function(s) said[#said + 1] = s end
-    local started = 0
+    local original_start, started, got = torch._worker_start, 0, nil
     torch._worker_start = function(...)
       started = started + 1
       if started == 2 then return nil end
       return original_start(...)
     end
-    local got = lists(data.DataLoader(ten(), { batch_size = 5, num_workers = 3 }))
-    torch.warn, torch._worker_start = original, original_start
+    local said = warnings_of(function() got = lists(data.DataLoader(ten(), { batch_size = 5, num_workers = 3 })) end)
+    torch._worker_start = original_start
     assert.same({ { 1, 2, 3, 4, 5 }, { 6, 7, 8, 9, 10 } }, got)
     assert.equal(1, #said)
     assert.is_truthy(said[1]:find("worker 2 of 3 cannot be started", 1, true))
