@@ -8,10 +8,8 @@
 local torch = require "moontorch"
 local here = arg[0]:match("^(.*)/[^/]*$") or "."
 package.path = here .. "/?.lua;" .. package.path
-local options = require "support.options"
 local mnist = require "support.mnist"
 local reader = require "support.reader"
-local terminal = require "support.terminal"
 
 local nn, F, data = torch.nn, torch.nn.functional, torch.utils.data
 
@@ -46,22 +44,4 @@ local function train(network, set, epochs)
   end
 end
 
-local function main()
-  local given = options.parse(arg, "mnist.lua [--epochs N] [--seed N] [--out FILE] | --load FILE",
-    { epochs = 5, seed = 1, out = "mnist.safetensors" })
-  if given.load then return reader.check_saved(make_network(), given.load) end
-  local set = mnist.load()
-  torch.manual_seed(given.seed)
-  local network = make_network()
-  print(network)
-  local started = torch.clock()
-  train(network, set, given.epochs)
-  print(string.format("trained on %d digits in %.1f s", #set.train_labels, torch.clock() - started))
-  local probabilities = reader.predict(network, set)
-  local right, counts = reader.judge(probabilities, set)
-  terminal.show_confusion(counts)
-  reader.show_some(probabilities, set)
-  reader.save(network, set, right, given.out)
-end
-
-main()
+reader.run { name = "mnist", epochs = 5, make = make_network, train = train }

@@ -10,7 +10,6 @@
 local torch = require "moontorch"
 local here = arg[0]:match("^(.*)/[^/]*$") or "."
 package.path = here .. "/?.lua;" .. package.path
-local options = require "support.options"
 local mnist = require "support.mnist"
 local reader = require "support.reader"
 local terminal = require "support.terminal"
@@ -56,23 +55,4 @@ local function show_filters(network)
   terminal.show_greys(filters / filters:abs():amax({ 2, 3 }, { keepdim = true }) / 2 + 0.5, 2)
 end
 
-local function main()
-  local given = options.parse(arg, "mnist_cnn.lua [--epochs N] [--seed N] [--out FILE] | --load FILE",
-    { epochs = 3, seed = 1, out = "mnist_cnn.safetensors" })
-  if given.load then return reader.check_saved(make_network(), given.load) end
-  local set = mnist.load()
-  torch.manual_seed(given.seed)
-  local network = make_network()
-  print(network)
-  local started = torch.clock()
-  train(network, set, given.epochs)
-  print(string.format("trained on %d digits in %.1f s", #set.train_labels, torch.clock() - started))
-  local probabilities = reader.predict(network, set)
-  local right, counts = reader.judge(probabilities, set)
-  terminal.show_confusion(counts)
-  reader.show_some(probabilities, set)
-  show_filters(network)
-  reader.save(network, set, right, given.out)
-end
-
-main()
+reader.run { name = "mnist_cnn", epochs = 3, make = make_network, train = train, show = show_filters }

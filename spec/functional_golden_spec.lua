@@ -1,6 +1,7 @@
 --- torch.nn and torch.nn.functional against PyTorch: replays spec/golden/functional.lua.
 local torch = require "moontorch"
 local golden_calls = require "spec.support.golden_calls"
+local exceptions = require "spec.support.exceptions"
 
 local here = debug.getinfo(1, "S").source:match("^@(.*)/[^/]*$") or "."
 local groups = golden_calls.load(here .. "/golden/functional.lua")
@@ -23,20 +24,11 @@ local EXCEPTIONS = {
   { "Sequential", "{\"slice\"", "positions count from 1 in the new one; PyTorch keeps the numbers of the old one" },
 }
 
-local function excused(name, text)
-  for _, e in ipairs(EXCEPTIONS) do
-    if (e[1] == name or e[1] == "*") and text:find(e[2]) then
-      e.used = true
-      return true
-    end
-  end
-end
-
 for _, group in ipairs(groups) do
   it(("PyTorch's answers: %s.%s"):format(group.space, group.name), function()
     local failures = {}
     golden_calls.replay(group, pool, function(text)
-      if not excused(group.name, text) then failures[#failures + 1] = text end
+      if not exceptions.excused(EXCEPTIONS, group.name, text) then failures[#failures + 1] = text end
     end, EVERY)
     if #failures > 0 then
       error(("%d of %d calls differ:\n%s"):format(#failures, #group, table.concat(failures, "\n")), 0)
@@ -45,7 +37,5 @@ for _, group in ipairs(groups) do
 end
 
 it("PyTorch's answers need every exception made here", function()
-  for _, e in ipairs(EXCEPTIONS) do
-    if not e.used and EVERY == 1 then error(("no longer needed: %s, %s"):format(e[1], e[2]), 0) end
-  end
+  if EVERY == 1 then exceptions.check_needed(EXCEPTIONS) end
 end)

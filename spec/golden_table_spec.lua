@@ -1,6 +1,7 @@
 --- Every sample of the op table against PyTorch's answer: replays spec/golden/table.lua.
 local torch = require "moontorch"
 local golden_table = require "spec.support.golden_table"
+local exceptions = require "spec.support.exceptions"
 
 local here = debug.getinfo(1, "S").source:match("^@(.*)/[^/]*$") or "."
 
@@ -37,15 +38,6 @@ local EXCEPTIONS = {
   { "unflatten", "says .*a 0%-dim tensor has no dim", "PyTorch: unflatten got an unexpected error" },
 }
 
-local function excused(op, text)
-  for _, e in ipairs(EXCEPTIONS) do
-    if (e[1] == op or e[1] == "*") and text:find(e[2]) then
-      e.used = true
-      return true
-    end
-  end
-end
-
 describe("PyTorch's answers:", function()
   local golden = dofile(here .. "/golden/table.lua")
   local reader = golden_table.reader(torch.utils.safetensors.load_file(here .. "/golden/table.safetensors"))
@@ -54,7 +46,7 @@ describe("PyTorch's answers:", function()
       local op, failures = entry[1]:match("^[%w_]+"), {}
       for k = 2, #entry do
         golden_table.replay(golden, op, entry[k], reader, function(text)
-          if not excused(op, text) then failures[#failures + 1] = text end
+          if not exceptions.excused(EXCEPTIONS, op, text) then failures[#failures + 1] = text end
         end)
       end
       if #failures > 0 then
@@ -65,8 +57,6 @@ describe("PyTorch's answers:", function()
   end
 
   it("need every exception made here", function()
-    for _, e in ipairs(EXCEPTIONS) do
-      if not e.used then error(("no longer needed: %s, %s"):format(e[1], e[2]), 0) end
-    end
+    exceptions.check_needed(EXCEPTIONS)
   end)
 end)

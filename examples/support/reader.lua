@@ -3,6 +3,7 @@
 
 local torch = require "moontorch"
 local mnist = require "support.mnist"
+local options = require "support.options"
 local terminal = require "support.terminal"
 
 local F, safetensors = torch.nn.functional, torch.utils.safetensors
@@ -67,6 +68,28 @@ function reader.check_saved(network, path)
     100 * right / #set.test_labels, metadata.right))
   assert(tostring(right) == metadata.right, "the loaded network reads other digits than the saved one did")
   print("The loaded network is the saved one.")
+end
+
+--- A whole example: trains a network, shows what it reads and saves it, or checks a saved one. `example`: name, epochs
+-- (unless the options say otherwise), make() gives the network, train(network, set, epochs), and show(network) or nil.
+function reader.run(example)
+  local file = example.name .. ".lua"
+  local given = options.parse(arg, file .. " [--epochs N] [--seed N] [--out FILE] | --load FILE",
+    { epochs = example.epochs, seed = 1, out = example.name .. ".safetensors" })
+  if given.load then return reader.check_saved(example.make(), given.load) end
+  local set = mnist.load()
+  torch.manual_seed(given.seed)
+  local network = example.make()
+  print(network)
+  local started = torch.clock()
+  example.train(network, set, given.epochs)
+  print(string.format("trained on %d digits in %.1f s", #set.train_labels, torch.clock() - started))
+  local probabilities = reader.predict(network, set)
+  local right, counts = reader.judge(probabilities, set)
+  terminal.show_confusion(counts)
+  reader.show_some(probabilities, set)
+  if example.show then example.show(network) end
+  reader.save(network, set, right, given.out)
 end
 
 return reader
