@@ -8,26 +8,42 @@
 #include "cpu/reduce.h"
 #include <math.h>
 
-enum { UNIT = 16384, BLOCK = 256, PARTS = 4 };
+enum { UNIT = 16384, BLOCK = 256, PARTS = 4, SHORT = 48 };
 
 /* The largest difference, or how many are not 0; a NaN is the largest. */
-#define EXTREME(S, T)                                                                \
-  static double extreme_##S(const void *pa, const void *pb, int64_t n, bool count) { \
-    const T *a = pa, *b = pb;                                                        \
-    double all = 0;                                                                  \
-    for (int64_t k = 0; k < n && all == all; k++) {                                  \
-      double d = fabs((double)(T)(a[k] - b[k]));                                     \
-      if (count)                                                                     \
-        all += d != 0;                                                               \
-      else if (d > all || d != d)                                                    \
-        all = d;                                                                     \
-    }                                                                                \
-    return all;                                                                      \
-  }                                                                                  \
-  static double sum_##S(const T *x, int64_t n) {                                     \
-    double part[PARTS] = {0};                                                        \
-    for (int64_t k = 0; k < n; k++) part[k % PARTS] += (double)x[k];                 \
-    return part[0] + part[1] + (part[2] + part[3]);                                  \
+#define EXTREME(S, T)                                                                              \
+  static double extreme_##S(const void *pa, const void *pb, int64_t n, bool count) {               \
+    const T *a = pa, *b = pb;                                                                      \
+    double all = 0;                                                                                \
+    for (int64_t k = 0; k < n && all == all; k++) {                                                \
+      double d = fabs((double)(T)(a[k] - b[k]));                                                   \
+      if (count)                                                                                   \
+        all += d != 0;                                                                             \
+      else if (d > all || d != d)                                                                  \
+        all = d;                                                                                   \
+    }                                                                                              \
+    return all;                                                                                    \
+  }                                                                                                \
+  /* The sum of |a - b| or of its square where a call for the row would cost more than the row. */ \
+  static double short_sum_##S(const void *pa, const void *pb, int64_t n, bool square) {            \
+    const T *a = pa, *b = pb;                                                                      \
+    double part[PARTS] = {0};                                                                      \
+    int64_t k = 0;                                                                                 \
+    for (; k + PARTS <= n; k += PARTS)                                                             \
+      for (int j = 0; j < PARTS; j++) {                                                            \
+        double d = (double)(T)(a[k + j] - b[k + j]);                                               \
+        part[j] += square ? d * d : fabs(d);                                                       \
+      }                                                                                            \
+    for (; k < n; k++) {                                                                           \
+      double d = (double)(T)(a[k] - b[k]);                                                         \
+      part[0] += square ? d * d : fabs(d);                                                         \
+    }                                                                                              \
+    return part[0] + part[1] + (part[2] + part[3]);                                                \
+  }                                                                                                \
+  static double sum_##S(const T *x, int64_t n) {                                                   \
+    double part[PARTS] = {0};                                                                      \
+    for (int64_t k = 0; k < n; k++) part[k % PARTS] += (double)x[k];                               \
+    return part[0] + part[1] + (part[2] + part[3]);                                                \
   }
 EXTREME(f32, float)
 EXTREME(f64, double)
@@ -51,9 +67,13 @@ static double power_sum(bool wide, const char *a, const char *b, int64_t n, doub
 
 static double distance(bool wide, const char *a, const char *b, int64_t n, double p) {
   if (p == 0 || isinf(p)) return wide ? extreme_f64(a, b, n, p == 0) : extreme_f32(a, b, n, p == 0);
-  const LossTable *table = VEC_PICK(loss_table);
-  if (p == 1) return table->pair[PAIR_ABSOLUTE][wide](a, b, NULL, NULL, 0, NULL, n);
-  if (p == 2) return sqrt(table->pair[PAIR_SQUARED][wide](a, b, NULL, NULL, 0, NULL, n));
+  if (p == 1 || p == 2) {
+    double sum =
+        n < SHORT
+            ? (wide ? short_sum_f64(a, b, n, p == 2) : short_sum_f32(a, b, n, p == 2))
+            : VEC_PICK(loss_table)->pair[p == 2 ? PAIR_SQUARED : PAIR_ABSOLUTE][wide](a, b, NULL, NULL, 0, NULL, n);
+    return p == 2 ? sqrt(sum) : sum;
+  }
   return pow(power_sum(wide, a, b, n, p), 1 / p);
 }
 

@@ -108,9 +108,13 @@ static inline int64_t place(const Reach *r, const char *p) {
 #define EACH(T, ASSIGN, to, from, n) \
   for (int64_t i = 0; i < (n); i++) ASSIGN(T, ((T *)(to))[i], ((const T *)(from))[i])
 #define COPY_RUN(T, ASSIGN, to, from, n) memmove(to, from, (size_t)(n) * sizeof(T))
-#define ADD_RUN(T, ASSIGN, to, from, n)                                             \
-  pointwise_row(PW_add, sizeof(T) == 8 ? MT_F64 : MT_F32)((char *[]){to, to, from}, \
-                                                          (int64_t[]){sizeof(T), sizeof(T), sizeof(T)}, n, NULL)
+#define ADD_RUN(T, ASSIGN, to, from, n)                                                                             \
+  if ((n) < 16) {                                                                                                   \
+    EACH(T, ASSIGN, to, from, n);                                                                                   \
+  } else {                                                                                                          \
+    pointwise_row(PW_add, sizeof(T) == 8 ? MT_F64 : MT_F32)((char *[]){to, to, from},                               \
+                                                            (int64_t[]){sizeof(T), sizeof(T), sizeof(T)}, n, NULL); \
+  }
 
 /* A row of ptr[0] op= ptr[1], where the position at ptr[2] moves one of both. One position for the row: elements lie
  * in a row on both sides; else each element has its own. */

@@ -24,9 +24,11 @@ typedef struct {
   int64_t *index;
   int64_t first, last; /* windows of a line that have as many elements each, and lie `stride` apart */
   int64_t stride;
+  const PoolTable *table;
 } Job;
 
-enum { LINE = 256 }; /* windows that a pass over their elements takes together */
+/* Windows that a pass over their elements takes together, at most and at least. */
+enum { LINE = 256, SHORT_LINE = 8 };
 
 /* The longest windows along the last dim; those before and behind are clipped by an end of the input. */
 static void find_line(Job *job) {
@@ -40,6 +42,7 @@ static void find_line(Job *job) {
          s[job->last].counted == s[job->first].counted &&
          s[job->last].begin == s[job->first].begin + (job->last - job->first) * job->stride)
     job->last++;
+  if (job->last - job->first < SHORT_LINE) job->last = job->first;
 }
 
 /* What follows p, for each line of a plane's results, which begins at `line`. */
@@ -95,7 +98,7 @@ MAX_WINDOWS(int64_t, INT64_MIN)
         out[o + i] = x[place + i * job->stride];                                                                 \
         at[i] = (int32_t)(place + i * job->stride);                                                              \
       }                                                                                                          \
-      EACH_ELEMENT(p, { VEC_PICK(pool_table)->max[K](x + from, job->stride, n, out + o, at, (int32_t)from); })   \
+      EACH_ELEMENT(p, { job->table->max[K](x + from, job->stride, n, out + o, at, (int32_t)from); })             \
       for (int64_t i = 0; i < n; i++) index[o + i] = (int64_t)at[i] + 1;                                         \
     }                                                                                                            \
   }
@@ -162,7 +165,7 @@ MEAN_WINDOWS(int64_t, uint64_t)
       const Span *s2 = &p->span[2][o];                                                            \
       T divisor = divisor_##T(p, s0, s1, s2);                                                     \
       for (int64_t i = 0; i < n; i++) out[o + i] = 0;                                             \
-      EACH_ELEMENT(p, { VEC_PICK(pool_table)->add[K](x + from, job->stride, n, out + o); })       \
+      EACH_ELEMENT(p, { job->table->add[K](x + from, job->stride, n, out + o); })                 \
       for (int64_t i = 0; i < n; i++) out[o + i] = divide_##T(out[o + i], divisor);               \
     }                                                                                             \
   }
@@ -220,7 +223,7 @@ static bool run(const Pooling *p, const PoolBody *body, Tensor *x, Tensor *out, 
     to = out->dtype == lane ? tensor_retain(out) : tensor_new(lane, out->ndim, out->shape, tensor_device(out));
   bool good = to != NULL;
   if (good) {
-    Job job = {.p = p, .x = tensor_data(packed), .out = tensor_data(to), .index = index};
+    Job job = {.p = p, .x = tensor_data(packed), .out = tensor_data(to), .index = index, .table = VEC_PICK(pool_table)};
     find_line(&job);
     int64_t work = volume(p->in) + volume(p->out);
     parallel_for(p->planes, work < UNIT ? UNIT / work : 1, body[lane_number(lane)], &job);
