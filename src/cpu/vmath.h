@@ -41,18 +41,23 @@ typedef union {
 static inline float float_of_bits(uint32_t u) { return (Bits32){.u = u}.f; }
 static inline uint32_t bits_of_float(float f) { return (Bits32){.f = f}.u; }
 
-/* exp(r) where x = k ln 2 + r, |r| <= ln 2 / 2; |x| is small enough for k to be exact. */
-static inline __attribute__((always_inline)) float exp_reduced_f32(float x, int32_t *k) {
-  const float magic = 0x1.8p23f; /* adding it rounds to an integer, which is left in the low bits */
-  float t = FMA32(x, 0x1.715476p+0f, magic), n = t - magic;
-  float r = FMA32(n, -0x1.62e400p-1f, x);
+/* exp(r) where x = k ln 2 + r, |r| <= ln 2 / 2, and k is exact for |x| that small. Adding `magic` rounds to an integer,
+ * which is left in the low bits of *t beside those of magic. */
+static inline __attribute__((always_inline)) float exp_rest_f32(float x, float magic, float *t) {
+  *t = FMA32(x, 0x1.715476p+0f, magic);
+  float n = *t - magic, r = FMA32(n, -0x1.62e400p-1f, x);
   r = FMA32(n, -0x1.7f7d1cp-20f, r);
   float q = FMA32(0x1.6dbcc4p-10f, r, 0x1.124146p-7f);
   q = FMA32(q, r, 0x1.555454p-5f);
   q = FMA32(q, r, 0x1.555486p-3f);
   q = FMA32(q, r, 0x1.000000p-1f);
-  *k = (int32_t)(bits_of_float(t) - bits_of_float(magic));
   return FMA32(r * r, q, r) + 1.0f;
+}
+static inline __attribute__((always_inline)) float exp_reduced_f32(float x, int32_t *k) {
+  const float magic = 0x1.8p23f;
+  float t, p = exp_rest_f32(x, magic, &t);
+  *k = (int32_t)(bits_of_float(t) - bits_of_float(magic));
+  return p;
 }
 /* p 2^k; the scale is applied in two halves, since 2^k may be subnormal or too large. */
 static inline float scale_f32(float p, int32_t k) {
@@ -68,17 +73,10 @@ static inline float exp_f32(float x) {
   return scale_f32(p, k);
 }
 
-/* exp of what is at most about 0, as softmax needs it: shorter than exp. Results below 2^-126 are 0. */
+/* exp of what is at most about 0, as attention and gelu need it: shorter than exp. Results below 2^-126 are 0. */
 static inline float exp_below_f32(float x) {
-  const float magic = 0x1.8p23f + 127; /* the low bits get the exponent with its bias */
-  float t = FMA32(x, 0x1.715476p+0f, magic), n = t - magic;
-  float r = FMA32(n, -0x1.62e400p-1f, x);
-  r = FMA32(n, -0x1.7f7d1cp-20f, r);
-  float q = FMA32(0x1.6dbcc4p-10f, r, 0x1.124146p-7f);
-  q = FMA32(q, r, 0x1.555454p-5f);
-  q = FMA32(q, r, 0x1.555486p-3f);
-  q = FMA32(q, r, 0x1.000000p-1f);
-  float y = (FMA32(r * r, q, r) + 1.0f) * float_of_bits(bits_of_float(t) << 23);
+  float t, p = exp_rest_f32(x, 0x1.8p23f + 127, &t); /* so that the low bits are those of 2^k */
+  float y = p * float_of_bits(bits_of_float(t) << 23);
   return x < -87.0f ? 0.0f : y;
 }
 
