@@ -9,7 +9,7 @@
 
 extern OpDef def_isnan, def_any;
 
-const WatchHost *watch_host;
+static const WatchHost *watch_host;
 atomic_int graph_watchers;
 
 static _Thread_local bool anomaly, check_nan, packing;

@@ -16,7 +16,6 @@ typedef struct WatchHost {
   Tensor *(*unpack)(void *handle);
   void (*release)(void *handle);
 } WatchHost;
-extern const WatchHost *watch_host;
 void watch_start(const WatchHost *host); /* at load */
 
 extern __attribute__((visibility("hidden")))
