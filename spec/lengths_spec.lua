@@ -1,0 +1,206 @@
+--- Kernels take long rows in groups and short ones element by element: here every length around those limits is held
+-- against the plain definition, so that no path is used by large tensors alone.
+local torch = require "moontorch"
+
+local F = torch.nn.functional
+local NAN = 0 / 0
+
+local function close(expected, got, tolerance, what)
+  assert(#expected == #got, what)
+  for i, e in ipairs(expected) do
+    local g = got[i]
+    local same = e == g or (e ~= e and g ~= g) or math.abs(e - g) <= tolerance * (1 + math.abs(e))
+    if not same then error(("%s: element %d is %s, expected %s"):format(what, i, g, e), 0) end
+  end
+end
+
+-- The position of the largest (least) of a list: the first of equals, the first NaN.
+local function extreme(list, least)
+  local at = 1
+  for k = 2, #list do
+    local best, v = list[at], list[k]
+    if best == best and (v ~= v or (least and v < best) or (not least and v > best)) then at = k end
+  end
+  return at
+end
+
+describe("the positions of extremes", function()
+  for _, dtype in ipairs { "float32", "float64", "int64", "float16" } do
+    it("in rows of 1 to 200 of " .. dtype, function()
+      torch.manual_seed(1)
+      for n = 1, 200 do
+        local x = torch.randint(0, 60, { 4, n }):to(dtype)
+        x[{ 2, n }] = 99
+        if x:is_floating_point() then
+          x[{ 3, n // 2 + 1 }] = NAN
+          x[{ 4, n }] = NAN
+        end
+        for _, name in ipairs { "max", "min" } do
+          local values, positions = x[name](x, 2)
+          for r = 1, 4 do
+            local row = x[r]:tolist()
+            local at = extreme(row, name == "min")
+            assert.equal(at, positions[r]:item(), ("%s of row %d of %d"):format(name, r, n))
+            close({ row[at] }, { values[r]:item() }, 0, name)
+          end
+        end
+      end
+    end)
+  end
+end)
+
+-- Largest, its position in the plane, and mean of each window of a plane (h lists of w numbers).
+local function pooled(plane, kernel, stride, pad, dilation)
+  local h, w = #plane, #plane[1]
+  local function results(n) return (n + 2 * pad - dilation * (kernel - 1) - 1) // stride + 1 end
+  local largest, position, mean = {}, {}, {}
+  for i = 0, results(h) - 1 do
+    for j = 0, results(w) - 1 do
+      local values, places, sum = {}, {}, 0
+      for a = 0, kernel - 1 do
+        for b = 0, kernel - 1 do
+          local y, x = i * stride - pad + a * dilation, j * stride - pad + b * dilation
+          if y >= 0 and y < h and x >= 0 and x < w then
+            values[#values + 1], places[#places + 1] = plane[y + 1][x + 1], y * w + x + 1
+            sum = sum + plane[y + 1][x + 1]
+          end
+        end
+      end
+      local at = extreme(values)
+      largest[#largest + 1], position[#position + 1] = values[at], places[at]
+      mean[#mean + 1] = sum / kernel ^ 2
+    end
+  end
+  return largest, position, mean
+end
+
+describe("pooling of lines", function()
+  for _, dtype in ipairs { "float32", "float64" } do
+    it("of 1 to 700 " .. dtype, function()
+      torch.manual_seed(2)
+      for _, w in ipairs { 5, 15, 16, 17, 18, 19, 33, 64, 130, 260, 520, 521, 700 } do
+        for _, o in ipairs { { 2, 2, 0, 1 }, { 3, 2, 1, 1 }, { 3, 1, 1, 1 }, { 2, 3, 0, 1 }, { 3, 1, 0, 2 } } do
+          local kernel, stride, pad, dilation = table.unpack(o)
+          local x = torch.randint(-9, 9, { 1, 1, 6, w }):to(dtype)
+          x[{ 1, 1, 3, w // 2 + 1 }] = NAN
+          local what = ("%d wide, %d by %d, padding %d, dilation %d"):format(w, kernel, stride, pad, dilation)
+          local largest, position, mean = pooled(x[{ 1, 1 }]:tolist(), kernel, stride, pad, dilation)
+          local values, places = F.max_pool2d(x, kernel, stride, pad, dilation, { return_indices = true })
+          close(largest, values:flatten():tolist(), 0, what)
+          close(position, places:flatten():tolist(), 0, what .. ", positions")
+          if dilation == 1 then
+            close(mean, F.avg_pool2d(x, kernel, stride, pad):flatten():tolist(), 1e-6, what .. ", mean")
+          end
+        end
+      end
+    end)
+  end
+end)
+
+describe("rows moved by index", function()
+  for _, dtype in ipairs { "float32", "float64", "int64", "float16" } do
+    it("of 1 to 70 " .. dtype, function()
+      torch.manual_seed(3)
+      local index = torch.tensor { 3, 1, 3, 2 }
+      for n = 1, 70 do
+        local x, s = torch.randint(-9, 9, { 3, n }):to(dtype), torch.randint(-9, 9, { 4, n }):to(dtype)
+        local rows, added = x:index_select(1, index), x:clone()
+        for i, at in ipairs(index:tolist()) do
+          assert.is_true(rows[i]:equal(x[at]))
+          added[at] = added[at] + s[i]
+        end
+        assert.is_true(x:index_add(1, index, s):equal(added), n)
+        local places = torch.randint(1, n + 1, { 3, n })
+        local taken, from, to = x:gather(2, places):tolist(), x:tolist(), places:tolist()
+        for r = 1, 3 do
+          for k = 1, n do assert(taken[r][k] == from[r][to[r][k]], n) end
+        end
+      end
+    end)
+  end
+end)
+
+it("distances of rows of 1 to 600 are norms of differences", function()
+  torch.manual_seed(4)
+  for _, n in ipairs { 1, 2, 3, 4, 5, 15, 16, 17, 31, 47, 48, 49, 64, 255, 256, 257, 300, 600 } do
+    local a, b = torch.randn(3, n, { dtype = torch.float64 }), torch.randn(2, n, { dtype = torch.float64 })
+    for _, p in ipairs { 0, 0.5, 1, 2, 3, math.huge } do
+      local expected = {}
+      for i = 1, 3 do
+        for j = 1, 2 do expected[#expected + 1] = (a[i] - b[j]):norm(p):item() end
+      end
+      for dtype, tolerance in pairs { float64 = 1e-12, float32 = 1e-4 } do
+        local got = torch.cdist(a:to(dtype), b:to(dtype), p, { compute_mode = "donot_use_mm_for_euclid_dist" })
+        close(expected, got:flatten():tolist(), tolerance, ("%d elements, p = %s, %s"):format(n, p, dtype))
+      end
+    end
+  end
+end)
+
+it("running sums and products of 1 to 9 rows side by side", function()
+  torch.manual_seed(5)
+  for rows = 1, 9 do
+    for _, n in ipairs { 1, 2, 7, 40 } do
+      local x = torch.randint(-2, 3, { rows, n }):double()
+      local list, sums, products = x:tolist(), {}, {}
+      for r = 1, rows do
+        local sum, product = 0, 1
+        for k = 1, n do
+          sum, product = sum + list[r][k], product * list[r][k]
+          sums[#sums + 1], products[#products + 1] = sum, product
+        end
+      end
+      close(sums, x:cumsum(2):flatten():tolist(), 0, "cumsum")
+      close(products, x:cumprod(2):flatten():tolist(), 0, "cumprod")
+    end
+  end
+end)
+
+it("fills of 1 to 140 elements, packed and apart", function()
+  for _, dtype in ipairs { "bool", "uint8", "int16", "float16", "float32", "int64", "float64" } do
+    for n = 1, 140 do
+      local x = torch.zeros(n + 2, 2):to(dtype)
+      local line, column = torch.zeros(n + 2):to(dtype), x[{ { 2, n + 1 }, 1 }]
+      line[{ { 2, n + 1 } }]:fill_(1)
+      column:fill_(1)
+      assert.equal(n, line:double():sum():item())
+      assert.equal(n, column:double():sum():item())
+      assert.equal(n, x:double():sum():item())
+    end
+  end
+end)
+
+describe("a fused step is the step that autograd can record:", function()
+  -- There the rates are tensors of the default dtype.
+  before_each(function() torch.set_default_dtype(torch.float64) end)
+  after_each(function() torch.set_default_dtype(torch.float32) end)
+  local options = {
+    SGD = { lr = 0.1, momentum = 0.9, nesterov = true, weight_decay = 0.1 },
+    Adam = { lr = 0.1, weight_decay = 0.1, amsgrad = true }, AdamW = { lr = 0.1 }, Adadelta = { weight_decay = 0.1 },
+    Adagrad = { lr = 0.1, lr_decay = 0.1 }, Adamax = { lr = 0.1, weight_decay = 0.1 },
+    NAdam = { lr = 0.1, weight_decay = 0.1 },
+    RAdam = { lr = 0.1, betas = { 0.4, 0.9 }, weight_decay = 0.1, decoupled_weight_decay = true }, Rprop = {},
+    RMSprop = { lr = 0.1, momentum = 0.9, centered = true }, ASGD = { lr = 0.1, t0 = 2, weight_decay = 0.1 },
+  }
+  for name, given in pairs(options) do
+    it(name .. " of 1 to 40 elements", function()
+      torch.manual_seed(6)
+      for _, dtype in ipairs { "float32", "float64" } do
+        for _, n in ipairs { 1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 33, 40 } do
+          local start, grads, ends = torch.randn(n):to(dtype), torch.randn(6, n):to(dtype), {}
+          for k, differentiable in ipairs { false, true } do
+            local p, copy = start:clone(), { differentiable = differentiable, maximize = n % 2 == 0 }
+            for key, value in pairs(given) do copy[key] = value end
+            local optimizer = torch.optim[name]({ p }, copy)
+            for i = 1, 6 do
+              p.grad = grads[i]:clone()
+              optimizer:step()
+            end
+            ends[k] = p:tolist()
+          end
+          close(ends[2], ends[1], dtype == "float64" and 1e-12 or 2e-5, ("%s, %d of %s"):format(name, n, dtype))
+        end
+      end
+    end)
+  end
+end)
