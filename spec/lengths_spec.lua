@@ -170,6 +170,29 @@ it("fills of 1 to 140 elements, packed and apart", function()
   end
 end)
 
+it("layer norm, softmax and cross entropy of rows of 1 to 70, and around blocks of 512", function()
+  torch.manual_seed(7)
+  local lengths = { 511, 512, 513, 527, 528, 1023, 1024, 1025, 1040, 1500 }
+  for n = 1, 70 do lengths[#lengths + 1] = n end
+  for _, n in ipairs(lengths) do
+    local x, w, b = torch.randn(3, n):double() * 3, torch.randn(n):double(), torch.randn(n):double()
+    local labels = torch.randint(1, n + 1, { 3 })
+    local mean, e = x:mean(2, { keepdim = true }), (x - x:amax(2, { keepdim = true })):exp()
+    local var, share = (x - mean):pow(2):mean(2, { keepdim = true }), e / e:sum(2, { keepdim = true })
+    local loss = share:gather(2, labels:unsqueeze(2)):log():neg()
+    for dtype, tolerance in pairs { float64 = 1e-12, float32 = 2e-5 } do
+      local function check(expected, got, what)
+        close(expected:flatten():tolist(), got:double():flatten():tolist(), tolerance, ("%s of %d"):format(what, n))
+      end
+      local y = x:to(dtype)
+      check((x - mean) / (var + 1e-5):sqrt() * w + b, F.layer_norm(y, { n }, w:to(dtype), b:to(dtype)), "layer_norm")
+      check(share, F.softmax(y, 2), "softmax")
+      check(share:log(), F.log_softmax(y, 2), "log_softmax")
+      check(loss, F.cross_entropy(y, labels, { reduction = "none" }), "cross_entropy")
+    end
+  end
+end)
+
 describe("a fused step is the step that autograd can record:", function()
   -- There the rates are tensors of the default dtype.
   before_each(function() torch.set_default_dtype(torch.float64) end)
