@@ -12,6 +12,7 @@
 --   [5] `torch.no_grad()` holds until its <close> variable's scope ends; it takes a function too.
 --   [6] `parameters()` is an array.
 --   [7] torch.save writes a safetensors file; tables, tensors, numbers and strings may stand in it, code may not.
+--   [8] what tqdm(loader) is in Python: a bar, on a terminal only.
 
 local torch = require "moontorch"
 local nn = torch.nn
@@ -103,7 +104,7 @@ end
 local function train_one_epoch(model, loader, optimizer)
   model:train()
   local total, right, seen = 0.0, 0, 0
-  for pictures, labels in loader do
+  for pictures, labels in torch.utils.progress(loader, { desc = "training" }) do             -- [8]
     -- Half of the batches are mirrored.
     if torch.rand(1):item() < 0.5 then
       pictures = pictures:flip(4)                                                            -- [1]
