@@ -191,8 +191,12 @@ oom:
 	@$(PROVE) --build $(BUILD)/asan $(addprefix --env ,$(ASAN_ENV)) --timeout 1200 \
 	  --lua-env LD_PRELOAD=$$(gcc -print-file-name=libasan.so) $(BUILD)/spec/lua_oom_test spec/oom_spec.lua
 
-# Random calls of every operator under the sanitizers, other ones each time; the seed that is printed makes them again.
+# All that is fuzzed: calls, then files.
 fuzz:
+	@$(MAKE) --no-print-directory fuzz-calls
+	@$(MAKE) --no-print-directory fuzz-files
+# Random calls of every operator under the sanitizers, other ones each time; the seed that is printed makes them again.
+fuzz-calls:
 	@$(MAKE) $(J) --no-print-directory BUILD=$(BUILD)/asan CC=gcc CFLAGS="-O1 -g1 $(SANITIZE)" VEC_OPT=-O1 module
 	@seed=$${FUZZ_SEED:-$$(date +%s)}; echo "FUZZ_SEED=$$seed"; $(PROVE) --build $(BUILD)/asan \
 	  $(addprefix --env ,$(ASAN_ENV)) --env FUZZ_SEED=$$seed --env FUZZ_CALLS=$${FUZZ_CALLS:-200000} --timeout 3600 \
@@ -216,6 +220,10 @@ gcstress:
 bench:
 	@$(MAKE) $(J) --no-print-directory module $(BUILD)/bench/machine
 	ONLY="$(ONLY)" $(RUN) bench/run.lua $(BUILD)/bench/machine
+# Memory of 10,000 training steps of each model, beside PyTorch's; ARGS=names picks models, STEPS=1000 shortens.
+bench-memory:
+	@$(MAKE) $(J) --no-print-directory module
+	$(RUN) bench/memory.lua $(ARGS)
 $(BUILD)/bench/machine: bench/machine.c
 	@mkdir -p $(@D)
 	$(call Q,CC)$(CC) -O3 -Wall -Wextra -pthread -o $@ $<
@@ -263,6 +271,6 @@ install: $(MODULE) $(IMAGE)
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all rock module archive ctests static-test deps demo example test check asan oom fuzz fuzz-files gcstress bench \
-  golden-table crossover coverage cuda docs format install clean FORCE
+.PHONY: all rock module archive ctests static-test deps demo example test check asan oom fuzz fuzz-calls fuzz-files \
+  gcstress bench bench-memory golden-table crossover coverage cuda docs format install clean FORCE
 .DELETE_ON_ERROR:

@@ -1,4 +1,5 @@
---- The models that are timed: each as one would write it, and the same in torch_side.py.
+--- The models that are timed: each as one would write it, and the same in torch_side.py; training steps of those and of
+-- the examples' models, and the same in torch_memory.py.
 
 local torch = require "moontorch"
 
@@ -104,6 +105,98 @@ function models.gpt(o) return Gpt(o) end
 --- Operations of a training step for one token: six for each weight of a product, and the causal attention.
 function models.gpt_flops(o)
   return 6 * (o.layers * 12 * o.width ^ 2 + o.width * o.vocabulary) + 6 * o.layers * o.length * o.width
+end
+
+-- Training steps for the memory of training (memory.lua), the models of the examples among them ---------------------
+
+local function stepper(model, loss_of, clip)
+  local optimizer = torch.optim.AdamW(model:parameters(), { lr = 1e-3 })
+  return function()
+    optimizer:zero_grad()
+    loss_of():backward()
+    if clip then nn.utils.clip_grad_norm_(model:parameters(), 1) end
+    optimizer:step()
+  end
+end
+
+-- A step of a model that gives scores (..., classes) for what `inputs` makes; `shape` is that of the labels.
+local function classifier(model, inputs, classes, shape, clip)
+  return stepper(model, function()
+    local labels = torch.randint(1, classes + 1, shape)
+    return F.cross_entropy(model(inputs()):reshape(-1, classes), labels:flatten())
+  end, clip)
+end
+
+local function letters_step(o, batch)
+  return classifier(models.gpt(o), function()
+    return torch.randint(1, o.vocabulary + 1, { batch, o.length })
+  end, o.vocabulary, { batch, o.length }, true)
+end
+
+--- By name: makes a model and returns its training step. torch_memory.py has the same ones.
+models.training = {}
+--- Those that take long.
+models.large = { resnet18 = true, gpt = true }
+
+function models.training.mnist_cnn()
+  local model = nn.Sequential(nn.Conv2d(1, 12, 5, { padding = 2, bias = false }), nn.BatchNorm2d(12), nn.ReLU(),
+    nn.MaxPool2d(2), nn.Conv2d(12, 32, 3, { padding = 1, bias = false }), nn.BatchNorm2d(32), nn.ReLU(),
+    nn.MaxPool2d(2), nn.Flatten(), nn.Dropout(0.25), nn.Linear(32 * 7 * 7, 10))
+  return classifier(model, function() return torch.randn(128, 1, 28, 28) end, 10, { 128 })
+end
+
+function models.training.names()
+  local model = nn.ModuleList { nn.Embedding(27, 32), nn.GRU(32, 256, { batch_first = true }), nn.Linear(256, 27) }
+  local rnn = nn.utils.rnn
+  return stepper(model, function()
+    local lengths = torch.randint(3, 16, { 128 })
+    local letters = torch.randint(1, 28, { 128, lengths:max():item() + 1 })
+    local o = { batch_first = true, enforce_sorted = false }
+    local packed = rnn.pack_padded_sequence(model[1](letters[{ {}, { 1, -2 } }]), lengths, o)
+    local targets = rnn.pack_padded_sequence(letters[{ {}, { 2, -1 } }], lengths, o)
+    return F.cross_entropy(model[3](model[2](packed).data), targets.data)
+  end, true)
+end
+
+function models.training.autoencoder()
+  local encoder = nn.Sequential(nn.Conv2d(1, 16, 4, { stride = 2, padding = 1 }), nn.ReLU(),
+    nn.Conv2d(16, 32, 4, { stride = 2, padding = 1 }), nn.ReLU(), nn.Flatten(), nn.Linear(32 * 7 * 7, 32))
+  local decoder = nn.Sequential(nn.Linear(16, 32 * 7 * 7), nn.ReLU(), nn.Unflatten(2, { 32, 7, 7 }),
+    nn.ConvTranspose2d(32, 16, 4, { stride = 2, padding = 1 }), nn.ReLU(),
+    nn.ConvTranspose2d(16, 1, 4, { stride = 2, padding = 1 }))
+  return stepper(nn.ModuleList { encoder, decoder }, function()
+    local images = torch.rand(128, 1, 28, 28)
+    local mean, log_variance = table.unpack(encoder(images):chunk(2, 2))
+    local scores = decoder(mean + torch.exp(log_variance / 2) * torch.randn_like(mean))
+    return F.binary_cross_entropy_with_logits(scores, images, { reduction = "sum" }) / 128 +
+      (mean ^ 2 + log_variance:exp() - 1 - log_variance):sum() / 256
+  end)
+end
+
+-- As many states as the players' episodes have together.
+function models.training.cartpole()
+  local policy, value = models.mlp({ 4, 64, 2 }, nn.Tanh), models.mlp({ 4, 64, 1 }, nn.Tanh)
+  return stepper(nn.ModuleList { policy, value }, function()
+    local n = torch.randint(200, 4001, {}):item()
+    local states, actions, returns = torch.randn(n, 4), torch.randint(1, 3, { n, 1 }), torch.randn(n)
+    local values = value(states):squeeze(2)
+    local chances = F.log_softmax(policy(states), 2)
+    local chosen = chances:gather(2, actions):squeeze(2)
+    local entropy = -(chances:exp() * chances):sum(2):mean()
+    return -((returns - values):detach() * chosen):mean() - 0.01 * entropy + F.smooth_l1_loss(values, returns)
+  end, true)
+end
+
+function models.training.shakespeare()
+  return letters_step({ layers = 2, width = 128, heads = 4, length = 64, vocabulary = 65 }, 16)
+end
+
+function models.training.resnet18()
+  return classifier(models.resnet18(10), function() return torch.randn(32, 3, 32, 32) end, 10, { 32 })
+end
+
+function models.training.gpt()
+  return letters_step({ layers = 6, width = 384, heads = 6, length = 256, vocabulary = 65 }, 8)
 end
 
 return models
