@@ -18,16 +18,25 @@ typedef struct {
   int64_t tiles;
 } Job;
 
+static void piece(const Job *job, int64_t first, int64_t width) {
+  int64_t offset = first * job->size;
+  if (job->run)
+    job->run(job->a + offset, job->out + offset, job->lines.length, job->lines.inner, width, job->logarithm);
+  else
+    job->back(job->a + offset, job->b + offset, job->out + offset, job->lines.length, job->lines.inner, width,
+              job->logarithm);
+}
+
 static void body(void *context, int64_t begin, int64_t end) {
   const Job *job = context;
   int64_t inner = job->lines.inner;
+  if (inner == 1) {
+    piece(job, begin * job->lines.length, end - begin);
+    return;
+  }
   for (int64_t i = begin; i < end; i++) {
     int64_t first = i % job->tiles * SOFTMAX_TILE, width = inner - first < SOFTMAX_TILE ? inner - first : SOFTMAX_TILE;
-    int64_t offset = (i / job->tiles * job->lines.length * inner + first) * job->size;
-    if (job->run)
-      job->run(job->a + offset, job->out + offset, job->lines.length, inner, width, job->logarithm);
-    else
-      job->back(job->a + offset, job->b + offset, job->out + offset, job->lines.length, inner, width, job->logarithm);
+    piece(job, i / job->tiles * job->lines.length * inner + first, width);
   }
 }
 
