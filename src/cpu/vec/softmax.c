@@ -90,11 +90,16 @@ enum { LANES_f32 = 16, LANES_f64 = 8, FLAT = 1024, MOST_LINES = 256 };
     int64_t i = 0, last = n - L, whole = n / L * L;                                                                    \
     int skip = (int)(whole - last);                                                                                    \
     if (logarithm)                                                                                                     \
-      for (; i < whole; i += L)                                                                                        \
+      for (; i < whole; i += L) {                                                                                      \
+        __builtin_prefetch(x + i + n);                                                                                 \
         for (int k = 0; k < L; k++) lane[k] += exp_up_##S(x[i + k] - most);                                            \
+      }                                                                                                                \
     else                                                                                                               \
-      for (; i < whole; i += L)                                                                                        \
+      for (; i < whole; i += L) {                                                                                      \
+        __builtin_prefetch(x + i + n);                                                                                 \
+        __builtin_prefetch(out + i + n, 1);                                                                            \
         for (int k = 0; k < L; k++) lane[k] += out[i + k] = exp_up_##S(x[i + k] - most);                               \
+      }                                                                                                                \
     if (whole < n) {                                                                                                   \
       for (int k = 0; k < L; k++) end[k] = exp_up_##S(x[last + k] - most);                                             \
       for (int k = 0; k < L; k++) lane[k] += k < skip ? (T)0 : end[k];                                                 \
