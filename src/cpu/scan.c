@@ -70,31 +70,16 @@ static void columns_start(const Extreme *e, char *best, int64_t *at, int64_t n) 
   }
 }
 
-/* Short lines side by side: n columns of what was rows. */
-#define TURN(T)                                                                       \
-  do {                                                                                \
-    const T *from = (const T *)x;                                                     \
-    T *to = (T *)turned;                                                              \
-    for (int64_t i = 0; i < n; i++)                                                   \
-      for (int64_t k = 0; k < length; k++) to[k * NARROW + i] = from[i * length + k]; \
-  } while (0)
-static void turn_rows(void *turned, const void *x, int64_t n, int64_t length, int size) {
-  if (size == 4)
-    TURN(uint32_t);
-  else
-    TURN(uint64_t);
-}
-
 static void extreme_rows(void *context, int64_t begin, int64_t end) {
   const Extreme *e = context;
   int64_t length = e->lines.length;
   if (length <= SHORT) {
-    uint64_t turned[SHORT * NARROW];
+    uint64_t turned[SHORT * TURN_ROWS];
     columns_start(e, e->best + begin * e->size, e->at + begin, end - begin);
-    for (int64_t i = begin; i < end; i += NARROW) {
-      int64_t n = end - i < NARROW ? end - i : NARROW;
-      turn_rows(turned, e->x + i * length * e->size, n, length, e->size);
-      e->columns(e->best + i * e->size, e->at + i, turned, NARROW, 1, length, n);
+    for (int64_t i = begin; i < end; i += TURN_ROWS) {
+      int64_t n = end - i < TURN_ROWS ? end - i : TURN_ROWS;
+      turn_rows(turned, e->x + i * length * e->size, length * e->size, n, length, e->size);
+      e->columns(e->best + i * e->size, e->at + i, turned, TURN_ROWS, 1, length, n);
     }
     return;
   }

@@ -1,17 +1,20 @@
 /* Reductions: the loops that fold rows and columns, per lane type, in each instruction set.
  *
- * A row runs through a strip of vector accumulators; columns are joined four rows at a time into a block that stays in
- * cache. Either holds at most ROWS terms a lane before it is joined with the accumulator, which is wider. Folds that are
- * rare exist for double only, and with the integers' in the base set only. */
+ * A row runs through a strip of vector accumulators, and is fetched AHEAD elements before: what folds them with more than
+ * one instruction would else wait for memory. Columns are joined four rows at a time into a block that stays in cache.
+ * Either holds at most ROWS terms a lane before it is joined with the accumulator, which is wider. Folds that are rare
+ * exist for double only, and in the base set only. */
 #include "cpu/reduce.h"
 #include "cpu/vec/each.h"
 #include "cpu/vmath.h"
 #include <float.h>
 #include <stddef.h>
 
-/* LARGER_*(a, b): a < b ? b : a in one instruction, where there is one. */
+/* LARGER_*(a, b): a < b ? b : a in one instruction, where there is one. HOLD: the vector is loaded once, for a load that
+ * several instructions repeat takes the place of others that miss the cache. */
 #if defined(__x86_64__)
 #include <immintrin.h>
+#define HOLD(v) __asm__("" : "+v"(v))
 #if defined(__AVX512F__)
 #define VECTOR 64
 #define OF_TWO(op, type, a, b) _mm512_##op((type)(b), (type)(a))
@@ -34,6 +37,7 @@
 #define LESSER_f64(a, b) ((V_f64)OF_TWO(min_pd, PD, a, b))
 #else
 #define VECTOR 16
+#define HOLD(v) (void)0
 #define LARGER_f32(a, b) select_f32((V_i32)((a) < (b)), b, a)
 #define LARGER_f64(a, b) select_f64((V_i64)((a) < (b)), b, a)
 #define LESSER_f32(a, b) select_f32((V_i32)((b) < (a)), b, a)
@@ -43,7 +47,7 @@
 #define LESSER_i64(a, b) select_i64((b) < (a), b, a)
 #define IS_base 1
 #define IN_BASE VEC_JOIN(IS, VEC_SET)
-enum { ROWS = 64, WIDE = 256, PARTS = 4 };
+enum { ROWS = 64, WIDE = 256, PARTS = 4, AHEAD = 4096 };
 
 /* Vectors of a type, and the same where they lie in memory. */
 #define VECTORS(S, T)                                   \
@@ -65,8 +69,14 @@ VECTORS(u64, uint64_t)
 #define TIMES(a, b) ((a) * (b))
 #define DEFINE_SELECT(S, M)                                                                                       \
   static inline V_##S select_##S(V_##M m, V_##S a, V_##S b) { return (V_##S)(((V_##M)a & m) | ((V_##M)b & ~m)); } \
-  static inline V_##S greater_##S(V_##S a, V_##S b) { return select_##S((V_##M)(b != b), b, LARGER_##S(a, b)); }  \
-  static inline V_##S smaller_##S(V_##S a, V_##S b) { return select_##S((V_##M)(b != b), b, LESSER_##S(a, b)); }
+  static inline V_##S greater_##S(V_##S a, V_##S b) {                                                             \
+    HOLD(b);                                                                                                      \
+    return select_##S((V_##M)(b != b), b, LARGER_##S(a, b));                                                      \
+  }                                                                                                               \
+  static inline V_##S smaller_##S(V_##S a, V_##S b) {                                                             \
+    HOLD(b);                                                                                                      \
+    return select_##S((V_##M)(b != b), b, LESSER_##S(a, b));                                                      \
+  }
 DEFINE_SELECT(f32, i32)
 DEFINE_SELECT(f64, i64)
 DEFINE_SELECT(i64, i64)
@@ -99,6 +109,10 @@ DEFINE_SELECT(i64, i64)
             d = vmap(LOAD(S, x + 3 * LANES));                                                                          \
       n -= strips * STRIP;                                                                                             \
       for (x += STRIP; --strips > 0; x += STRIP) {                                                                     \
+        __builtin_prefetch(x + AHEAD + 0 * LANES);                                                                     \
+        __builtin_prefetch(x + AHEAD + 1 * LANES);                                                                     \
+        __builtin_prefetch(x + AHEAD + 2 * LANES);                                                                     \
+        __builtin_prefetch(x + AHEAD + 3 * LANES);                                                                     \
         a = vjoin(a, vmap(LOAD(S, x)));                                                                                \
         b = vjoin(b, vmap(LOAD(S, x + LANES)));                                                                        \
         c = vjoin(c, vmap(LOAD(S, x + 2 * LANES)));                                                                    \
@@ -134,12 +148,8 @@ DEFINE_SELECT(i64, i64)
         EACH(LANES, j, width, block[j] = (A)(start););                                                                 \
         for (; r + 4 <= end; r += 4, x += 4 * step) {                                                                  \
           int64_t j = 0;                                                                                               \
-          const T *x1 = x + step, *x2 = x1 + step, *x3 = x2 + step, *next = x3 + step;                                 \
+          const T *x1 = x + step, *x2 = x1 + step, *x3 = x2 + step;                                                    \
           for (; j + LANES <= width; j += LANES) {                                                                     \
-            __builtin_prefetch(next + j);                                                                              \
-            __builtin_prefetch(next + step + j);                                                                       \
-            __builtin_prefetch(next + 2 * step + j);                                                                   \
-            __builtin_prefetch(next + 3 * step + j);                                                                   \
             V_##R u = vjoin(vmap(LOAD(S, x + j)), vmap(LOAD(S, x1 + j)));                                              \
             V_##R v = vjoin(vmap(LOAD(S, x2 + j)), vmap(LOAD(S, x3 + j)));                                             \
             STORE(R, block + j, vjoin(LOAD(R, block + j), vjoin(u, v)));                                               \
@@ -247,12 +257,22 @@ MOMENTS_FOLD(f32, float)
 MOMENTS_FOLD(f64, double)
 
 /* Positions of extremes. I: a position as wide as an element, so that both select in one mask. A few rows at a time, while
- * the best of a vector of columns stay in registers. `no` holds of an element that is no better; a NaN is better than all
+ * the best of two vectors of columns stay in registers. `no` holds of an element that is no better; a NaN is better than all
  * but a NaN. */
-#define BEST(name, S, T, I, no)                                                                                       \
+#define BETTER(S, v, p, from, i, no)                 \
+  do {                                               \
+    V_##S now = LOAD(S, from);                       \
+    HOLD(now);                                       \
+    for (int k = 0; k < LANES; k++) {                \
+      int take = (v[k] == v[k]) & !(now[k] no v[k]); \
+      v[k] = take ? now[k] : v[k];                   \
+      p[k] = take ? i : p[k];                        \
+    }                                                \
+  } while (0)
+#define BEST(name, S, T, M, I, no)                                                                                    \
   static void best_##name##_##S(void *best, int64_t *at, const void *from, int64_t step, int64_t first, int64_t rows, \
                                 int64_t n) {                                                                          \
-    enum { LANES = 64 / sizeof(T), FEW = 8 };                                                                         \
+    enum { LANES = VECTOR / sizeof(T), FEW = 4 };                                                                     \
     T value[FOLD_TILE];                                                                                               \
     I place[FOLD_TILE];                                                                                               \
     for (int64_t c = 0; c < n; c += FOLD_TILE) {                                                                      \
@@ -265,20 +285,21 @@ MOMENTS_FOLD(f64, double)
           const T *x = (const T *)from + (r0 + r1) * step + c;                                                        \
           I r = (I)r1, end = (I)(count - r1 < FEW ? count : r1 + FEW);                                                \
           int64_t j = 0;                                                                                              \
-          for (; j + LANES <= width; j += LANES) {                                                                    \
-            T v[LANES];                                                                                               \
-            I p[LANES];                                                                                               \
-            const T *u = x + j;                                                                                       \
-            for (int k = 0; k < LANES; k++) v[k] = value[j + k], p[k] = place[j + k];                                 \
-            for (I i = r; i < end; i++, u += step) {                                                                  \
+          for (int64_t gap = LANES; j + LANES <= width; j += LANES + gap) { /* two vectors, or the last one twice */  \
+            if (j + 2 * LANES > width) gap = 0;                                                                       \
+            const T *u = x + j, *t = u + gap;                                                                         \
+            V_##S v = LOAD(S, value + j), w = LOAD(S, value + j + gap);                                               \
+            V_##M p = LOAD(M, place + j), q = LOAD(M, place + j + gap);                                               \
+            for (I i = r; i < end; i++, u += step, t += step) {                                                       \
               __builtin_prefetch(u + FEW * step);                                                                     \
-              for (int k = 0; k < LANES; k++) {                                                                       \
-                int take = (v[k] == v[k]) & !(u[k] no v[k]);                                                          \
-                v[k] = take ? u[k] : v[k];                                                                            \
-                p[k] = take ? i : p[k];                                                                               \
-              }                                                                                                       \
+              __builtin_prefetch(t + FEW * step);                                                                     \
+              BETTER(S, v, p, u, i, no);                                                                              \
+              BETTER(S, w, q, t, i, no);                                                                              \
             }                                                                                                         \
-            for (int k = 0; k < LANES; k++) value[j + k] = v[k], place[j + k] = p[k];                                 \
+            STORE(S, value + j, v);                                                                                   \
+            STORE(M, place + j, p);                                                                                   \
+            STORE(S, value + j + gap, w);                                                                             \
+            STORE(M, place + j + gap, q);                                                                             \
           }                                                                                                           \
           for (; j < width; j++) {                                                                                    \
             const T *u = x + j;                                                                                       \
@@ -296,12 +317,12 @@ MOMENTS_FOLD(f64, double)
       }                                                                                                               \
     }                                                                                                                 \
   }
-BEST(most, f32, float, int32_t, <=)
-BEST(most, f64, double, int64_t, <=)
-BEST(least, f32, float, int32_t, >=)
-BEST(least, f64, double, int64_t, >=)
-BEST(most, i64, int64_t, int64_t, <=)
-BEST(least, i64, int64_t, int64_t, >=)
+BEST(most, f32, float, i32, int32_t, <=)
+BEST(most, f64, double, i64, int64_t, <=)
+BEST(least, f32, float, i32, int32_t, >=)
+BEST(least, f64, double, i64, int64_t, >=)
+BEST(most, i64, int64_t, i64, int64_t, <=)
+BEST(least, i64, int64_t, i64, int64_t, >=)
 
 /* From the end, so that the first one is written last: no branch depends on where it is. What lies behind is fetched, for
  * it is likely to be the next row. */
