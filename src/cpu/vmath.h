@@ -73,12 +73,17 @@ static inline float exp_f32(float x) {
   return scale_f32(p, k);
 }
 
-/* exp of what is at most about 0, as attention and gelu need it: shorter than exp. Results below 2^-126 are 0. */
-static inline float exp_below_f32(float x) {
-  float t, p = exp_rest_f32(x, 0x1.8p23f + 127, &t); /* so that the low bits are those of 2^k */
-  float y = p * float_of_bits(bits_of_float(t) << 23);
-  return x < -87.0f ? 0.0f : y;
+/* 2^40 exp(x) for x up to 60: always a normal number unless it is 0, so that what is divided by a sum of such ones is as
+ * exact as it can be. */
+#define EXP_UP_f32 0x1p40f
+#define EXP_UP_f64 1.0
+static inline float exp_up_f32(float x) {
+  float c = x < -104.0f ? -104.0f : x;
+  float t, p = exp_rest_f32(c, 0x1.8p23f + 127 + 40, &t); /* so that the low bits are those of 2^(k + 40) */
+  return p * float_of_bits(bits_of_float(t) << 23);
 }
+/* exp of what is at most 60, as softmax and gelu need it: the same as exp, but shorter. */
+static inline float exp_below_f32(float x) { return exp_up_f32(x) * (1 / EXP_UP_f32); }
 
 /* expm1(x) = 2^k (exp(r) - 1) + 2^k - 1, reduced like exp, with half of each power so that none overflows.
  * Below -18 it is -1. */
@@ -227,6 +232,7 @@ static inline double sigmoid_f64(double x) {
 static inline double log1p_exp_f64(double x) { return log1p(exp(x)); }
 #define exp_f64 exp
 #define exp_below_f64 exp
+#define exp_up_f64 exp
 #define expm1_f64 expm1
 #define erf_f64 erf
 #define sin_wide_f64 sin
