@@ -8,9 +8,9 @@ enum { BUFFER = 2048, AHEAD = 4096, LINE = 64, OPERANDS = 4 };
 static int64_t first_block(const char *to) { return BUFFER - (int64_t)((uintptr_t)to % LINE); }
 
 /* The processor, which looks ahead at regular reads, loses its way when these come in bursts: what block after next reads
- * is asked for here. */
-static char *ask_for(char *from, int64_t bytes) {
-  for (int64_t i = 0; i < bytes; i += LINE) __builtin_prefetch(from + AHEAD + i);
+ * is asked for here, where it lies close together. */
+static char *ask_for(char *from, int64_t stride, int64_t n) {
+  for (int64_t i = 0; stride <= LINE && i < n * stride; i += LINE) __builtin_prefetch(from + AHEAD + i);
   return from;
 }
 
@@ -26,7 +26,7 @@ void stream_row(char **ptr, const int64_t *stride, int64_t n, const void *stream
   for (int64_t i = 0; i < n; i += block, block = BUFFER / s->size) {
     if (block > n - i) block = n - i;
     char *at[OPERANDS] = {buffer};
-    for (int k = 1; k < s->operands; k++) at[k] = ask_for(ptr[k] + i * stride[k], stride[k] * block);
+    for (int k = 1; k < s->operands; k++) at[k] = ask_for(ptr[k] + i * stride[k], stride[k], block);
     s->row(at, stride, block, s->context);
     copy(ptr[0] + i * s->size, buffer, block * s->size);
   }

@@ -22,6 +22,7 @@ enum { WIDTH = 16 };
 #define STREAM_f64(to, v) _mm_stream_pd(to, (__m128d)(v))
 #endif
 typedef float V_f32 __attribute__((vector_size(WIDTH), aligned(4)));
+typedef float V_bytes __attribute__((vector_size(WIDTH), aligned(1)));
 typedef double V_f64 __attribute__((vector_size(WIDTH), aligned(8)));
 
 static void stream_copy(char *to, const char *from, int64_t bytes) {
@@ -30,7 +31,7 @@ static void stream_copy(char *to, const char *from, int64_t bytes) {
   memcpy(to, from, (size_t)i);
   for (; i + 64 <= bytes; i += 64)
     for (int k = 0; k < 64; k += WIDTH)
-      STREAM_f32((float *)(void *)(to + i + k), *(const V_f32 *)(const void *)(from + i + k));
+      STREAM_f32((float *)(void *)(to + i + k), *(const V_bytes *)(const void *)(from + i + k));
   memcpy(to + i, from + i, (size_t)(bytes - i));
 }
 
