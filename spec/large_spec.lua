@@ -1,5 +1,5 @@
---- Large tensors take paths that small ones do not: past the caches, through blocks, shared among threads. What comes out
--- is held against the plain definition, or against the same operator on parts too small for the path.
+--- Large tensors take paths that small ones do not: past the caches, through blocks, shared among threads. What comes
+-- out is held against the plain definition, or against the same operator on parts too small for the path.
 local torch = require "moontorch"
 
 local F = torch.nn.functional
@@ -115,7 +115,8 @@ describe("writing by position, by any number of threads,", function()
   end)
   for dim = 1, 3 do
     it("along dim " .. dim, function()
-      local x, s = torch.zeros(shape, { dtype = torch.float64 }), torch.tensor(list, { dtype = torch.float64 }):view(shape)
+      local s = torch.tensor(list, { dtype = torch.float64 }):view(shape)
+      local x = torch.zeros_like(s)
       local at = torch.randint(1, shape[dim] + 1, shape)
       local places, sum, last = at:flatten():tolist(), {}, {}
       for i = 1, #list do sum[i], last[i] = 0, 0 end
@@ -163,7 +164,8 @@ it("a position that is out of range is found wherever it is, and nothing is writ
       at[k] = bad
       local good, message = pcall(torch.gather, x, 1, at)
       assert.is_false(good)
-      assert.is_truthy(tostring(message):find(bad == 0 and "position 0" or ("index %d is out of bounds"):format(bad), 1, true))
+      local expected = bad == 0 and "position 0" or ("index %d is out of bounds"):format(bad)
+      assert.is_truthy(tostring(message):find(expected, 1, true))
       assert.is_false(pcall(x.scatter_add_, x, 1, at, torch.ones(40000)))
       assert.equal(6, x:sum():item())
     end

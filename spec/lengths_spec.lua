@@ -202,7 +202,8 @@ describe("short rows of every length, copied from", function()
       local wide = torch.randint(0, 100, { 3, 5, 300 }):to(dtype)
       for n = 1, 270 do
         local part = wide[{ {}, {}, { 2, n + 1 } }]
-        local copy, back, first = part:contiguous(), part:flip(3), part[{ {}, {}, { 1, 1 } }]:expand(3, 5, n):contiguous()
+        local copy, back = part:contiguous(), part:flip(3)
+        local first = part[{ {}, {}, { 1, 1 } }]:expand(3, 5, n):contiguous()
         local cat = torch.cat({ part, part }, 3)
         for a = 1, 3, 2 do
           local list, row, from = part[{ a, 4 }]:tolist(), copy[{ a, 4 }]:tolist(), back[{ a, 4 }]:tolist()
@@ -210,7 +211,8 @@ describe("short rows of every length, copied from", function()
           assert(#row == n and #from == n and #same == n and #twice == 2 * n)
           for k = 1, n do
             local v = list[k]
-            assert(row[k] == v and from[n + 1 - k] == v and same[k] == list[1] and twice[k] == v and twice[n + k] == v, n)
+            assert(row[k] == v and from[n + 1 - k] == v and same[k] == list[1], n)
+            assert(twice[k] == v and twice[n + k] == v, n)
           end
         end
       end
