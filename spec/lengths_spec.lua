@@ -137,6 +137,137 @@ it("distances of rows of 1 to 600 are norms of differences", function()
   end
 end)
 
+it("running sums and products of float32 rows are those of float64", function()
+  torch.manual_seed(8)
+  for n = 1, 80 do
+    local x, y = torch.randint(-99, 100, { 3, n }):float(), torch.rand(3, n) + 0.5
+    assert.is_true(x:cumsum(2):double():equal(x:double():cumsum(2)), n)
+    close(y:double():cumprod(2):flatten():tolist(), y:cumprod(2):flatten():tolist(), 1e-7, "cumprod")
+    y[{ 2, n // 2 + 1 }] = NAN
+    local sum = y:cumsum(2)
+    for k = 1, n do assert.equal(k > n // 2, sum[{ 2, k }]:isnan():item()) end
+    y[{ 2, n // 2 + 1 }] = 0
+    local product = y:cumprod(2)
+    for k = 1, n do assert.equal(k > n // 2, product[{ 2, k }]:item() == 0) end
+  end
+end)
+
+-- Positions of a list in order; equals stay in theirs, NaN is the greatest.
+local function in_order(list, descending)
+  local at = {}
+  for k = 1, #list do at[k] = k end
+  local function less(v, w) return v == v and (w ~= w or v < w) end
+  table.sort(at, function(a, b)
+    local v, w = list[a], list[b]
+    if descending then v, w = w, v end
+    if less(v, w) then return true end
+    return not less(w, v) and a < b
+  end)
+  return at
+end
+
+describe("sorting and the first of a line", function()
+  for _, dtype in ipairs { "float32", "float64", "int64", "uint8", "float16" } do
+    it("of 1 to 700 " .. dtype, function()
+      torch.manual_seed(9)
+      local lengths = { 127, 128, 129, 191, 192, 193, 511, 512, 700 }
+      for n = 1, 70 do lengths[#lengths + 1] = n end
+      for _, n in ipairs(lengths) do
+        local x = torch.randint(0, n, { n }):to(dtype)
+        if x:is_floating_point() and n % 3 == 0 then x[n // 2 + 1], x[n] = NAN, NAN end
+        local list = x:tolist()
+        for _, descending in ipairs { false, true } do
+          local at = in_order(list, descending)
+          local _, order = x:sort(1, descending, { stable = true })
+          assert.same(at, order:tolist(), n)
+          for _, k in ipairs { 1, 3, n // 64, n // 2 } do
+            if k >= 1 and k <= n then
+              local values, places = x:topk(k, 1, descending)
+              local expected = {}
+              for i = 1, k do expected[i] = list[at[i]] end
+              close(expected, values:tolist(), 0, ("topk %d of %d"):format(k, n))
+              close(expected, x:gather(1, places):tolist(), 0, "places of topk")
+            end
+          end
+        end
+      end
+    end)
+  end
+end)
+
+describe("short rows of every length, copied from", function()
+  for _, dtype in ipairs { "uint8", "int16", "float32", "float64" } do
+    it("parts, backwards and expanded: " .. dtype, function()
+      torch.manual_seed(10)
+      local wide = torch.randint(0, 100, { 3, 5, 300 }):to(dtype)
+      for n = 1, 270 do
+        local part = wide[{ {}, {}, { 2, n + 1 } }]
+        local copy, back = part:contiguous(), part:flip(3)
+        local first = part[{ {}, {}, { 1, 1 } }]:expand(3, 5, n):contiguous()
+        local cat = torch.cat({ part, part }, 3)
+        for a = 1, 3, 2 do
+          local list, row, from = part[{ a, 4 }]:tolist(), copy[{ a, 4 }]:tolist(), back[{ a, 4 }]:tolist()
+          local same, twice = first[{ a, 4 }]:tolist(), cat[{ a, 4 }]:tolist()
+          assert(#row == n and #from == n and #same == n and #twice == 2 * n)
+          for k = 1, n do
+            local v = list[k]
+            assert(row[k] == v and from[n + 1 - k] == v and same[k] == list[1], n)
+            assert(twice[k] == v and twice[n + k] == v, n)
+          end
+        end
+      end
+    end)
+  end
+end)
+
+it("operands that are broadcast over rows of 1 to 140, and of 1100", function()
+  torch.manual_seed(12)
+  local lengths = { 1023, 1024, 1025, 1100 }
+  for n = 1, 140 do lengths[#lengths + 1] = n end
+  for _, n in ipairs(lengths) do
+    local a = torch.randint(-9, 10, { 3, 7, n })
+    for _, shape in ipairs { { n }, { 7, 1 }, { 3, 1, n }, { 1, 7, n }, { 3, 1, 1 }, { 1, 1, n } } do
+      local b = torch.randint(-9, 10, shape)
+      local full = b:expand(3, 7, n):contiguous()
+      for _, dtype in ipairs { "float32", "float64", "int16" } do
+        local x, y, z = a:to(dtype), b:to(dtype), full:to(dtype)
+        assert.is_true((x - y):equal(x - z), n)
+        assert.is_true((y - x):equal(z - x), n)
+        assert.is_true(torch.where(y:gt(0), x, y):equal(torch.where(z:gt(0), x, z)), n)
+        x:sub_(y)
+        assert.is_true(x:equal(a:to(dtype) - z), n)
+      end
+    end
+  end
+end)
+
+describe("what is not zero", function()
+  for _, dtype in ipairs { "bool", "int16", "int32", "int64", "float16", "float32", "float64" } do
+    it("of 1 to 600 " .. dtype, function()
+      torch.manual_seed(11)
+      for _, n in ipairs { 1, 2, 30, 255, 256, 257, 511, 512, 513, 600 } do
+        local x = torch.randint(0, 2, { 3, n }):to(dtype)
+        if x:is_floating_point() then x[{ 1, 1 }], x[{ 2, n }] = -0.0, NAN end
+        local expected, values, filled = {}, {}, {}
+        for r, row in ipairs(x:double():tolist()) do
+          for k, v in ipairs(row) do
+            if v ~= 0 then
+              expected[#expected + 1] = { r, k }
+              values[#values + 1] = v
+            end
+            filled[#filled + 1] = v ~= 0 and 3 or r
+          end
+        end
+        assert.same(expected, x:nonzero():tolist())
+        local mask, rows = x:ne(0), torch.arange(1, 4):unsqueeze(2):expand(3, n)
+        close(values, x[mask]:double():tolist(), 0, dtype)
+        assert.same(filled, rows:masked_fill(mask, 3):flatten():tolist())
+        assert.same(filled, rows:contiguous():masked_fill_(mask, 3):flatten():tolist())
+      end
+    end)
+  end
+end)
+
 it("running sums and products of 1 to 9 rows side by side", function()
   torch.manual_seed(5)
   for rows = 1, 9 do

@@ -4,6 +4,7 @@
  * other layout (strided, broadcast, in place, short) must give the same bits. Prints one line; non-zero on failure. */
 #include "cpu/copy.h"
 #include "cpu/isa.h"
+#include "cpu/stream.h"
 #include "pointwise_reference.h"
 #include <float.h>
 #include <math.h>
@@ -289,6 +290,49 @@ static void test_stream(const StreamTable *stream, const PointwiseTable *table) 
   }
 }
 
+/* Bytes from any start to any other, of any length, and nothing beside. */
+static void test_stream_copy(const StreamTable *stream) {
+  if (!stream->copy) return;
+  for (int i = 0; i < 1000; i++) packed[1][i] = (char)(i * 37 + i / 256);
+  for (int to = 0; to < 64; to += 7)
+    for (int from = 0; from < 16; from += 5)
+      for (int n = 0; n < 300; n++) {
+        memset(packed[0], 0x55, 600);
+        stream->copy(packed[0] + 64 + to, packed[1] + from, n);
+        bool ok = memcmp(packed[0] + 64 + to, packed[1] + from, (size_t)n) == 0;
+        for (int i = 0; i < 600; i++) ok &= (i >= 64 + to && i < 64 + to + n) || packed[0][i] == 0x55;
+        check(ok, "stream copy", "", "values");
+      }
+}
+
+/* Rows by way of the buffer write what the rows that they stand for write. */
+static void test_stream_rows(void) {
+  static char from[40000 * 8], want[40000 * 8], got[40000 * 8];
+  if (!stream_pays(32 << 20)) return;
+  for (size_t i = 0; i < sizeof from; i++) from[i] = (char)random_bits();
+  for (int size = 1; size <= 8; size *= 2)
+    for (int start = 0; start < 3; start++)
+      for (int n = 0; n < 12000; n = n < 20 ? n + 1 : n * 3 + 1)
+        for (int layout = 0; layout < 6;
+             layout++) { /* the result packed or not; the source packed, apart or one element */
+          int64_t stride[2] = {layout % 2 ? 3 * size : size, layout / 2 * size};
+          char *in = from + start * size;
+          bool ok = true;
+          for (int kind = 0; kind < 3; kind++) {
+            memset(want, 0x55, sizeof want);
+            memset(got, 0x55, sizeof got);
+            RowFn plain = kind == 0 ? fill_row(size) : copy_row(size);
+            plain((char *[]){want + start * size, in}, stride, n, in);
+            char *ptr[2] = {got + start * size, in};
+            if (kind == 0) stream_fill_row(size)(ptr, stride, n, in);
+            if (kind == 1) stream_copy_row(size)(ptr, stride, n, NULL);
+            if (kind == 2) stream_row(ptr, stride, n, &(Streamed){plain, in, size, 2});
+            ok &= memcmp(want, got, sizeof want) == 0;
+          }
+          check(ok, "stream rows", "", "values");
+        }
+}
+
 /* The vector functions over every exponent: the largest error in ulp. */
 static void test_ulp(const PointwiseTable *table, uint32_t step) {
   static const struct {
@@ -371,14 +415,15 @@ static void test_casts(const CastTable *table) {
 }
 
 static void test_copies(void) {
-  static char from[200 * 170 * 8], to[200 * 170 * 8];
+  static char from[300 * 200 * 8], to[300 * 200 * 8];
   for (size_t i = 0; i < sizeof from; i++) from[i] = (char)random_bits();
-  static const int sides[][2] = {{1, 1}, {3, 70}, {33, 32}, {100, 61}, {170, 200}};
+  static const int sides[][2] = {{1, 1},   {3, 70},   {70, 3},    {15, 16},   {33, 32},  {64, 64},
+                                 {65, 63}, {100, 61}, {170, 200}, {16, 1100}, {300, 15}, {129, 257}};
   for (int size = 1; size <= 8; size *= 2) {
-    for (int k = 0; k < 5; k++) {
-      int64_t rows = sides[k][0], cols = sides[k][1];
+    for (int k = 0; k < 24; k++) {
+      int64_t rows = sides[k / 2][0], cols = sides[k / 2][1];
       memset(to, 0, sizeof to);
-      copy_transposed(to, cols * size, size, from, size, rows * size, rows, cols, size);
+      copy_transposed(to, cols * size, from, rows * size, rows, cols, size, k % 2 == 1 && stream_pays(32 << 20));
       bool ok = true;
       for (int64_t i = 0; i < rows; i++)
         for (int64_t j = 0; j < cols; j++)
@@ -427,6 +472,7 @@ int main(int argc, char **argv) {
     test_slots(tables, level);
     test_table(tables[level]->fn, 0, PW_VECTORISED);
     test_stream(streams[level], tables[level]);
+    test_stream_copy(streams[level]);
     test_casts(casts[level]);
     test_ulp(tables[level], step);
   }
@@ -436,6 +482,7 @@ int main(int argc, char **argv) {
         "plain");
   check(pointwise_row(PW_add, MT_F32) == tables[isa_level()]->fn[PW_add][MT_F32], "pointwise_row", "", "picks the set");
   test_copies();
+  test_stream_rows();
   printf("%d passed, %d failed\n", passed, wrong);
   return wrong != 0;
 }

@@ -1,6 +1,7 @@
 /* Blocks: strided rows through packed buffers. An operand's buffer holds BLOCK elements of up to 8 bytes; the output's
  * block is written only after all inputs' blocks were read, so an output may be the same memory as an input. */
 #include "cpu/blocks.h"
+#include "cpu/copy.h"
 #include <string.h>
 
 enum { BLOCK = 512 };
@@ -14,6 +15,22 @@ enum { BLOCK = 512 };
 void copy_strided(void *to, int64_t to_stride, const void *from, int64_t from_stride, int64_t n, int size) {
   if (to_stride == size && from_stride == size) {
     memmove(to, from, (size_t)(n * size));
+    return;
+  }
+  if (to_stride == size && from_stride == 0) {
+    fill_row(size)((char *[]){to}, &to_stride, n, from);
+    return;
+  }
+  if (size == 4 && to_stride == 4 && from_stride == -4) { /* as flip reads */
+    const char *f = from;
+    int64_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+      uint32_t four[4], turned[4];
+      memcpy(four, f - 4 * i - 12, 16);
+      for (int k = 0; k < 4; k++) turned[k] = four[3 - k];
+      memcpy((char *)to + 4 * i, turned, 16);
+    }
+    for (; i < n; i++) ((uint32_t *)to)[i] = *(const uint32_t *)(f - 4 * i);
     return;
   }
   switch (size) {
@@ -42,7 +59,9 @@ void run_half_rows(char **ptr, const int64_t *stride, int64_t n, const void *con
       char *first = ptr[k] + start * stride[k];
       at[k] = moved[k] ? buffer[k] : first;
       if (k == 0 || !moved[k] || (stride[k] == 0 && start > 0)) continue;
-      if (!wide[k]) {
+      if (!wide[k] && stride[k] == 0) {
+        fill_row(size[k])((char *[]){buffer[k]}, (int64_t[]){size[k]}, m, first);
+      } else if (!wide[k]) {
         copy_strided(buffer[k], size[k], first, stride[k], m, size[k]);
       } else if (stride[k] == 2) {
         halves->widen((const uint16_t *)(void *)first, (float *)(void *)buffer[k], m);

@@ -8,6 +8,24 @@
 #include "base/dtype.h"
 #include "cpu/blocks.h"
 #include "cpu/isa.h"
+#include <string.h>
+
+/* Copies so few bytes that a call would take longer; the two do not overlap. */
+enum { FEW_BYTES = 256 };
+static inline void copy_few(char *to, const char *from, int64_t bytes) {
+  if (bytes >= 16) {
+    for (int64_t i = 0; i + 16 <= bytes; i += 16) memcpy(to + i, from + i, 16);
+    memcpy(to + bytes - 16, from + bytes - 16, 16);
+  } else if (bytes >= 8) {
+    memcpy(to, from, 8);
+    memcpy(to + bytes - 8, from + bytes - 8, 8);
+  } else if (bytes >= 4) {
+    memcpy(to, from, 4);
+    memcpy(to + bytes - 4, from + bytes - 4, 4);
+  } else {
+    for (int64_t i = 0; i < bytes; i++) to[i] = from[i];
+  }
+}
 
 typedef struct {
   RowFn cast[MT_DTYPES][MT_DTYPES]; /* [from][to], different ones; ptr[0] is written, ptr[1] read; needs no context */
@@ -23,8 +41,10 @@ RowFn cast_row(DType from, DType to);
 RowFn copy_row(int size);
 /* Fills ptr[0] with the element of that size that context points to. size is 1, 2, 4 or 8. */
 RowFn fill_row(int size);
-/* Copies rows x cols elements by tiles that stay in cache, for when one side runs along rows and the other along
- * columns. Steps are in bytes: to_row and from_row to the next row, to_col and from_col to the next column. */
-void copy_transposed(void *to, int64_t to_row, int64_t to_col, const void *from, int64_t from_row, int64_t from_col,
-                     int64_t rows, int64_t cols, int size);
+/* Copies rows x cols elements from columns to rows: elements of a row lie side by side in `to`, those of a column in
+ * `from`. Steps are in bytes: to_row to the next row, from_col to the next column. past: writes past the caches. */
+void copy_transposed(char *to, int64_t to_row, const char *from, int64_t from_col, int64_t rows, int64_t cols, int size,
+                     bool past);
+/* How many columns are best taken together where the work is split. */
+int64_t transposed_band(int64_t rows, int64_t cols, int size);
 #endif

@@ -1,28 +1,72 @@
-/* Copies between tensors: contiguous, strided, cast, and transposed by tiles. */
+/* Copies between tensors: contiguous, strided, cast, and and transposed. */
 #include "cpu/copy_tensor.h"
+#include "base/pool.h"
 #include "cpu/copy.h"
+#include "cpu/stream.h"
 #include "tensor/iter.h"
 #include <string.h>
 
-/* A transposed copy: the iterator runs along `to`, `from` runs along dim 1. Tiles keep both in cache. */
+enum { GRAIN = 32768, SHARE = 131072 }; /* elements, and bytes, that are worth a thread */
+
+/* A transposed copy: the iterator runs along `to`, `from` runs along dim 1. */
 static bool transposed(const Iter *it, int size) {
-  return it->ndim >= 2 && it->stride[0][0] == size && it->stride[1][0] != size && it->stride[1][1] == size &&
+  int64_t step = it->stride[1][0];
+  return it->ndim >= 2 && it->stride[0][0] == size && step != size && step != 0 && it->stride[1][1] == size &&
          it->shape[0] >= 8 && it->shape[1] >= 8;
 }
 
-static void copy_planes(const Iter *it, int size) {
-  int64_t planes = 1;
-  for (int d = 2; d < it->ndim; d++) planes *= it->shape[d];
-  for (int64_t p = 0; p < planes; p++) {
+typedef struct {
+  const Iter *it;
+  int size;
+  bool past;
+  int64_t band, bands; /* columns of a band; bands of each plane */
+} Planes;
+
+/* Bands of columns, which are lines of the source. */
+static void copy_bands(void *context, int64_t begin, int64_t end) {
+  const Planes *p = context;
+  const Iter *it = p->it;
+  for (int64_t b = begin; b < end; b++) {
     char *to = it->ptr[0], *from = it->ptr[1];
-    int64_t rest = p;
+    int64_t rest = b / p->bands, first = b % p->bands * p->band, cols = it->shape[0] - first;
     for (int d = 2; d < it->ndim; d++) {
       to += rest % it->shape[d] * it->stride[0][d];
       from += rest % it->shape[d] * it->stride[1][d];
       rest /= it->shape[d];
     }
-    copy_transposed(to, it->stride[0][1], it->stride[0][0], from, it->stride[1][1], it->stride[1][0], it->shape[1],
-                    it->shape[0], size);
+    copy_transposed(to + first * p->size, it->stride[0][1], from + first * it->stride[1][0], it->stride[1][0],
+                    it->shape[1], cols < p->band ? cols : p->band, p->size, p->past);
+  }
+}
+
+static void copy_planes(const Iter *it, int size, bool past) {
+  Planes p = {it, size, past, transposed_band(it->shape[1], it->shape[0], size), 0};
+  int64_t planes = 1, each = it->shape[1] * (it->shape[0] < p.band ? it->shape[0] : p.band);
+  p.bands = (it->shape[0] + p.band - 1) / p.band;
+  for (int d = 2; d < it->ndim; d++) planes *= it->shape[d];
+  parallel_for(planes * p.bands, each < GRAIN ? GRAIN / each : 1, copy_bands, &p);
+}
+
+/* Many short rows that are packed on both sides. */
+typedef struct {
+  const Iter *it;
+  int64_t bytes;
+} Rows;
+
+static void copy_rows(void *context, int64_t begin, int64_t end) {
+  const Iter *it = ((const Rows *)context)->it;
+  const int64_t bytes = ((const Rows *)context)->bytes, to_step = it->stride[0][1], from_step = it->stride[1][1];
+  for (int64_t at = begin; at < end;) {
+    int64_t first = at % it->shape[1], rest = at / it->shape[1], rows = it->shape[1] - first;
+    char *to = it->ptr[0] + first * to_step, *from = it->ptr[1] + first * from_step;
+    for (int d = 2; d < it->ndim; d++) {
+      to += rest % it->shape[d] * it->stride[0][d];
+      from += rest % it->shape[d] * it->stride[1][d];
+      rest /= it->shape[d];
+    }
+    if (rows > end - at) rows = end - at;
+    for (int64_t r = 0; r < rows; r++) copy_few(to + r * to_step, from + r * from_step, bytes);
+    at += rows;
   }
 }
 
@@ -36,11 +80,27 @@ bool tensor_copy_into(Tensor *to, const Tensor *from) {
   }
   Iter it;
   iter_init(&it, to->ndim, to->shape, 2, (Tensor *[]){to, (Tensor *)from});
+  bool past = stream_pays(tensor_bytes(to)) && from->storage != to->storage;
   if (to->dtype == from->dtype && transposed(&it, size)) {
-    copy_planes(&it, size);
+    copy_planes(&it, size, tensor_bytes(to) >= 8 << 20);
     return true;
   }
-  iter_run(&it, cast_row((DType)from->dtype, (DType)to->dtype), NULL, 20);
+  int64_t bytes = it.shape[0] * size;
+  if (to->dtype == from->dtype && !past && it.ndim > 1 && bytes <= FEW_BYTES && it.stride[0][0] == size &&
+      it.stride[1][0] == size && from->storage != to->storage) {
+    Rows rows = {&it, bytes};
+    parallel_for(to->numel / it.shape[0], SHARE / bytes, copy_rows, &rows);
+    return true;
+  }
+  RowFn row = cast_row((DType)from->dtype, (DType)to->dtype);
+  if (!past) {
+    iter_run(&it, row, NULL, 20);
+  } else if (to->dtype == from->dtype) {
+    iter_run(&it, stream_copy_row(size), NULL, 20);
+  } else {
+    Streamed cast = {row, NULL, size, 2};
+    iter_run(&it, stream_row, &cast, 20);
+  }
   return true;
 }
 
@@ -55,6 +115,7 @@ bool cpu_fill(Tensor *to, Scalar value) {
   scalar_store(value, (DType)to->dtype, &element);
   Iter it;
   iter_init(&it, to->ndim, to->shape, 1, &to);
-  iter_run(&it, fill_row(dtype_size((DType)to->dtype)), &element, 20);
+  int size = dtype_size((DType)to->dtype);
+  iter_run(&it, stream_pays(tensor_bytes(to)) ? stream_fill_row(size) : fill_row(size), &element, 20);
   return true;
 }

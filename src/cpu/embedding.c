@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/pool.h"
 #include "cpu/blocks.h"
+#include "cpu/index.h"
 #include "cpu/position.h"
 #include "cpu/reduce.h"
 #include <math.h>
@@ -41,7 +42,8 @@ typedef struct {
   char *out;
 } Take;
 
-static void take_rows(void *context, int64_t begin, int64_t end) {
+/* Rows whose elements lie apart. */
+static void take_strided(void *context, int64_t begin, int64_t end) {
   const Take *t = context;
   int size = dtype_size((DType)t->weight->dtype);
   int64_t width = t->weight->shape[1], row = t->weight->stride[0] * size, step = t->weight->stride[1] * size;
@@ -56,8 +58,12 @@ bool cpu_embedding(Tensor *weight, Tensor *index, Tensor *out) {
   Tensor *at = tensor_packed(index, MT_I64);
   if (!at) return false;
   Take t = {weight, (const int64_t *)(const void *)tensor_data(at), tensor_data(out)};
-  int64_t width = weight->shape[1];
-  parallel_for(at->numel, width < UNIT ? UNIT / width : 1, take_rows, &t);
+  int64_t width = weight->shape[1], size = dtype_size((DType)weight->dtype);
+  if (weight->stride[1] == 1 || width == 1)
+    cpu_take_rows(t.out, width * size, tensor_data(weight), weight->stride[0] * size, weight->shape[0], t.index,
+                  at->numel, width * size);
+  else
+    parallel_for(at->numel, width < UNIT ? UNIT / width : 1, take_strided, &t);
   tensor_release(at);
   return true;
 }

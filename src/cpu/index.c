@@ -1,13 +1,16 @@
 /* Indexing by tensors on the CPU: gather, scatter, index_* and the advanced index are one loop that moves elements
- * to or from a place that a position names.
+ * to or from a place that a position names (index_rows.c).
  *
- * Positions are checked in a pass of their own, before anything is written, so the moving loops need no checks.
- * Reading runs on all threads; writing runs on the caller's in order of the index, so that repeated positions add up
- * and overwrite in a fixed order. */
+ * Positions are checked before anything is written, so the moving loops need no checks; gather, whose result is new,
+ * checks as it reads. Reading runs on all threads; writing on as many as there are parts that no position connects, in
+ * order of the index, so that repeated positions add up and overwrite in a fixed order. */
 #include "cpu/index.h"
+#include "base/pool.h"
 #include "base/size.h"
+#include "cpu/copy.h"
+#include "cpu/index_rows.h"
 #include "cpu/kernels.h"
-#include "cpu/pointwise.h"
+#include "cpu/stream.h"
 #include "tensor/iter.h"
 #include "tensor/shape.h"
 #include <math.h>
@@ -34,8 +37,7 @@ static void check_row(char **ptr, const int64_t *stride, int64_t n, const void *
   int64_t step = stride[0], size = c->size, unused;
   bool bad = false;
   if (!c->negative && c->wide && step == sizeof(int64_t)) {
-    const int64_t *v = (const int64_t *)p;
-    for (int64_t i = 0; i < n; i++) bad |= (uint64_t)v[i] - 1 >= (uint64_t)size;
+    bad = VEC_PICK(position_table)->outside((const int64_t *)p, n, size);
   } else {
     for (int64_t i = 0; i < n; i++)
       bad |= !position_shift(position_load(p + i * step, c->wide), size, c->negative, &unused);
@@ -83,173 +85,21 @@ int64_t cpu_largest(const Tensor *index) {
 
 /* --- the moving loop --- */
 
-/* What a position means: elements of `dims` dims, the last one fastest. Positions were checked. */
-typedef struct {
-  bool wide;
-  int dims;
-  int64_t size;
-  int64_t shape[MT_MAX_DIMS], stride[MT_MAX_DIMS]; /* stride in bytes */
-  Scalar alpha;                                    /* factor of what is added */
-} Reach;
-
-static inline int64_t place(const Reach *r, const char *p) {
-  int64_t at = position_load(p, r->wide);
-  at = at > 0 ? at - 1 : at + r->size;
-  if (r->dims == 1) return at * r->stride[0];
-  int64_t bytes = 0;
-  for (int d = r->dims - 1; d > 0; d--) {
-    bytes += at % r->shape[d] * r->stride[d];
-    at /= r->shape[d];
-  }
-  return bytes + at * r->stride[0];
-}
-
-/* n elements that lie in a row on both sides. */
-#define EACH(T, ASSIGN, to, from, n) \
-  for (int64_t i = 0; i < (n); i++) ASSIGN(T, ((T *)(to))[i], ((const T *)(from))[i])
-#define COPY_RUN(T, ASSIGN, to, from, n) memmove(to, from, (size_t)(n) * sizeof(T))
-#define ADD_RUN(T, ASSIGN, to, from, n)                                                                             \
-  if ((n) < 16) {                                                                                                   \
-    EACH(T, ASSIGN, to, from, n);                                                                                   \
-  } else {                                                                                                          \
-    pointwise_row(PW_add, sizeof(T) == 8 ? MT_F64 : MT_F32)((char *[]){to, to, from},                               \
-                                                            (int64_t[]){sizeof(T), sizeof(T), sizeof(T)}, n, NULL); \
-  }
-
-/* A row of ptr[0] op= ptr[1], where the position at ptr[2] moves one of both. One position for the row: elements lie
- * in a row on both sides; else each element has its own. */
-#define MOVE_ROW(name, T, MOVED, ASSIGN, RUN)                                                                \
-  static void name(char **ptr, const int64_t *stride, int64_t n, const void *context) {                      \
-    const Reach *r = context;                                                                                \
-    int64_t s0 = stride[0], s1 = stride[1], s2 = stride[2];                                                  \
-    char *side[2] = {ptr[0], ptr[1]};                                                                        \
-    if (s2 == 0) {                                                                                           \
-      side[MOVED] += place(r, ptr[2]);                                                                       \
-      if (s0 == sizeof(T) && s1 == sizeof(T)) {                                                              \
-        RUN(T, ASSIGN, side[0], side[1], n);                                                                 \
-      } else {                                                                                               \
-        for (int64_t i = 0; i < n; i++) ASSIGN(T, *(T *)(side[0] + i * s0), *(const T *)(side[1] + i * s1)); \
-      }                                                                                                      \
-      return;                                                                                                \
-    }                                                                                                        \
-    if (MOVED == 1 && r->dims == 1 && r->wide && s0 == sizeof(T) && s1 == 0 && s2 == sizeof(int64_t)) {      \
-      T *to = (T *)ptr[0];                                                                                   \
-      const int64_t *v = (const int64_t *)ptr[2];                                                            \
-      int64_t size = r->size, step = r->stride[0];                                                           \
-      for (int64_t i = 0; i < n; i++)                                                                        \
-        ASSIGN(T, to[i], *(const T *)(ptr[1] + (v[i] > 0 ? v[i] - 1 : v[i] + size) * step));                 \
-      return;                                                                                                \
-    }                                                                                                        \
-    for (int64_t i = 0; i < n; i++) {                                                                        \
-      char *at[2] = {side[0] + i * s0, side[1] + i * s1};                                                    \
-      at[MOVED] += place(r, ptr[2] + i * s2);                                                                \
-      ASSIGN(T, *(T *)at[0], *(const T *)at[1]);                                                             \
-    }                                                                                                        \
-  }
-
-#define COPY(T, to, from) (to) = (from)
-MOVE_ROW(read_1, uint8_t, 1, COPY, COPY_RUN)
-MOVE_ROW(read_2, uint16_t, 1, COPY, COPY_RUN)
-MOVE_ROW(read_4, uint32_t, 1, COPY, COPY_RUN)
-MOVE_ROW(read_8, uint64_t, 1, COPY, COPY_RUN)
-MOVE_ROW(write_1, uint8_t, 0, COPY, COPY_RUN)
-MOVE_ROW(write_2, uint16_t, 0, COPY, COPY_RUN)
-MOVE_ROW(write_4, uint32_t, 0, COPY, COPY_RUN)
-MOVE_ROW(write_8, uint64_t, 0, COPY, COPY_RUN)
-
-/* Sums, plain and with alpha; integers wrap. */
-#define ADD(T, to, from) (to) += (from)
-#define ADD_BOOL(T, to, from) (to) = (to) || (from)
-#define ADD_F16(T, to, from) (to) = float_to_half(half_to_float(to) + half_to_float(from))
-#define ADD_BF16(T, to, from) (to) = float_to_bfloat(bfloat_to_float(to) + bfloat_to_float(from))
-MOVE_ROW(add_bool, uint8_t, 0, ADD_BOOL, EACH)
-MOVE_ROW(add_u8, uint8_t, 0, ADD, EACH)
-MOVE_ROW(add_u16, uint16_t, 0, ADD, EACH)
-MOVE_ROW(add_u32, uint32_t, 0, ADD, EACH)
-MOVE_ROW(add_u64, uint64_t, 0, ADD, EACH)
-MOVE_ROW(add_f16, uint16_t, 0, ADD_F16, EACH)
-MOVE_ROW(add_bf16, uint16_t, 0, ADD_BF16, EACH)
-MOVE_ROW(add_f32, float, 0, ADD, ADD_RUN)
-MOVE_ROW(add_f64, double, 0, ADD, ADD_RUN)
-#define SCALED(T, to, from) (to) += (from) * (T)scalar_double(r->alpha)
-#define SCALED_INT(T, to, from) (to) += (T)((from) * (uint64_t)scalar_int64(r->alpha))
-#define SCALED_BOOL(T, to, from) (to) = (to) || ((from) && scalar_double(r->alpha) != 0)
-#define SCALED_F16(T, to, from) \
-  (to) = float_to_half(half_to_float(to) + half_to_float(from) * (float)scalar_double(r->alpha))
-#define SCALED_BF16(T, to, from) \
-  (to) = float_to_bfloat(bfloat_to_float(to) + bfloat_to_float(from) * (float)scalar_double(r->alpha))
-MOVE_ROW(scaled_bool, uint8_t, 0, SCALED_BOOL, EACH)
-MOVE_ROW(scaled_u8, uint8_t, 0, SCALED_INT, EACH)
-MOVE_ROW(scaled_u16, uint16_t, 0, SCALED_INT, EACH)
-MOVE_ROW(scaled_u32, uint32_t, 0, SCALED_INT, EACH)
-MOVE_ROW(scaled_u64, uint64_t, 0, SCALED_INT, EACH)
-MOVE_ROW(scaled_f16, uint16_t, 0, SCALED_F16, EACH)
-MOVE_ROW(scaled_bf16, uint16_t, 0, SCALED_BF16, EACH)
-MOVE_ROW(scaled_f32, float, 0, SCALED, EACH)
-MOVE_ROW(scaled_f64, double, 0, SCALED, EACH)
-
-static const IterRow add_rows[MT_DTYPES] = {
-    [MT_BOOL] = add_bool, [MT_U8] = add_u8,   [MT_I8] = add_u8,     [MT_I16] = add_u16, [MT_I32] = add_u32,
-    [MT_I64] = add_u64,   [MT_F16] = add_f16, [MT_BF16] = add_bf16, [MT_F32] = add_f32, [MT_F64] = add_f64};
-static const IterRow scaled_rows[MT_DTYPES] = {
-    [MT_BOOL] = scaled_bool, [MT_U8] = scaled_u8,   [MT_I8] = scaled_u8,   [MT_I16] = scaled_u16,
-    [MT_I32] = scaled_u32,   [MT_I64] = scaled_u64, [MT_F16] = scaled_f16, [MT_BF16] = scaled_bf16,
-    [MT_F32] = scaled_f32,   [MT_F64] = scaled_f64};
-
-/* One copy for the many rows below, which are not worth the space of their own. */
-static __attribute__((noinline)) int64_t place_of(const void *context, const char *p) { return place(context, p); }
-
-/* Products and extremes, where NaN wins. bool counts as uint8 of 0 and 1; a product of integers wraps. */
-#define REDUCE_ROW(name, T, ASSIGN)                                                      \
-  static void name(char **ptr, const int64_t *stride, int64_t n, const void *context) {  \
-    for (int64_t i = 0; i < n; i++) {                                                    \
-      T *to = (T *)(ptr[0] + i * stride[0] + place_of(context, ptr[2] + i * stride[2])), \
-        from = *(const T *)(ptr[1] + i * stride[1]);                                     \
-      ASSIGN(T, *to, from);                                                              \
-    }                                                                                    \
-  }
-#define TIMES(T, to, from) (to) = (T)((from) * (uint64_t)(to))
-#define TIMES_FLOAT(T, to, from) (to) *= (from)
-#define KEEP_MOST(T, to, from) (to) = (from) > (to) || (from) != (from) ? (from) : (to)
-#define KEEP_LEAST(T, to, from) (to) = (from) < (to) || (from) != (from) ? (from) : (to)
-#define REDUCE_ROWS(name, ASSIGN, ASSIGN_FLOAT)                                                     \
-  REDUCE_ROW(name##_u8, uint8_t, ASSIGN)                                                            \
-  REDUCE_ROW(name##_i8, int8_t, ASSIGN)                                                             \
-  REDUCE_ROW(name##_i16, int16_t, ASSIGN)                                                           \
-  REDUCE_ROW(name##_i32, int32_t, ASSIGN)                                                           \
-  REDUCE_ROW(name##_i64, int64_t, ASSIGN)                                                           \
-  REDUCE_ROW(name##_f16, uint16_t, name##_HALF)                                                     \
-  REDUCE_ROW(name##_bf16, uint16_t, name##_BFLOAT)                                                  \
-  REDUCE_ROW(name##_f32, float, ASSIGN_FLOAT)                                                       \
-  REDUCE_ROW(name##_f64, double, ASSIGN_FLOAT)                                                      \
-  static const IterRow name##_rows[MT_DTYPES] = {                                                   \
-      [MT_BOOL] = name##_u8, [MT_U8] = name##_u8,   [MT_I8] = name##_i8,   [MT_I16] = name##_i16,   \
-      [MT_I32] = name##_i32, [MT_I64] = name##_i64, [MT_F16] = name##_f16, [MT_BF16] = name##_bf16, \
-      [MT_F32] = name##_f32, [MT_F64] = name##_f64};
-#define IN_FLOAT(ASSIGN, load, store, to, from) \
-  float x = load(to), y = load(from);           \
-  ASSIGN(float, x, y);                          \
-  (to) = store(x)
-#define times_HALF(T, to, from) IN_FLOAT(TIMES_FLOAT, half_to_float, float_to_half, to, from)
-#define times_BFLOAT(T, to, from) IN_FLOAT(TIMES_FLOAT, bfloat_to_float, float_to_bfloat, to, from)
-#define most_HALF(T, to, from) IN_FLOAT(KEEP_MOST, half_to_float, float_to_half, to, from)
-#define most_BFLOAT(T, to, from) IN_FLOAT(KEEP_MOST, bfloat_to_float, float_to_bfloat, to, from)
-#define least_HALF(T, to, from) IN_FLOAT(KEEP_LEAST, half_to_float, float_to_half, to, from)
-#define least_BFLOAT(T, to, from) IN_FLOAT(KEEP_LEAST, bfloat_to_float, float_to_bfloat, to, from)
-REDUCE_ROWS(times, TIMES, TIMES_FLOAT)
-REDUCE_ROWS(most, KEEP_MOST, KEEP_MOST)
-REDUCE_ROWS(least, KEEP_LEAST, KEEP_LEAST)
-
-static int log2_size(DType d) { return dtype_size(d) == 1 ? 0 : dtype_size(d) == 2 ? 1 : dtype_size(d) == 4 ? 2 : 3; }
-static IterRow read_row(DType d) { return ((const IterRow[]){read_1, read_2, read_4, read_8})[log2_size(d)]; }
-static IterRow write_row(DType d) { return ((const IterRow[]){write_1, write_2, write_4, write_8})[log2_size(d)]; }
-
-typedef enum { READ, WRITE, SUM, PRODUCT, MAXIMUM, MINIMUM } Mode;
+enum {
+  SHARED = 32768,   /* elements written that are worth threads */
+  LINE = 16,        /* elements that lie in one cache line at least */
+  UNIT = 262144,    /* bytes of rows that are worth a thread */
+  SHORT = 64,       /* bytes of a row that are copied without a call */
+  GROUP = 8,        /* rows that are asked for together */
+  ROWS_AHEAD = 6,   /* or how many rows ahead, */
+  MOST_AHEAD = 1024 /* up to so many bytes of each, */
+};
+static const int64_t IN_CACHE = 1 << 20; /* unless all rows are so few bytes */
 
 /* One move over `shape`: `moved` is the tensor that positions reach into, `other` lies beside the index. Each comes
- * with its strides over shape. */
+ * with its strides over shape; moved's is 0 along the index. */
 typedef struct {
-  Mode mode;
+  MoveMode mode;
   int ndim;
   const int64_t *shape;
   DType dtype;
@@ -258,30 +108,172 @@ typedef struct {
   const Tensor *index;
   const int64_t *index_stride;
   Reach reach;
+  bool plain; /* no element of moved has two places */
 } Move;
 
+/* The move's part from `begin` to `end` of a dim. */
+static void begin_iter(Iter *it, const Move *m, int dim, int64_t begin, int64_t end) {
+  int64_t shape[MT_MAX_DIMS];
+  int size = dtype_size((DType)m->dtype), index_size = dtype_size((DType)m->index->dtype);
+  bool reads = m->mode == READ;
+  char *moved = m->moved, *other = m->other, *index = tensor_data(m->index);
+  for (int d = 0; d < m->ndim; d++) shape[d] = d == dim ? end - begin : m->shape[d];
+  if (begin > 0) {
+    moved += begin * m->moved_stride[dim] * size;
+    other += begin * m->other_stride[dim] * size;
+    index += begin * m->index_stride[dim] * index_size;
+  }
+  iter_begin(it, m->ndim, shape);
+  iter_add(it, reads ? other : moved, reads ? m->other_stride : m->moved_stride, size);
+  iter_add(it, reads ? moved : other, reads ? m->moved_stride : m->other_stride, size);
+  iter_add(it, index, m->index_stride, index_size);
+  iter_finish(it);
+}
+
+static IterRow row_of(const Move *m) { return move_row(m->mode, m->dtype, scalar_double(m->reach.alpha) != 1); }
+
+typedef struct {
+  const Move *move;
+  const Iter *rows; /* of write_rows */
+  int dim;
+} WritePart;
+
+static void write_part(void *context, int64_t begin, int64_t end) {
+  const WritePart *p = context;
+  Iter it;
+  begin_iter(&it, p->move, p->dim, begin, end);
+  iter_run_serial(&it, row_of(p->move), &p->move->reach);
+}
+
+/* Rows that are written whole, each at one position: a thread takes those that end in its share of the target's rows. It
+ * looks for them by groups, and asks for one group's before it adds the last one's. */
+static void write_rows(void *context, int64_t begin, int64_t end) {
+  const WritePart *p = context;
+  const Move *m = p->move;
+  const Iter *it = p->rows;
+  const IterRow row = row_of(m);
+  const int64_t *at = (const int64_t *)it->ptr[2];
+  int64_t size = dtype_size(m->dtype), bytes = it->shape[0] * size, stride[] = {size, size, 0};
+  int64_t group[2][GROUP], count[2] = {0, 0}, i = 0;
+  for (int now = 0; i < it->shape[1] || count[1 - now] > 0; now = 1 - now) {
+    for (count[now] = 0; i < it->shape[1] && count[now] < GROUP; i++) {
+      int64_t to = row_number(at[i], m->reach.size);
+      if (to < begin || to >= end) continue;
+      group[now][count[now]++] = i;
+      for (int64_t b = 0; b < bytes && b < MOST_AHEAD; b += 64)
+        __builtin_prefetch(it->ptr[1] + i * it->stride[1][1] + b);
+    }
+    for (int64_t k = 0; k < count[1 - now]; k++) {
+      int64_t j = group[1 - now][k];
+      row((char *[]){it->ptr[0], it->ptr[1] + j * it->stride[1][1], (char *)&at[j]}, stride, it->shape[0], &m->reach);
+    }
+    count[1 - now] = 0;
+  }
+}
+static bool writes_rows(const Move *m, const Iter *it) {
+  int64_t size = dtype_size(m->dtype);
+  return m->reach.wide && m->reach.dims == 1 && it->ndim == 2 && it->stride[0][0] == size && it->stride[1][0] == size &&
+         it->stride[2][0] == 0 && it->stride[0][1] == 0 && it->stride[2][1] == sizeof(int64_t);
+}
+
+/* Along a dim that no position reaches, parts write to different elements, each in order of the index. So they may run
+ * side by side, and however they are cut the result is the same. */
+static void write_all(const Move *m) {
+  int64_t numel = 1, most = 1;
+  WritePart part = {m, NULL, 0};
+  for (int d = 0; d < m->ndim; d++) {
+    numel *= m->shape[d];
+    if (m->moved_stride[d] == 0 || m->shape[d] <= most) continue;
+    most = m->shape[d];
+    part.dim = d;
+  }
+  if (m->ndim == 0 || most == 1 || numel < SHARED || !m->plain) {
+    write_part(&part, 0, m->ndim > 0 ? m->shape[part.dim] : 1);
+    return;
+  }
+  int64_t threads = pool_threads();
+  Iter it;
+  begin_iter(&it, m, 0, 0, m->shape[0]);
+  if (writes_rows(m, &it)) {
+    part.rows = &it;
+    parallel_for(m->reach.size, (m->reach.size + threads - 1) / threads, write_rows, &part);
+    return;
+  }
+  bool side_by_side = m->moved_stride[part.dim] == 1;
+  int64_t parts = threads * (side_by_side ? 1 : 4), grain = (most + parts - 1) / parts;
+  parallel_for(most, side_by_side ? (grain + LINE - 1) / LINE * LINE : grain, write_part, &part);
+}
+
+typedef struct {
+  char *to;
+  const char *from;
+  const int64_t *at;
+  int64_t to_step, step, size, bytes;
+  bool past;
+} TakeRows;
+
+static void take_rows(void *context, int64_t begin, int64_t end) {
+  const TakeRows *t = context;
+  const bool far = t->size * t->step > IN_CACHE;
+  void (*past)(char *, const char *, int64_t) = t->past ? VEC_PICK(stream_table)->copy : NULL;
+  for (int64_t i = begin; i < end; i++) {
+    if (far && i + ROWS_AHEAD < end) {
+      const char *later = t->from + row_number(t->at[i + ROWS_AHEAD], t->size) * t->step;
+      for (int64_t b = 0; b < t->bytes && b < MOST_AHEAD; b += 64) __builtin_prefetch(later + b);
+    }
+    char *to = t->to + i * t->to_step;
+    const char *from = t->from + row_number(t->at[i], t->size) * t->step;
+    if (past) {
+      past(to, from, t->bytes);
+    } else if (t->bytes <= SHORT) {
+      copy_few(to, from, t->bytes);
+    } else {
+      memcpy(to, from, (size_t)t->bytes);
+    }
+  }
+  if (past) stream_fence();
+}
+
+void cpu_take_rows(char *to, int64_t to_step, const char *from, int64_t step, int64_t size, const int64_t *at,
+                   int64_t n, int64_t bytes) {
+  TakeRows t = {to, from, at, to_step, step, size, bytes, bytes >= 64 && stream_pays(n * bytes)};
+  parallel_for(n, bytes < UNIT ? UNIT / (bytes + 1) + 1 : 1, take_rows, &t);
+}
+
+/* Whole rows, each at one position, of a result that lies as it should. */
+static bool takes_rows(const Move *m, const Iter *it, int size) {
+  return m->reach.wide && m->reach.dims == 1 && it->ndim == 2 && it->stride[0][0] == size && it->stride[1][0] == size &&
+         it->stride[2][0] == 0 && it->stride[1][1] == 0 && it->stride[2][1] == sizeof(int64_t);
+}
+
+/* Positions are checked already. */
 static void move(const Move *m) {
   int size = dtype_size(m->dtype);
   Iter it;
-  iter_begin(&it, m->ndim, m->shape);
-  bool reads = m->mode == READ;
-  iter_add(&it, reads ? m->other : m->moved, reads ? m->other_stride : m->moved_stride, size);
-  iter_add(&it, reads ? m->moved : m->other, reads ? m->moved_stride : m->other_stride, size);
-  iter_add(&it, tensor_data(m->index), m->index_stride, dtype_size((DType)m->index->dtype));
-  iter_finish(&it);
-  if (reads) {
-    iter_run(&it, read_row(m->dtype), &m->reach, 150);
+  if (m->mode != READ) {
+    write_all(m);
     return;
   }
-  IterRow row;
-  switch (m->mode) {
-  case WRITE: row = write_row(m->dtype); break;
-  case PRODUCT: row = times_rows[m->dtype]; break;
-  case MAXIMUM: row = most_rows[m->dtype]; break;
-  case MINIMUM: row = least_rows[m->dtype]; break;
-  default: row = scalar_double(m->reach.alpha) != 1 ? scaled_rows[m->dtype] : add_rows[m->dtype];
-  }
-  iter_run_serial(&it, row, &m->reach);
+  begin_iter(&it, m, 0, 0, m->ndim > 0 ? m->shape[0] : 1);
+  if (takes_rows(m, &it, size))
+    cpu_take_rows(it.ptr[0], it.stride[0][1], it.ptr[1], m->reach.stride[0], m->reach.size, (const int64_t *)it.ptr[2],
+                  it.shape[1], it.shape[0] * size);
+  else
+    iter_run(&it, row_of(m), &m->reach, 150);
+}
+
+/* Reads and checks at once, where that is possible; *good is whether all positions were good. */
+static bool read_checked(const Move *m, bool *good) {
+  atomic_bool bad = false;
+  Checked c = {m->reach.size, m->reach.stride[0], &bad};
+  Iter it;
+  if (m->mode != READ || !m->reach.wide || m->reach.negative || m->reach.dims != 1 || m->ndim == 0) return false;
+  begin_iter(&it, m, 0, 0, m->shape[0]);
+  if (it.stride[0][0] != dtype_size(m->dtype) || it.stride[1][0] != 0 || it.stride[2][0] != sizeof(int64_t))
+    return false;
+  iter_run(&it, checked_row(m->dtype), &c, 100);
+  *good = !bad;
+  return true;
 }
 
 static const int64_t still[MT_MAX_DIMS]; /* strides of something that stands for every element */
@@ -290,14 +282,13 @@ static const int64_t *strides_or_zero(const Tensor *t) { return t->ndim > 0 ? t-
 /* --- gather and scatter: the index has as many dims as the tensor --- */
 
 /* moved is read or written along dim at the positions in index; other lies beside index. */
-static bool along_dim(Mode mode, Tensor *moved, int64_t dim, const Tensor *index, char *other,
+static bool along_dim(MoveMode mode, Tensor *moved, int64_t dim, const Tensor *index, char *other,
                       const int64_t *other_stride) {
   int64_t stride[MT_MAX_DIMS] = {0};
   int at;
   if (!dim_wrap(dim, moved->ndim, &at)) return false;
   bool scalar = moved->ndim == 0;
   int64_t size = scalar ? 1 : moved->shape[at];
-  if (!position_check(index, size, false, at)) return false;
   for (int d = 0; d < moved->ndim; d++) stride[d] = d == at ? 0 : moved->stride[d];
   Move m = {.mode = mode,
             .ndim = index->ndim,
@@ -308,9 +299,13 @@ static bool along_dim(Mode mode, Tensor *moved, int64_t dim, const Tensor *index
             .moved_stride = stride,
             .other_stride = other_stride,
             .index = index,
-            .index_stride = index->stride};
+            .index_stride = index->stride,
+            .plain = tensor_is_contiguous(moved)};
   m.reach = (Reach){.wide = index->dtype == MT_I64, .dims = 1, .size = size, .alpha = scalar_int(1)};
   m.reach.stride[0] = scalar ? 0 : moved->stride[at] * dtype_size((DType)moved->dtype);
+  bool good;
+  if (read_checked(&m, &good) && good) return true;
+  if (!position_check(index, size, false, at)) return false;
   move(&m);
   return true;
 }
@@ -337,7 +332,7 @@ bool cpu_scatter_value(OpCall *c) {
  * names start from what changes nothing. */
 bool cpu_scatter_reduce(OpCall *c) {
   const char *how = c->arg[4].str;
-  Mode mode = strcmp(how, "prod") == 0 ? PRODUCT : strcmp(how, "amax") == 0 ? MAXIMUM : MINIMUM;
+  MoveMode mode = strcmp(how, "prod") == 0 ? PRODUCT : strcmp(how, "amax") == 0 ? MAXIMUM : MINIMUM;
   Tensor *to = c->out[0], *source = in(c, 3);
   DType d = (DType)to->dtype;
   if (!c->arg[5].i) {
@@ -388,8 +383,8 @@ bool index_layout(IndexLayout *l, const Tensor *t, int axes, const int64_t *shap
 }
 
 /* other: a tensor of the layout's shape, or one that stands for it through its strides. */
-static bool by_layout(Mode mode, Tensor *moved, const IndexLayout *l, const Tensor *index, bool negative, char *other,
-                      const int64_t *other_stride, Scalar alpha) {
+static bool by_layout(MoveMode mode, Tensor *moved, const IndexLayout *l, const Tensor *index, bool negative,
+                      char *other, const int64_t *other_stride, Scalar alpha) {
   int64_t moved_stride[MT_MAX_DIMS], index_stride[MT_MAX_DIMS];
   int size = dtype_size((DType)moved->dtype);
   if (!position_check(index, l->size, negative, l->dims == 1 ? l->dim[0] : -1)) return false;
@@ -407,8 +402,10 @@ static bool by_layout(Mode mode, Tensor *moved, const IndexLayout *l, const Tens
             .moved_stride = moved_stride,
             .other_stride = other_stride,
             .index = index,
-            .index_stride = index_stride};
-  m.reach = (Reach){.wide = index->dtype == MT_I64, .dims = l->dims, .size = l->size, .alpha = alpha};
+            .index_stride = index_stride,
+            .plain = tensor_is_contiguous(moved)};
+  m.reach =
+      (Reach){.wide = index->dtype == MT_I64, .negative = negative, .dims = l->dims, .size = l->size, .alpha = alpha};
   for (int k = 0; k < l->dims; k++) {
     m.reach.shape[k] = moved->ndim > 0 ? moved->shape[l->dim[k]] : 1;
     m.reach.stride[k] = moved->ndim > 0 ? moved->stride[l->dim[k]] * size : 0;
@@ -430,7 +427,7 @@ bool cpu_index_select(OpCall *c) {
   fail_prefix("index out of range in self: ");
   return false;
 }
-static bool write_vector(OpCall *c, Mode mode, Scalar alpha) {
+static bool write_vector(OpCall *c, MoveMode mode, Scalar alpha) {
   IndexLayout l;
   Tensor *source = in(c, 3);
   return vector_layout(&l, c->out[0], c->arg[1].i, in(c, 2)) &&

@@ -1,27 +1,38 @@
 /* Masks on the CPU: where a tensor is not zero, and filling there. */
 #include "cpu/index.h"
 #include "cpu/kernels.h"
+#include "cpu/pointwise.h"
 #include "tensor/iter.h"
 
-/* Is the element at p other than zero? Minus zero of a float is zero. */
-static inline bool nonzero_at(const char *p, DType d) {
+enum { BLOCK = 256 };
+
+/* Writes to `at` which of n <= BLOCK elements are other than zero, and returns how many. Minus zero of a float is zero.
+ * Every place is written and the count decides whether it stays: a branch would be guessed wrong half of the time. */
+static int find_nonzero(const char *p, int64_t step, DType d, int64_t n, uint8_t *at) {
+  int count = 0;
+#define FIND(T, mask)                                               \
+  for (int64_t i = 0; i < n; i++) {                                 \
+    at[count] = (uint8_t)i;                                         \
+    count += (*(const T *)(p + i * step) & (T)(mask)) != 0 ? 1 : 0; \
+  }                                                                 \
+  return count
   switch (d) {
   case MT_BOOL:
   case MT_U8:
-  case MT_I8: return *p != 0;
-  case MT_I16: return *(const int16_t *)p != 0;
-  case MT_I32: return *(const int32_t *)p != 0;
-  case MT_I64: return *(const int64_t *)p != 0;
-  case MT_F32: return *(const float *)p != 0;
-  case MT_F64: return *(const double *)p != 0;
-  default: return (*(const uint16_t *)p & 0x7fff) != 0;
+  case MT_I8: FIND(uint8_t, UINT8_MAX);
+  case MT_I16: FIND(uint16_t, UINT16_MAX);
+  case MT_I32: FIND(uint32_t, UINT32_MAX);
+  case MT_I64: FIND(uint64_t, UINT64_MAX);
+  case MT_F32: FIND(uint32_t, UINT32_MAX >> 1);
+  case MT_F64: FIND(uint64_t, UINT64_MAX >> 1);
+  default: FIND(uint16_t, UINT16_MAX >> 1);
   }
 }
 
 /* Walks t in row-major order and calls at each element that is not zero. */
 typedef void (*Visit)(void *context, int64_t linear, const int64_t *index);
 static void walk(const Tensor *t, Visit visit, void *context) {
-  int64_t index[MT_MAX_DIMS] = {0}, linear = 0;
+  int64_t index[MT_MAX_DIMS] = {0};
   const DType d = (DType)t->dtype;
   if (t->numel == 0) return;
   int64_t inner = t->ndim > 0 ? t->shape[t->ndim - 1] : 1;
@@ -29,10 +40,13 @@ static void walk(const Tensor *t, Visit visit, void *context) {
   for (int64_t row = 0; row < t->numel / inner; row++) {
     const char *p = tensor_data(t);
     for (int k = 0; k < t->ndim - 1; k++) p += index[k] * t->stride[k] * dtype_size(d);
-    for (int64_t i = 0; i < inner; i++, linear++) {
-      if (!nonzero_at(p + i * step, d)) continue;
-      if (t->ndim > 0) index[t->ndim - 1] = i;
-      visit(context, linear, index);
+    for (int64_t i = 0; i < inner; i += BLOCK) {
+      uint8_t at[BLOCK];
+      int count = find_nonzero(p + i * step, step, d, inner - i < BLOCK ? inner - i : BLOCK, at);
+      for (int k = 0; k < count; k++) {
+        if (t->ndim > 0) index[t->ndim - 1] = i + at[k];
+        visit(context, row * inner + i + at[k], index);
+      }
     }
     for (int k = t->ndim - 2; k >= 0 && ++index[k] == t->shape[k]; k--) index[k] = 0;
   }
@@ -84,36 +98,11 @@ bool cpu_nonzero(OpCall *c) {
   return true;
 }
 
-#define FILL_ROW(T)                                                                         \
-  static void fill_##T(char **ptr, const int64_t *stride, int64_t n, const void *context) { \
-    const T value = *(const T *)context;                                                    \
-    if (stride[0] == sizeof(T) && stride[1] == 1) {                                         \
-      T *to = (T *)ptr[0];                                                                  \
-      const uint8_t *mask = (const uint8_t *)ptr[1];                                        \
-      for (int64_t i = 0; i < n; i++) to[i] = mask[i] ? value : to[i];                      \
-      return;                                                                               \
-    }                                                                                       \
-    for (int64_t i = 0; i < n; i++)                                                         \
-      if (ptr[1][i * stride[1]]) *(T *)(ptr[0] + i * stride[0]) = value;                    \
-  }
-FILL_ROW(uint8_t)
-FILL_ROW(uint16_t)
-FILL_ROW(uint32_t)
-FILL_ROW(uint64_t)
-
-/* masked_fill(input, mask, value): result 0 is input's copy */
+/* masked_fill(input, mask, value) */
 bool cpu_masked_fill(OpCall *c) {
-  Tensor *out = c->out[0];
-  uint64_t element;
-  scalar_store(tensor_scalar(in(c, 2)), (DType)out->dtype, &element);
-  int size = dtype_size((DType)out->dtype);
-  Iter it;
-  iter_init(&it, out->ndim, out->shape, 2, (Tensor *[]){out, in(c, 1)});
-  iter_run(&it,
-           size == 1   ? fill_uint8_t
-           : size == 2 ? fill_uint16_t
-           : size == 4 ? fill_uint32_t
-                       : fill_uint64_t,
-           &element, 30);
-  return true;
+  const Arg arg[] = {c->arg[1], c->arg[2], c->arg[0]};
+  OpCall choice = *c;
+  choice.arg = arg;
+  choice.compute = (DType)c->out[0]->dtype;
+  return cpu_pointwise_with(&choice, PW_where, NULL);
 }

@@ -1,5 +1,6 @@
 /* Pointwise kernels: what is known of each formula, and the choice among the instruction sets' tables. */
 #include "cpu/pointwise.h"
+#include "cpu/stream.h"
 
 enum { INPUTS_UNARY = 1, INPUTS_BINARY = 2, INPUTS_TERNARY = 3, INPUTS_CHOICE = 3 };
 enum { CHOICE_UNARY, CHOICE_BINARY = 0, CHOICE_TERNARY = 0, CHOICE_CHOICE = 1 };

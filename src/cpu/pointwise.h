@@ -55,13 +55,6 @@ extern const RowFn pointwise_plain[PW_FORMULAS - PW_VECTORISED][MT_DTYPES];
 /* The best row function for this processor; NULL when the formula does not exist for the dtype. */
 RowFn pointwise_row(Formula formula, DType dtype);
 
-typedef struct {
-  RowFn f32[4], f64[4]; /* add, sub, mul, div */
-} StreamTable;
-VEC_TABLE(StreamTable, stream_table);
-
-/* From this size on a packed output that is no input leaves the caches before it is read: */
-#define STREAM_BYTES (32 << 20)
-/* a row function that writes past them, with the same result; NULL where there is none. */
+/* A row function that writes past the caches, with the same result; NULL where there is none: see stream.h. */
 RowFn pointwise_stream_row(Formula formula, DType dtype);
 #endif

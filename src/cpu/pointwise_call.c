@@ -1,8 +1,16 @@
 /* Pointwise kernels on tensors: operands are converted to the compute dtype and the loop is built. */
 #include "cpu/copy_tensor.h"
+#include "cpu/joined.h"
 #include "cpu/kernels.h"
+#include "cpu/stream.h"
 #include "tensor/iter.h"
 #include "tensor/shape.h"
+
+enum {
+  SMALL = 4096,   /* elements that are not worth a look at threads */
+  TURNED = 65536, /* elements from which on an operand that lies across is turned */
+  CHEAP = 20      /* cost of a formula that takes no longer than its operands */
+};
 
 /* Rough cost of one element, nanoseconds x 100: decides when threads are worth waking. */
 static int cost_of(Formula f) {
@@ -37,11 +45,9 @@ static int cost_of(Formula f) {
   case PW_fmod:
   case PW_remainder:
   case PW_floor_divide: return 500;
-  default: return f < PW_VECTORISED ? 20 : 500;
+  default: return f < PW_VECTORISED ? CHEAP : 500;
   }
 }
-
-enum { SMALL = 4096 }; /* elements that are not worth a look at threads */
 
 /* One operand as the loop reads it. */
 typedef struct {
@@ -68,6 +74,23 @@ static bool operand_set(Operand *o, Tensor *t, DType dtype) {
   return o->converted != NULL;
 }
 
+/* An operand that lies across a large output: reading it element by element would miss a cache line each time, so it is
+ * turned first. */
+static void operand_turn(Operand *o, const Tensor *out) {
+  const Tensor *t = o->tensor;
+  int last = t->ndim - 1;
+  if (t->numel < TURNED || t->numel != out->numel || o->converted || t->stride[last] < 8 || t->shape[last] < 8 ||
+      !tensor_same_shape(t, out) || !tensor_is_contiguous(out))
+    return;
+  Tensor *turned = tensor_cast(t, (DType)t->dtype);
+  if (!turned) { /* memory is short: the loop can do without */
+    fail_clear();
+    return;
+  }
+  o->tensor = o->converted = turned;
+  o->ptr = tensor_data(turned);
+}
+
 /* Every operand is one element or lies like the output: one row does it. */
 static bool flat(const Tensor *out, const Operand *o, int inputs, int64_t *stride) {
   if (!tensor_is_contiguous(out)) return false;
@@ -84,7 +107,7 @@ static bool flat(const Tensor *out, const Operand *o, int inputs, int64_t *strid
   return true;
 }
 
-static void loop(Tensor *out, const Operand *o, int inputs, RowFn row, const PointwiseContext *context, int cost) {
+static void loop(Tensor *out, const Operand *o, int inputs, RowFn row, const void *context, int cost) {
   int64_t stride[ITER_OPERANDS];
   Iter it;
   if (flat(out, o, inputs, stride)) {
@@ -106,7 +129,18 @@ static void loop(Tensor *out, const Operand *o, int inputs, RowFn row, const Poi
     }
   }
   iter_finish(&it);
-  iter_run(&it, row, context, cost);
+  int size[ITER_OPERANDS] = {dtype_size((DType)out->dtype)};
+  for (int k = 0; k < inputs; k++) size[k + 1] = o[k].size;
+  if (!joined_run(&it, row, context, size, cost)) iter_run(&it, row, context, cost);
+}
+
+/* Whether the result goes past the caches: it is large, no input's memory, and waits for memory rather than for the
+ * formula. */
+static bool past_caches(const Tensor *out, const Operand *o, int inputs, int cost) {
+  if (!stream_pays(tensor_bytes(out)) || cost > CHEAP) return false;
+  for (int k = 0; k < inputs; k++)
+    if (tensor_data(out) == o[k].ptr) return false;
+  return true;
 }
 
 /* Few elements of the compute dtype, lying like the output: one row without further ado. */
@@ -173,13 +207,19 @@ bool cpu_pointwise_with(OpCall *c, Formula f, const PointwiseContext *context) {
   bool good = true;
   while (good && ready < info->inputs) {
     good = operand_set(&o[ready], in(c, ready), info->choice && ready == 0 ? MT_BOOL : c->compute);
+    if (good) operand_turn(&o[ready], c->out[0]);
     ready++;
   }
-  if (good && c->out[0]->numel >= STREAM_BYTES / dtype_size(c->compute) && tensor_data(c->out[0]) != o[0].ptr) {
-    RowFn stream = pointwise_stream_row(f, c->compute);
-    if (stream) row = stream;
+  Streamed streamed;
+  const void *extra = context;
+  if (good && past_caches(c->out[0], o, info->inputs, cost_of(f))) {
+    bool packed = info->inputs == 2 && o[0].tensor->numel == o[1].tensor->numel;
+    RowFn own = packed ? pointwise_stream_row(f, c->compute) : NULL;
+    streamed = (Streamed){row, context, dtype_size((DType)c->out[0]->dtype), info->inputs + 1};
+    row = own ? own : stream_row;
+    extra = own ? extra : &streamed;
   }
-  if (good) loop(c->out[0], o, info->inputs, row, context, cost_of(f));
+  if (good) loop(c->out[0], o, info->inputs, row, extra, cost_of(f));
   for (int k = 0; k < ready; k++) tensor_release(o[k].converted);
   return good;
 }

@@ -2,6 +2,7 @@
  * that count from 1, negative ones from the end where the operator takes them. */
 #ifndef MT_POSITION_H
 #define MT_POSITION_H
+#include "cpu/isa.h"
 #include "tensor/tensor.h"
 #include <string.h>
 
@@ -36,4 +37,9 @@ bool position_fail(int64_t value, int64_t size, int dim) __attribute__((cold));
 /* Whether index is an index tensor and every element of it a position of a dim of that size; else fails with the first
  * that is not. */
 bool position_check(const Tensor *index, int64_t size, bool negative, int dim);
+
+typedef struct {
+  bool (*outside)(const int64_t *v, int64_t n, int64_t size); /* whether any of n is not in 1 .. size */
+} PositionTable;
+VEC_TABLE(PositionTable, position_table);
 #endif

@@ -6,6 +6,7 @@
 #include "cpu/copy_tensor.h"
 #include "cpu/kernels.h"
 #include "cpu/reduce.h"
+#include "cpu/scan.h"
 #include <math.h>
 #include <string.h>
 
@@ -257,6 +258,7 @@ static const ScanFn scans[][LANE_TYPES] = {[SCAN_SUM] = {sum_f32, sum_f64, sum_i
 
 typedef struct {
   ScanFn fn;
+  ScanRow row; /* of the last dim, or NULL */
   const char *x, *g;
   char *out;
   int size;
@@ -267,6 +269,11 @@ typedef struct {
 static void scan_body(void *context, int64_t begin, int64_t end) {
   const Scan *s = context;
   int64_t length = s->lines.length;
+  if (s->row) {
+    for (int64_t i = begin; i < end; i++)
+      s->row((const float *)(const void *)s->x + i * length, (float *)(void *)s->out + i * length, length);
+    return;
+  }
   if (s->tiles == 0) {
     for (int64_t i = begin; i < end; i += ABREAST) {
       int64_t offset = i * length * s->size;
@@ -299,6 +306,9 @@ bool cpu_scan(ScanKind kind, Tensor *t, Tensor *grad, int dim, Tensor *out) {
               .out = tensor_data(to),
               .size = dtype_size(lane),
               .lines = lines_of(out, dim)};
+    const ScanTable *table = VEC_PICK(scan_table);
+    if (type == LANE_F32 && s.lines.inner == 1)
+      s.row = kind == SCAN_SUM ? table->sum : kind == SCAN_PRODUCT ? table->product : NULL;
     s.tiles = s.lines.inner == 1 ? 0 : (s.lines.inner + NARROW - 1) / NARROW;
     int64_t each = s.lines.length * (s.lines.inner < NARROW ? s.lines.inner : NARROW);
     parallel_for(s.lines.outer * (s.tiles ? s.tiles : 1), each < UNIT / 4 ? UNIT / 4 / each : 1, scan_body, &s);

@@ -1,8 +1,8 @@
 /* Sorting along one dim.
  *
  * Elements become unsigned keys in the order wanted (NaN greatest, -0 equal to 0, inverted when descending) beside their
- * positions; short lines are sorted by insertion and merging, long ones by radix, all stably. Values are then fetched by
- * position, so that they keep their bits. */
+ * positions; short lines are sorted by counting and merging, long ones by radix, all stably; where few of a line are
+ * wanted, a heap finds them. Values are then fetched by position, so that they keep their bits. */
 #include "base/alloc.h"
 #include "base/pool.h"
 #include "cpu/copy.h"
@@ -11,7 +11,7 @@
 #include "cpu/reduce.h"
 #include <string.h>
 
-enum { UNIT = 16384, INSERTION = 24, RADIX = 256, HEAP_SHARE = 64 };
+enum { UNIT = 16384, SHORT = 24, RADIX = 256, HEAP_SHARE = 64, BLOCK = 64 };
 
 typedef struct {
   uint64_t key;
@@ -39,32 +39,52 @@ static uint64_t key_f32(float x) {
   return v.u >> 31 ? (uint32_t)~v.u : v.u | 0x80000000u;
 }
 
-/* Keys of a line of n packed elements. Integers are shifted so that the least becomes 0 within `bytes` bytes. */
-static void make_keys(const void *x, LaneType type, int bytes, bool is_signed, bool descending, int64_t n, Item *item) {
-  uint64_t mask = bytes == 8 ? UINT64_MAX : ((uint64_t)1 << 8 * bytes) - 1, sign = is_signed ? (mask >> 1) + 1 : 0;
-  uint64_t flip = descending ? mask : 0;
-  for (int64_t i = 0; i < n; i++) {
-    uint64_t key = type == LANE_F32   ? key_f32(((const float *)x)[i])
-                   : type == LANE_F64 ? key_f64(((const double *)x)[i])
-                                      : ((uint64_t)((const int64_t *)x)[i] + sign) & mask;
-    item[i] = (Item){key ^ flip, i};
-  }
+/* How elements become keys. Integers are shifted so that the least becomes 0 within as many bytes as they have. */
+typedef struct {
+  LaneType type;
+  uint64_t mask, sign, flip;
+} Keys;
+
+static Keys keys_of(LaneType type, int bytes, bool is_signed, bool descending) {
+  uint64_t mask = bytes == 8 ? UINT64_MAX : ((uint64_t)1 << 8 * bytes) - 1;
+  return (Keys){type, mask, is_signed ? (mask >> 1) + 1 : 0, descending ? mask : 0};
 }
 
-static void insertion(Item *a, int64_t n) {
-  for (int64_t i = 1; i < n; i++) {
-    Item it = a[i];
-    int64_t j = i;
-    for (; j > 0 && a[j - 1].key > it.key; j--) a[j] = a[j - 1];
-    a[j] = it;
+static inline uint64_t key_at(const Keys *k, const void *x, int64_t i) {
+  uint64_t key = k->type == LANE_F32   ? key_f32(((const float *)x)[i])
+                 : k->type == LANE_F64 ? key_f64(((const double *)x)[i])
+                                       : ((uint64_t)((const int64_t *)x)[i] + k->sign) & k->mask;
+  return key ^ k->flip;
+}
+
+static void make_keys(const Keys *keys, const void *x, int64_t n, Item *item) {
+  const Keys k = *keys;
+  for (int64_t i = 0; i < n; i++) item[i] = (Item){key_at(&k, x, i), i};
+}
+
+/* At most SHORT items: each counts those that go before it, without a branch that could be guessed wrong. */
+static void rank_sort(Item *a, int64_t n) {
+  Item from[SHORT];
+  int64_t rank[SHORT];
+  for (int64_t i = 0; i < n; i++) {
+    uint64_t key = a[i].key;
+    int64_t before = 0;
+    from[i] = a[i];
+    for (int64_t j = 0; j < i; j++) {
+      int64_t first = from[j].key <= key;
+      before += first;
+      rank[j] += 1 - first;
+    }
+    rank[i] = before;
   }
+  for (int64_t i = 0; i < n; i++) a[rank[i]] = from[i];
 }
 
 /* Sorts a with the help of spare; the result is in a. */
 static void merge_sort(Item *a, Item *spare, int64_t n) {
-  for (int64_t i = 0; i < n; i += INSERTION) insertion(a + i, n - i < INSERTION ? n - i : INSERTION);
+  for (int64_t i = 0; i < n; i += SHORT) rank_sort(a + i, n - i < SHORT ? n - i : SHORT);
   Item *from = a, *to = spare;
-  for (int64_t run = INSERTION; run < n; run *= 2) {
+  for (int64_t run = SHORT; run < n; run *= 2) {
     for (int64_t i = 0; i < n; i += 2 * run) {
       int64_t l = i, middle = i + run < n ? i + run : n, r = middle, end = i + 2 * run < n ? i + 2 * run : n;
       for (int64_t k = i; k < end; k++)
@@ -111,13 +131,43 @@ static void sift(Item *heap, int64_t k, int64_t at) {
   heap[at] = it;
 }
 
-/* The first k items in order at the front of a: a heap of the k least seen, its root the greatest of them. */
-static void select_first(Item *a, int64_t n, int64_t k) {
+/* Whether one of BLOCK elements may come before the element at `last`, or a NaN is among them. */
+#define ANY_BEFORE(S, T)                                                                           \
+  static bool any_before_##S(const void *block, const void *line, int64_t last, bool descending) { \
+    const T *x = block, limit = ((const T *)line)[last];                                           \
+    int found = 0;                                                                                 \
+    if (descending)                                                                                \
+      for (int k = 0; k < BLOCK; k++) found |= !(x[k] <= limit);                                   \
+    else                                                                                           \
+      for (int k = 0; k < BLOCK; k++) found |= !(x[k] >= limit);                                   \
+    return found != 0;                                                                             \
+  }
+ANY_BEFORE(f32, float)
+ANY_BEFORE(f64, double)
+ANY_BEFORE(i64, int64_t)
+
+/* The first k items of a line in order at the front of a: a heap of the k least seen, its root the greatest of them.
+ * Blocks without an element before the root are passed over. */
+static void select_first(const Keys *keys, const char *x, int size, int64_t n, int64_t k, Item *a) {
+  bool descending = keys->flip != 0;
+  int64_t next = k;
+  make_keys(keys, x, k, a);
   for (int64_t i = k / 2 - 1; i >= 0; i--) sift(a, k, i);
-  for (int64_t i = k; i < n; i++) {
-    if (!after(a[0], a[i])) continue;
-    a[0] = a[i];
-    sift(a, k, 0);
+  for (int64_t i = k; i < n; i = next) {
+    next = i + BLOCK < n ? i + BLOCK : n;
+    if (next - i == BLOCK) {
+      const char *block = x + i * size;
+      if (!(keys->type == LANE_F32   ? any_before_f32(block, x, a[0].at, descending)
+            : keys->type == LANE_F64 ? any_before_f64(block, x, a[0].at, descending)
+                                     : any_before_i64(block, x, a[0].at, descending)))
+        continue;
+    }
+    for (int64_t j = i; j < next; j++) {
+      Item it = {key_at(keys, x, j), j};
+      if (it.key >= a[0].key) continue;
+      a[0] = it;
+      sift(a, k, 0);
+    }
   }
   for (int64_t i = k - 1; i > 0; i--) {
     Item it = a[0];
@@ -127,11 +177,9 @@ static void select_first(Item *a, int64_t n, int64_t k) {
   }
 }
 
-static void sort_items(Item *a, Item *spare, int64_t n, int64_t k, int bytes) {
-  if (n <= INSERTION)
-    insertion(a, n);
-  else if (k > 0 && k < n && k * HEAP_SHARE <= n)
-    select_first(a, n, k);
+static void sort_items(Item *a, Item *spare, int64_t n, int bytes) {
+  if (n <= SHORT)
+    rank_sort(a, n);
   else if (n < 2 * RADIX)
     merge_sort(a, spare, n);
   else
@@ -180,6 +228,7 @@ static void body(void *context, int64_t begin, int64_t end) {
     job->failed = true;
     return;
   }
+  Keys keys = keys_of(job->type, job->bytes, job->is_signed, job->descending);
   Item *spare = item + n;
   char *line = (char *)(spare + n);
   for (int64_t i = begin; i < end; i++) {
@@ -187,8 +236,12 @@ static void body(void *context, int64_t begin, int64_t end) {
     const char *x = tensor_data(job->x) + (outer * n * inner + column) * job->size;
     const char *packed = inner == 1 ? x : line;
     if (inner > 1) copy_strided(line, job->size, x, inner * job->size, n, job->size);
-    make_keys(packed, job->type, job->bytes, job->is_signed, job->descending, n, item);
-    sort_items(item, spare, n, job->pick ? 0 : take, job->bytes);
+    if (!job->pick && n > SHORT && take > 0 && (take <= n / HEAP_SHARE || take * take <= n)) {
+      select_first(&keys, packed, job->size, n, take, item);
+    } else {
+      make_keys(&keys, packed, n, item);
+      sort_items(item, spare, n, job->bytes);
+    }
     char *value = tensor_data(job->values) + (outer * take * inner + column) * job->size;
     int64_t *at = (int64_t *)(void *)tensor_data(job->index) + outer * take * inner + column;
     int64_t from = job->pick ? picked(job, item, n) : 0;

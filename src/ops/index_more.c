@@ -375,7 +375,7 @@ OP(masked_fill, .schema = "masked_fill(Tensor input, Tensor mask, Operand value)
    .doc = "input with value, a number or a 0-dim tensor, where mask holds; input and mask broadcast.",
    .samples = "f(3,4) b(3,4) 1.5 | f(3,4) b(4) f() | f(3,1) b(4) -2 | i(3) b(3) 7",
    .errors = "f(3) b(4) 1 | f(3) f(3) 1 | f(3) b(3) f(3)", .saves = "input: mask; value: mask",
-   .flags = OP_BOTH | OP_INPLACE | OP_MODIFIES, .infer = infer_masked_fill, .kernel = {cpu_masked_fill},
+   .flags = OP_BOTH | OP_INPLACE | OP_INTO, .infer = infer_masked_fill, .kernel = {cpu_masked_fill},
    .backward = back_masked_fill);
 
 static bool compose_masked_scatter(OpCall *c) {

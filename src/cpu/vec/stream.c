@@ -1,8 +1,9 @@
-/* Arithmetic whose result goes past the caches: for outputs so large that the next reader would miss anyway.
+/* Stores past the caches: copies, and arithmetic whose two inputs leave no room for a buffer beside them.
  *
- * Non-temporal stores spare the read of each output line before it is written: a quarter of the traffic of c = a + b.
- * The results are those of the ordinary rows, to the bit. Operands that are not packed go there. */
+ * Whole lines of 64 bytes are written at once; the ends, up to a line each, as usual. The caller fences. */
 #include "cpu/pointwise.h"
+#include "cpu/stream.h"
+#include <string.h>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -21,9 +22,20 @@ enum { WIDTH = 16 };
 #define STREAM_f64(to, v) _mm_stream_pd(to, (__m128d)(v))
 #endif
 typedef float V_f32 __attribute__((vector_size(WIDTH), aligned(4)));
+typedef float V_bytes __attribute__((vector_size(WIDTH), aligned(1)));
 typedef double V_f64 __attribute__((vector_size(WIDTH), aligned(8)));
 
-/* Whole lines of 64 bytes are written at once; the ends, up to a line each, as usual. */
+static void stream_copy(char *to, const char *from, int64_t bytes) {
+  int64_t i = -(int64_t)(uintptr_t)to & 63;
+  if (i > bytes) i = bytes;
+  memcpy(to, from, (size_t)i);
+  for (; i + 64 <= bytes; i += 64)
+    for (int k = 0; k < 64; k += WIDTH)
+      STREAM_f32((float *)(void *)(to + i + k), *(const V_bytes *)(const void *)(from + i + k));
+  memcpy(to + i, from + i, (size_t)(bytes - i));
+}
+
+/* Operands that are not packed go to the ordinary rows. */
 #define STREAM(T, S, name, op, DTYPE)                                                                  \
   static void stream_##name##_##S(char **ptr, const int64_t *stride, int64_t n, const void *context) { \
     enum { LANES = WIDTH / sizeof(T), LINE = 64 / sizeof(T) };                                         \
@@ -50,9 +62,10 @@ STREAMS(float, f32, MT_F32)
 STREAMS(double, f64, MT_F64)
 
 const StreamTable VEC(stream_table) = {
+    .copy = stream_copy,
     .f32 = {stream_add_f32, stream_sub_f32, stream_mul_f32, stream_div_f32},
     .f64 = {stream_add_f64, stream_sub_f64, stream_mul_f64, stream_div_f64},
 };
 #else
-const StreamTable VEC(stream_table) = {.f32 = {NULL}};
+const StreamTable VEC(stream_table) = {.copy = NULL};
 #endif
