@@ -28,6 +28,9 @@ bool gemm(DType d, int64_t m, int64_t n, int64_t k, double alpha, const void *a,
 /* gemm_batch on the kernels of instruction set `isa` (at most isa_level()); for tests. */
 bool gemm_batch_isa(int isa, const Gemm *g);
 
+/* The same for float16 and bfloat16, no size 0 but k: gemm_batch_isa calls it. */
+bool gemm_half(int isa, const Gemm *g);
+
 /* B (k, n), packed once for many products with few rows each. float32 and float64 only. */
 typedef struct {
   const struct GemmKernels *kernels;
