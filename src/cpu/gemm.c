@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/pool.h"
 #include "base/size.h"
+#include "cpu/blas.h"
 #include "cpu/isa.h"
 #include <string.h>
 #include <unistd.h>
@@ -398,11 +399,9 @@ static void simplify(Gemm *g) {
   if ((lines || strided) && !g->bias) transpose_product(g);
 }
 
-bool gemm_batch_isa(int isa, const Gemm *given) {
+/* On our kernels, for every dtype they have. */
+static bool own_batch(int isa, const Gemm *given) {
   Gemm g = *given;
-  if (g.m == 0 || g.n == 0 || g.batch == 0) return true;
-  if (g.dtype == MT_F16 || g.dtype == MT_BF16) return gemm_half(isa, given);
-  if (is_narrow(g.dtype)) return run_narrow(isa, given);
   Plan plan = {.kernels = gemm_kernels(isa, g.dtype)};
   if (!plan.kernels)
     return fail(MT_ENOTIMPL, "\"addmm_impl_cpu_\" not implemented for '%s'", dtype_info[g.dtype].type_name);
@@ -424,6 +423,13 @@ bool gemm_batch_isa(int isa, const Gemm *given) {
   plan.method = choose_method(plan.kernels, &plan.all);
   if (plan.method == BY_TILES) plan_tiles(&plan);
   return run_batch(&plan, &g);
+}
+
+bool gemm_batch_isa(int isa, const Gemm *g) {
+  if (g->m == 0 || g->n == 0 || g->batch == 0) return true;
+  if (g->dtype == MT_F16 || g->dtype == MT_BF16) return gemm_half(isa, g);
+  if (is_narrow(g->dtype)) return run_narrow(isa, g);
+  return blas_takes(g) ? blas_batch(isa, g, own_batch) : own_batch(isa, g);
 }
 
 bool gemm_batch(const Gemm *g) { return gemm_batch_isa(isa_level(), g); }
