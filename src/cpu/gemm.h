@@ -80,6 +80,14 @@ typedef struct GemmKernels {
   /* One row of C where B's rows are contiguous: C is the sum of B's rows weighted by A, in memory order. */
   void (*row)(const GemmBlock *g, int64_t j0, int64_t j1);
 } GemmKernels;
+/* Few rows of A, in float32 with k contiguous, times a B of 16-bit floats; C is overwritten with the sums. */
+typedef struct {
+  /* k is contiguous in B. */
+  void (*dots)(int64_t m, int64_t n, int64_t k, const float *a, int64_t a_row, const uint16_t *b, int64_t b_col,
+               float *c, int64_t c_row);
+  /* One row of A; B's rows are contiguous. */
+  void (*row)(int64_t n, int64_t k, const float *a, const uint16_t *b, int64_t b_row, float *c);
+} GemmThin;
 /* The kernels of an instruction set for float32, float64, int32 or int64: for what makes its products block by block. */
 const GemmKernels *gemm_kernels(int isa, DType d);
 #endif

@@ -2,7 +2,7 @@
  *
  * Operands are widened panel by panel while they are packed, or packed as they are where the processor multiplies pairs
  * of bfloat16; no operand is copied whole. A block of C is summed in float32 scratch through all of k, then scaled, added to
- * and rounded. Thin products are limited by reading: pieces of B are widened into a cache and meet A's few rows there. All
+ * and rounded. Thin products are limited by reading B, which is widened on the way. All
  * cuts that an element's value depends on follow from shapes and strides, never from the number of threads. */
 #include "base/alloc.h"
 #include "base/pool.h"
@@ -11,6 +11,8 @@
 #include "cpu/gemm.h"
 #include "cpu/isa.h"
 
+VEC_TABLE(GemmThin, gemm_thin_bf16);
+VEC_TABLE(GemmThin, gemm_thin_f16);
 #if defined(__x86_64__)
 extern const GemmKernels gemm_bf16_avx512;
 #endif
@@ -23,7 +25,6 @@ enum {
   TASK_COLUMNS = 512,   /* of C that one thread computes before it rounds them */
   WIDE_ELEMENTS = 2048, /* of a panel, widened at a time for packing */
   THIN = 8,             /* rows of A that are not worth packing B for */
-  THIN_ELEMENTS = 8192, /* of B, widened at a time for a thin product */
   ROUND_PIECE = 512
 };
 
@@ -46,7 +47,9 @@ typedef struct {
   Method method;
   bool pairs; /* bfloat16 is multiplied as it is */
   const GemmKernels *kernels, *wide;
-  RowFn widen, narrow;
+  const GemmThin *thin;
+  RowFn widen, narrow;                      /* between any strides */
+  const Halves *halves;                     /* of packed elements */
   int64_t rows, columns, step;              /* of C, and of k, at a time; scratch has whole tiles of them */
   int64_t a_bytes, b_bytes, c_bytes, bytes; /* of the workspace */
 } Half;
@@ -79,6 +82,8 @@ static bool plan(Half *h, int isa) {
   if (g->n == 1) g->b_col = g->k;
   h->method = g->m <= THIN && g->b_row == 1 ? BY_DOTS : g->m == 1 && g->b_col == 1 ? BY_ROWS : BY_TILES;
   h->wide = gemm_kernels(isa, MT_F32);
+  h->thin = g->dtype == MT_BF16 ? VEC_AT(isa, gemm_thin_bf16) : VEC_AT(isa, gemm_thin_f16);
+  h->halves = g->dtype == MT_BF16 ? &VEC_AT(isa, cast_table)->bf16 : &VEC_AT(isa, cast_table)->f16;
   h->widen = VEC_AT(isa, cast_table)->cast[g->dtype][MT_F32];
   h->narrow = VEC_AT(isa, cast_table)->cast[MT_F32][g->dtype];
   int64_t a_count, b_count, c_count;
@@ -102,15 +107,20 @@ static bool plan(Half *h, int isa) {
   return size_add(h->c_bytes, h->a_bytes + h->b_bytes, &h->bytes);
 }
 
+static void widen_line(const Half *h, float *to, const uint16_t *from, int64_t stride, int64_t n) {
+  if (stride == 1)
+    h->halves->widen(from, to, n);
+  else
+    h->widen((char *[]){(char *)to, (char *)(uintptr_t)from}, (int64_t[]){4, 2 * stride}, n, NULL);
+}
+
 /* rows x columns floats, contiguous along the source's smaller stride; to has the strides that are returned. */
 static void widen_block(const Half *h, float *to, const uint16_t *from, int64_t rows, int64_t columns, int64_t row,
                         int64_t column, int64_t *to_row, int64_t *to_column) {
   bool across = column <= row;
   int64_t lines = across ? rows : columns, length = across ? columns : rows;
   int64_t line = across ? row : column, step = across ? column : row;
-  for (int64_t i = 0; i < lines; i++)
-    h->widen((char *[]){(char *)(to + i * length), (char *)(uintptr_t)(from + i * line)}, (int64_t[]){4, 2 * step},
-             length, NULL);
+  for (int64_t i = 0; i < lines; i++) widen_line(h, to + i * length, from + i * line, step, length);
   *to_row = across ? columns : 1, *to_column = across ? 1 : rows;
 }
 
@@ -187,13 +197,16 @@ static void finish(const Run *run, int64_t i0, int64_t i1, int64_t j0, int64_t j
       float *sum = (float *)run->block.c + i * run->block.c_row + j;
       if (run->add) {
         const uint16_t *add = run->add + i * run->add_row + j * run->add_col;
-        h->widen((char *[]){(char *)added, (char *)(uintptr_t)add}, (int64_t[]){4, 2 * run->add_col}, n, NULL);
+        widen_line(h, added, add, run->add_col, n);
         for (int64_t q = 0; q < n; q++) sum[q] = h->alpha * sum[q] + h->beta * added[q];
       } else if (h->alpha != 1) {
         for (int64_t q = 0; q < n; q++) sum[q] *= h->alpha;
       }
-      char *to = (char *)(run->c + i * h->g.c_row + j * h->c_col);
-      h->narrow((char *[]){to, (char *)sum}, (int64_t[]){2 * h->c_col, 4}, n, NULL);
+      uint16_t *to = run->c + i * h->g.c_row + j * h->c_col;
+      if (h->c_col == 1)
+        h->halves->narrow(sum, to, n);
+      else
+        h->narrow((char *[]){(char *)to, (char *)sum}, (int64_t[]){2 * h->c_col, 4}, n, NULL);
     }
 }
 
@@ -282,32 +295,19 @@ static void run_tiles(const Half *h, int64_t index, char *workspace, bool thread
 
 /* ---- thin products ---- */
 
-/* Columns [begin, end) of C, unit columns each. B's columns lie along k: pieces of k of some columns are widened. Or they
- * lie side by side: pieces of some rows. */
 static void thin_task(void *context, int64_t begin, int64_t end) {
   Run *run = context;
   const Half *h = run->half;
   const Gemm *all = &h->g;
-  float buffer[THIN_ELEMENTS];
-  bool dots = h->method == BY_DOTS;
-  int64_t piece = dots ? least(THIN_ELEMENTS / 4, most(all->k, 1)) : 8, width = THIN_ELEMENTS / piece;
-  int64_t j_end = least(end * run->task_columns, all->n);
-  for (int64_t j = begin * run->task_columns; j < j_end; j += width) {
-    int64_t n = least(width, j_end - j);
-    for (int64_t p = 0; p < most(all->k, 1); p += piece) {
-      GemmBlock g = run->block;
-      g.m = all->m, g.n = n, g.k = least(piece, all->k - p);
-      widen_block(h, buffer, (const uint16_t *)run->block.b + j * all->b_col + p * all->b_row, g.k, n, all->b_row,
-                  all->b_col, &g.b_row, &g.b_col);
-      g.a = (const float *)run->block.a + p, g.b = buffer;
-      g.c = (float *)run->block.c + j, g.add = g.c;
-      g.beta = p == 0 ? &zero : &one;
-      if (dots)
-        h->wide->dots(&g, 0, g.m, 0, n);
-      else
-        h->wide->row(&g, 0, n);
-    }
-    finish(run, 0, all->m, j, j + n);
+  for (int64_t t = begin; t < end; t++) {
+    int64_t j0 = t * run->task_columns, j1 = least(j0 + run->task_columns, all->n);
+    const uint16_t *b = (const uint16_t *)run->block.b + j0 * all->b_col;
+    float *c = (float *)run->block.c + j0;
+    if (h->method == BY_DOTS)
+      h->thin->dots(all->m, j1 - j0, all->k, run->block.a, all->k, b, all->b_col, c, all->n);
+    else
+      h->thin->row(j1 - j0, all->k, run->block.a, b, all->b_row, c);
+    finish(run, 0, all->m, j0, j1);
   }
 }
 
@@ -316,9 +316,8 @@ static void run_thin(const Half *h, int64_t index, char *workspace, bool threads
   Run run;
   begin_run(&run, h, index, workspace);
   for (int64_t i = 0; i < all->m; i++)
-    h->widen((char *[]){workspace + i * all->k * 4, (char *)((uint16_t *)(uintptr_t)run.block.a + i * all->a_row)},
-             (int64_t[]){4, 2 * all->a_col}, all->k, NULL);
-  run.block.a = workspace, run.block.a_row = all->k, run.block.a_col = 1;
+    widen_line(h, (float *)workspace + i * all->k, (const uint16_t *)run.block.a + i * all->a_row, all->a_col, all->k);
+  run.block.a = workspace;
   run.task_columns = all->n;
   if (threads) run.task_columns = most(16, quotient_up(quotient_up(all->n, 4 * pool_threads()), 16) * 16);
   int64_t tasks = quotient_up(all->n, run.task_columns);
