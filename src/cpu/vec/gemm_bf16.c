@@ -6,8 +6,9 @@
  * instruction treats numbers below 2^-126 as zeros, as PyTorch's products on these processors do. */
 #include "cpu/gemm.h"
 #include "cpu/isa.h"
+#include <stddef.h>
 
-#if defined(__AVX512F__)
+#if defined(__AVX512F__) && (defined(__clang__) || __GNUC__ >= 10)
 #include <immintrin.h>
 
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16")))
@@ -49,8 +50,11 @@ typedef void TileFn(int64_t pairs, const int32_t *a, const uint16_t *b, float *c
 TILE(2)
 TILE(4)
 TILE(6)
-TILE(8) TILE(10) TILE(12)
-    TILE(14) static TileFn *const tile_fn[] = {tile_2, tile_4, tile_6, tile_8, tile_10, tile_12, tile_14};
+TILE(8)
+TILE(10)
+TILE(12)
+TILE(14)
+static TileFn *const tile_fn[] = {tile_2, tile_4, tile_6, tile_8, tile_10, tile_12, tile_14};
 
 static int64_t height_of(int64_t rows) { return (rows + 1) / 2 * 2; }
 
@@ -149,4 +153,7 @@ static void pack_b(const GemmBlock *g, int64_t j0, int64_t j1) {
 extern const GemmKernels VEC(gemm_bf16);
 const GemmKernels VEC(gemm_bf16) = {
     .mr = MR, .nr = NR, .lanes = LANES, .size = 2, .pack_a = pack_a, .pack_b = pack_b, .tiles = tiles};
+#elif defined(__AVX512F__)
+extern const GemmKernels VEC(gemm_bf16);
+const GemmKernels VEC(gemm_bf16) = {.tiles = NULL}; /* a compiler that does not know the instruction */
 #endif
