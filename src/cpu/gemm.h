@@ -82,11 +82,11 @@ typedef struct GemmKernels {
 } GemmKernels;
 /* Few rows of A, in float32 with k contiguous, times a B of 16-bit floats; C is overwritten with the sums. */
 typedef struct {
-  /* k is contiguous in B. */
-  void (*dots)(int64_t m, int64_t n, int64_t k, const float *a, int64_t a_row, const uint16_t *b, int64_t b_col,
+  /* dots: k is contiguous in B, whose columns are b_step apart. rows: B's rows are contiguous, b_step apart. */
+  void (*dots)(int64_t m, int64_t n, int64_t k, const float *a, int64_t a_row, const uint16_t *b, int64_t b_step,
                float *c, int64_t c_row);
-  /* One row of A; B's rows are contiguous. */
-  void (*row)(int64_t n, int64_t k, const float *a, const uint16_t *b, int64_t b_row, float *c);
+  void (*rows)(int64_t m, int64_t n, int64_t k, const float *a, int64_t a_row, const uint16_t *b, int64_t b_step,
+               float *c, int64_t c_row);
 } GemmThin;
 /* The kernels of an instruction set for float32, float64, int32 or int64: for what makes its products block by block. */
 const GemmKernels *gemm_kernels(int isa, DType d);

@@ -24,7 +24,8 @@ enum {
   MOST_COLUMNS = 1024,
   TASK_COLUMNS = 512,   /* of C that one thread computes before it rounds them */
   WIDE_ELEMENTS = 2048, /* of a panel, widened at a time for packing */
-  THIN = 8,             /* rows of A that are not worth packing B for */
+  THIN = 8,             /* rows of A that are not worth packing B for, where k is contiguous in B */
+  THIN_ROWS = 4,        /* where B's rows are */
   ROUND_PIECE = 512
 };
 
@@ -80,7 +81,7 @@ static bool plan(Half *h, int isa) {
   if (g->n < g->m && g->n <= THIN) transpose_product(h);
   if (g->m == 1) g->a_row = g->k;
   if (g->n == 1) g->b_col = g->k;
-  h->method = g->m <= THIN && g->b_row == 1 ? BY_DOTS : g->m == 1 && g->b_col == 1 ? BY_ROWS : BY_TILES;
+  h->method = g->m <= THIN && g->b_row == 1 ? BY_DOTS : g->m <= THIN_ROWS && g->b_col == 1 ? BY_ROWS : BY_TILES;
   h->wide = gemm_kernels(isa, MT_F32);
   h->thin = g->dtype == MT_BF16 ? VEC_AT(isa, gemm_thin_bf16) : VEC_AT(isa, gemm_thin_f16);
   h->halves = g->dtype == MT_BF16 ? &VEC_AT(isa, cast_table)->bf16 : &VEC_AT(isa, cast_table)->f16;
@@ -306,7 +307,7 @@ static void thin_task(void *context, int64_t begin, int64_t end) {
     if (h->method == BY_DOTS)
       h->thin->dots(all->m, j1 - j0, all->k, run->block.a, all->k, b, all->b_col, c, all->n);
     else
-      h->thin->row(j1 - j0, all->k, run->block.a, b, all->b_row, c);
+      h->thin->rows(all->m, j1 - j0, all->k, run->block.a, all->k, b, all->b_row, c, all->n);
     finish(run, 0, all->m, j0, j1);
   }
 }

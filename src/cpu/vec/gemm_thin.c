@@ -95,34 +95,41 @@ static void dots(int64_t m, int64_t n, int64_t k, const float *a, int64_t a_row,
     for (int64_t i = 0; i < m; i++) dot_tile(1, 1, k, a + i * a_row, a_row, b, b_col, c + i * c_row, c_row);
 }
 
-/* Sums stay in the first cache while four rows of B run past them. */
-static void row(int64_t n, int64_t k, const float *a, const uint16_t *b, int64_t b_row, float *c) {
-  for (int64_t j = 0; j < n; j += ROW_BLOCK, b += ROW_BLOCK, c += ROW_BLOCK) {
-    int64_t width = n - j < ROW_BLOCK ? n - j : ROW_BLOCK, p = 0;
-    const uint16_t *at = b;
-    memset(c, 0, (size_t)width * sizeof *c);
-    for (; p + 4 <= k; p += 4, at += 4 * b_row) {
-      float a0 = a[p], a1 = a[p + 1], a2 = a[p + 2], a3 = a[p + 3];
-      int64_t q = 0;
-      for (; q + LANES <= width; q += LANES) {
-        Vec v = load(c + q);
-        v += widen(at + q) * a0;
-        v += widen(at + q + b_row) * a1;
-        v += widen(at + q + 2 * b_row) * a2;
-        v += widen(at + q + 3 * b_row) * a3;
-        store(c + q, v);
-      }
-      for (; q < width; q++) {
-        float v = TO_FLOAT(at[q]) * a0 + c[q];
-        v = TO_FLOAT(at[q + b_row]) * a1 + v;
-        v = TO_FLOAT(at[q + 2 * b_row]) * a2 + v;
-        c[q] = TO_FLOAT(at[q + 3 * b_row]) * a3 + v;
-      }
-    }
-    for (; p < k; p++, at += b_row)
-      for (int64_t q = 0; q < width; q++) c[q] = TO_FLOAT(at[q]) * a[p] + c[q];
+/* c (width) += four rows of B, weighted. */
+INLINE void add_rows(int64_t width, const float *a, const uint16_t *b, int64_t b_row, float *c) {
+  const float a0 = a[0], a1 = a[1], a2 = a[2], a3 = a[3];
+  int64_t q = 0;
+  for (; q + LANES <= width; q += LANES) {
+    Vec v = load(c + q);
+    v += widen(b + q) * a0;
+    v += widen(b + q + b_row) * a1;
+    v += widen(b + q + 2 * b_row) * a2;
+    v += widen(b + q + 3 * b_row) * a3;
+    store(c + q, v);
+  }
+  for (; q < width; q++) {
+    float v = TO_FLOAT(b[q]) * a0 + c[q];
+    v = TO_FLOAT(b[q + b_row]) * a1 + v;
+    v = TO_FLOAT(b[q + 2 * b_row]) * a2 + v;
+    c[q] = TO_FLOAT(b[q + 3 * b_row]) * a3 + v;
+  }
+}
+
+/* Sums stay in the first cache while rows of B run past them, four at a time. */
+static void rows(int64_t m, int64_t n, int64_t k, const float *a, int64_t a_row, const uint16_t *b, int64_t b_row,
+                 float *c, int64_t c_row) {
+  const int64_t block = ROW_BLOCK / m;
+  for (int64_t j = 0; j < n; j += block) {
+    int64_t width = n - j < block ? n - j : block, p = 0;
+    for (int64_t i = 0; i < m; i++) memset(c + i * c_row + j, 0, (size_t)width * sizeof *c);
+    for (; p + 4 <= k; p += 4)
+      for (int64_t i = 0; i < m; i++) add_rows(width, a + i * a_row + p, b + p * b_row + j, b_row, c + i * c_row + j);
+    for (; p < k; p++)
+      for (int64_t i = 0; i < m; i++)
+        for (int64_t q = j; q < j + width; q++)
+          c[i * c_row + q] = TO_FLOAT(b[p * b_row + q]) * a[i * a_row + p] + c[i * c_row + q];
   }
 }
 
 extern const GemmThin VEC(THIN_TABLE);
-const GemmThin VEC(THIN_TABLE) = {dots, row};
+const GemmThin VEC(THIN_TABLE) = {dots, rows};
