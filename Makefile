@@ -31,9 +31,24 @@ else
   LINK_FLAGS = -Wl,-z,nodelete -Wl,--gc-sections -Wl,--version-script=src/lua/exports.map
 endif
 
+# BLAS=openblas or BLAS=onednn: that library multiplies large float32 (OpenBLAS: float64 too) matrices.
+BLAS ?=
+BLAS_HEADER = $(if $(filter openblas,$(BLAS)),openblas_config.h,dnnl.h)
+ifneq ($(BLAS),)
+  ifeq ($(filter openblas onednn,$(BLAS)),)
+    $(error BLAS=$(BLAS): openblas, onednn, or nothing for our own kernels)
+  endif
+  BLAS_CFLAGS := $(if $(filter openblas,$(BLAS)),$(shell pkg-config --cflags openblas 2>/dev/null))
+  BLAS_LIBS := $(if $(filter openblas,$(BLAS)),$(or $(shell pkg-config --libs openblas 2>/dev/null),-lopenblas),-ldnnl -lgomp)
+  ifneq ($(shell printf '\043include <$(BLAS_HEADER)>\n' | $(CC) $(CFLAGS) $(BLAS_CFLAGS) -E -x c - >/dev/null 2>&1 && echo yes),yes)
+    $(error BLAS=$(BLAS): $(BLAS_HEADER) is missing; on Debian and Ubuntu it is in \
+      $(if $(filter openblas,$(BLAS)),libopenblas-dev,libdnnl-dev))
+  endif
+endif
+
 WARN = -Wall -Wextra -Wno-unused-parameter
 BASE_FLAGS = -std=gnu11 -fPIC -fvisibility=hidden -ffunction-sections -fdata-sections -fno-math-errno \
-  -fno-trapping-math -ffp-contract=off -pthread -Isrc $(WARN) $(CFLAGS)
+  -fno-trapping-math -ffp-contract=off -pthread -Isrc $(WARN) $(if $(BLAS),-DMT_BLAS_$(BLAS)) $(BLAS_CFLAGS) $(CFLAGS)
 # The core never runs below a Lua error, so it needs no tables for unwinding, a tenth of the object. src/lua keeps them: a
 # host may have built Lua as C++, whose errors are exceptions.
 CORE_FLAGS = -fno-asynchronous-unwind-tables -fno-unwind-tables
@@ -99,7 +114,7 @@ FORCE:
 
 $(MODULE): $(OBJ) $(LUAOBJ) $(wildcard src/lua/exports.map) $(BUILD)/sources
 	@mkdir -p $(@D)
-	$(call Q,LD)$(CC) $(LIBFLAG) $(CFLAGS) -o $@ $(OBJ) $(LUAOBJ) $(LINK_FLAGS) -lm -pthread
+	$(call Q,LD)$(CC) $(LIBFLAG) $(CFLAGS) -o $@ $(OBJ) $(LUAOBJ) $(LINK_FLAGS) $(BLAS_LIBS) -lm -pthread
 $(BUILD)/moontorch/image.so: $(BUILD)/lua/image.o src/lua/exports.map
 	$(call Q,LD)$(CC) $(LIBFLAG) $(CFLAGS) -o $@ $< $(LINK_FLAGS) $(IMAGE_LIBS)
 $(BUILD)/lua/image.o: BASE_FLAGS += $(IMAGE_CFLAGS)
@@ -139,10 +154,10 @@ $(BUILD)/libcore.a: $(OBJ) $(BUILD)/sources
 	@rm -f $@; $(AR) rcs $@ $(OBJ)
 $(CTESTBIN): $(BUILD)/spec/%: spec/c/%.c $(BUILD)/libcore.a $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(call Q,CC)$(CC) $(BASE_FLAGS) -MMD -MP -o $@ $< $(BUILD)/libcore.a -lm -pthread
+	$(call Q,CC)$(CC) $(BASE_FLAGS) -MMD -MP -o $@ $< $(BUILD)/libcore.a $(BLAS_LIBS) -lm -pthread
 $(STATICTEST): $(BUILD)/spec/%: spec/c/%.c $(ARCHIVE) $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(call Q,CC)$(CC) $(BASE_FLAGS) -I$(LUA_INCDIR) -o $@ $< $(ARCHIVE) $(LUA_LIBS) -lm -ldl -pthread
+	$(call Q,CC)$(CC) $(BASE_FLAGS) -I$(LUA_INCDIR) -o $@ $< $(ARCHIVE) $(LUA_LIBS) $(BLAS_LIBS) -lm -ldl -pthread
 -include $(OBJ:.o=.d) $(LUAOBJ:.o=.d) $(CTESTBIN:=.d) $(BUILD)/lua/static.d $(BUILD)/lua/image.d
 
 deps:

@@ -35,6 +35,11 @@ def matmul_f64(n):
     return lambda: a @ b
 
 
+def matmul_half(name, n):
+    a, b = (torch.randn(n, n).to(getattr(torch, name)) for _ in range(2))
+    return lambda: a @ b
+
+
 def linear_gradients(m, k, n):
     x, w = torch.randn(m, k, requires_grad=True), torch.randn(n, k, requires_grad=True)
     gy = torch.randn(m, n)

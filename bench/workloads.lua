@@ -47,6 +47,9 @@ function make.matmul_f64(n)
   local a = torch.randn(n, n, { dtype = torch.float64 })
   return forward(torch.matmul, a, a:clone())
 end
+function make.matmul_half(name, n)
+  return forward(torch.matmul, torch.randn(n, n):to(torch[name]), torch.randn(n, n):to(torch[name]))
+end
 function make.linear_gradients(m, k, n)
   local x, w = torch.randn(m, k, { requires_grad = true }), torch.randn(n, k, { requires_grad = true })
   local gy = torch.randn(m, n)
@@ -222,6 +225,10 @@ for i, n in ipairs { 64, 128, 256, 512, 1024, 2048 } do
     { flops = 2 * n ^ 3, least = ({ 0.75, 0.85, 0.9, 0.92, 0.92, 0.92 })[i] })
 end
 row("matmul", "matmul 512, float64", "matmul_f64", { 512 }, { flops = 2 * 512 ^ 3, f64 = true })
+-- bfloat16 may pass float32's limit: some processors multiply it in pairs.
+for _, name in ipairs { "bfloat16", "float16" } do
+  row("matmul", "matmul 1024, " .. name, "matmul_half", { name, 1024 }, { flops = 2 * 1024 ^ 3 })
+end
 row("matmul", "64x784x128 and its two gradients", "linear_gradients", { 64, 784, 128 },
   { flops = 6 * 64 * 784 * 128, least = 0.8 })
 row("matmul", "bmm 64 of 64x64", "bmm", { 64, 64 }, { flops = 2 * 64 ^ 4 })

@@ -32,6 +32,14 @@ end
 for _, name in ipairs { "lstm", "gru", "rnn_tanh", "rnn_relu" } do LAZY_FUNCTIONS[name] = "moontorch.nn.recurrence" end
 
 torch.version = "0.1.0"
+torch.__config__ = {
+  --- What this build is made of, a line each, as a string: the library that multiplies large matrices ("own": none),
+  -- and how many threads loops use. https://docs.pytorch.org/docs/stable/config_mod.html
+  show = function()
+    return ("moontorch %s built with:\n  - BLAS: %s\n  - threads: %d\n"):format(torch.version, core._blas(),
+      core.get_num_threads())
+  end,
+}
 
 require "moontorch.sugar"
 

@@ -119,9 +119,3 @@ uint16_t float_to_half(float f) {
   u += 0xfff + (u >> 13 & 1) - (112u << 23); /* half to even; a carry moves into the exponent, up to infinity */
   return (uint16_t)(sign | u >> 13);
 }
-
-uint16_t float_to_bfloat(float f) {
-  Bits v = {.f = f};
-  if (f != f) return 0x7fc0;
-  return (uint16_t)((v.u + 0x7fff + (v.u >> 16 & 1)) >> 16);
-}

@@ -70,5 +70,12 @@ static inline float bfloat_to_float(uint16_t h) {
   } v = {.u = (uint32_t)h << 16};
   return v.f;
 }
-uint16_t float_to_bfloat(float f);
+static inline uint16_t float_to_bfloat(float f) {
+  union {
+    float f;
+    uint32_t u;
+  } v = {.f = f};
+  uint32_t rounded = (v.u + 0x7fff + (v.u >> 16 & 1)) >> 16;
+  return (uint16_t)(f != f ? 0x7fc0 : rounded);
+}
 #endif

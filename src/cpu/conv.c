@@ -612,6 +612,9 @@ static bool run(Which which, const Conv *c, Tensor *a, Tensor *b, Tensor *bias, 
   if (out->numel == 0) return true;
   if (which == WEIGHT && (a->numel == 0 || b->numel == 0)) return cpu_fill(out, scalar_int(0));
   DType lane = lane_of((DType)out->dtype);
+  if (which != WEIGHT && is_pointwise(c) && out->dtype == a->dtype && out->dtype == b->dtype &&
+      (!bias || bias->dtype == out->dtype))
+    lane = (DType)out->dtype; /* products take every dtype; weights are summed over images in the wide one */
   Tensor *x = tensor_packed(a, lane), *y = x ? tensor_packed(b, lane) : NULL,
          *z = y && bias ? tensor_packed(bias, lane) : NULL;
   Tensor *to = NULL;

@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/pool.h"
 #include "base/size.h"
+#include "cpu/blas.h"
 #include "cpu/isa.h"
 #include <string.h>
 #include <unistd.h>
@@ -275,29 +276,13 @@ static bool run_batch(const Plan *plan, const Gemm *g) {
   return true;
 }
 
-/* ---- narrow types: computed in a wider one through contiguous copies ---- */
+/* ---- narrow integers: computed in int32 through contiguous copies ---- */
 
-static DType wide_dtype(DType d) {
-  switch (d) {
-  case MT_F16:
-  case MT_BF16: return MT_F32;
-  case MT_U8:
-  case MT_I8:
-  case MT_I16: return MT_I32;
-  default: return d;
-  }
-}
+static bool is_narrow(DType d) { return d == MT_U8 || d == MT_I8 || d == MT_I16; }
 
 static void widen_row(DType d, void *to, const void *from, int64_t stride, int64_t n) {
-  float *f = to;
   int32_t *w = to;
   switch (d) {
-  case MT_F16:
-    for (int64_t i = 0; i < n; i++) f[i] = half_to_float(((const uint16_t *)from)[i * stride]);
-    break;
-  case MT_BF16:
-    for (int64_t i = 0; i < n; i++) f[i] = bfloat_to_float(((const uint16_t *)from)[i * stride]);
-    break;
   case MT_U8:
     for (int64_t i = 0; i < n; i++) w[i] = ((const uint8_t *)from)[i * stride];
     break;
@@ -311,23 +296,11 @@ static void widen_row(DType d, void *to, const void *from, int64_t stride, int64
 }
 
 static void narrow_row(DType d, void *to, const void *from, int64_t n) {
-  const float *f = from;
   const int32_t *w = from;
-  switch (d) {
-  case MT_F16:
-    for (int64_t i = 0; i < n; i++) ((uint16_t *)to)[i] = float_to_half(f[i]);
-    break;
-  case MT_BF16:
-    for (int64_t i = 0; i < n; i++) ((uint16_t *)to)[i] = float_to_bfloat(f[i]);
-    break;
-  case MT_U8:
-  case MT_I8:
-    for (int64_t i = 0; i < n; i++) ((uint8_t *)to)[i] = (uint8_t)w[i];
-    break;
-  default:
+  if (d == MT_I16)
     for (int64_t i = 0; i < n; i++) ((uint16_t *)to)[i] = (uint16_t)w[i];
-    break;
-  }
+  else
+    for (int64_t i = 0; i < n; i++) ((uint8_t *)to)[i] = (uint8_t)w[i];
 }
 
 typedef struct {
@@ -370,7 +343,7 @@ static bool run_narrow(int isa, const Gemm *g) {
   bool a_across = g->a_col <= g->a_row, b_across = g->b_col <= g->b_row,
        read_c = !g->bias && scalar_double(g->beta) != 0;
   Gemm one = *g;
-  one.dtype = wide_dtype(d), one.batch = 1;
+  one.dtype = MT_I32, one.batch = 1;
   one.a = a, one.a_row = a_across ? g->k : 1, one.a_col = a_across ? 1 : g->m;
   one.b = b, one.b_row = b_across ? g->n : 1, one.b_col = b_across ? 1 : g->k;
   one.c = c, one.c_row = g->n;
@@ -426,10 +399,9 @@ static void simplify(Gemm *g) {
   if ((lines || strided) && !g->bias) transpose_product(g);
 }
 
-bool gemm_batch_isa(int isa, const Gemm *given) {
+/* On our kernels, for every dtype they have. */
+static bool own_batch(int isa, const Gemm *given) {
   Gemm g = *given;
-  if (g.m == 0 || g.n == 0 || g.batch == 0) return true;
-  if (wide_dtype(g.dtype) != g.dtype) return run_narrow(isa, given);
   Plan plan = {.kernels = gemm_kernels(isa, g.dtype)};
   if (!plan.kernels)
     return fail(MT_ENOTIMPL, "\"addmm_impl_cpu_\" not implemented for '%s'", dtype_info[g.dtype].type_name);
@@ -451,6 +423,13 @@ bool gemm_batch_isa(int isa, const Gemm *given) {
   plan.method = choose_method(plan.kernels, &plan.all);
   if (plan.method == BY_TILES) plan_tiles(&plan);
   return run_batch(&plan, &g);
+}
+
+bool gemm_batch_isa(int isa, const Gemm *g) {
+  if (g->m == 0 || g->n == 0 || g->batch == 0) return true;
+  if (g->dtype == MT_F16 || g->dtype == MT_BF16) return gemm_half(isa, g);
+  if (is_narrow(g->dtype)) return run_narrow(isa, g);
+  return blas_takes(g) ? blas_batch(isa, g, own_batch) : own_batch(isa, g);
 }
 
 bool gemm_batch(const Gemm *g) { return gemm_batch_isa(isa_level(), g); }

@@ -28,6 +28,9 @@ bool gemm(DType d, int64_t m, int64_t n, int64_t k, double alpha, const void *a,
 /* gemm_batch on the kernels of instruction set `isa` (at most isa_level()); for tests. */
 bool gemm_batch_isa(int isa, const Gemm *g);
 
+/* The same for float16 and bfloat16, no size 0 but k: gemm_batch_isa calls it. */
+bool gemm_half(int isa, const Gemm *g);
+
 /* B (k, n), packed once for many products with few rows each. float32 and float64 only. */
 typedef struct {
   const struct GemmKernels *kernels;
@@ -77,6 +80,14 @@ typedef struct GemmKernels {
   /* One row of C where B's rows are contiguous: C is the sum of B's rows weighted by A, in memory order. */
   void (*row)(const GemmBlock *g, int64_t j0, int64_t j1);
 } GemmKernels;
+/* Few rows of A, in float32 with k contiguous, times a B of 16-bit floats; C is overwritten with the sums. */
+typedef struct {
+  /* dots: k is contiguous in B, whose columns are b_step apart. rows: B's rows are contiguous, b_step apart. */
+  void (*dots)(int64_t m, int64_t n, int64_t k, const float *a, int64_t a_row, const uint16_t *b, int64_t b_step,
+               float *c, int64_t c_row);
+  void (*rows)(int64_t m, int64_t n, int64_t k, const float *a, int64_t a_row, const uint16_t *b, int64_t b_step,
+               float *c, int64_t c_row);
+} GemmThin;
 /* The kernels of an instruction set for float32, float64, int32 or int64: for what makes its products block by block. */
 const GemmKernels *gemm_kernels(int isa, DType d);
 #endif

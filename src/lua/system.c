@@ -19,6 +19,18 @@ static int f_set_num_threads(lua_State *L) {
   return 0;
 }
 
+/* _blas() -> the library that multiplies large matrices, "own" where none was chosen when this was built */
+static int f_blas(lua_State *L) {
+#if defined(MT_BLAS_openblas)
+  lua_pushliteral(L, "openblas");
+#elif defined(MT_BLAS_onednn)
+  lua_pushliteral(L, "onednn");
+#else
+  lua_pushliteral(L, "own");
+#endif
+  return 1;
+}
+
 /* memory() -> table of native bytes: in_use, peak, cached, cap */
 static int f_memory(lua_State *L) {
   lua_createtable(L, 0, 4);
@@ -110,6 +122,7 @@ static int f_checks(lua_State *L) { return lua_pushboolean(L, !checks_off), 1; }
 
 static const luaL_Reg functions[] = {{"get_num_threads", f_get_num_threads},
                                      {"set_num_threads", f_set_num_threads},
+                                     {"_blas", f_blas},
                                      {"memory", f_memory},
                                      {"reset_peak_memory", f_reset_peak},
                                      {"trim_memory", f_trim},

@@ -40,7 +40,7 @@ static void widen_bf16(const uint16_t *from, float *to, int64_t n) {
 }
 
 static void narrow_bf16(const float *from, uint16_t *to, int64_t n) {
-  for (int64_t i = 0; i < n; i++) to[i] = float_to_bfloat(from[i]);
+  NO_OVERLAP for (int64_t i = 0; i < n; i++) to[i] = float_to_bfloat(from[i]);
 }
 
 /* Toward zero; what does not fit is the lowest integer, as the processor's own conversion gives. */
