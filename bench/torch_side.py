@@ -3,6 +3,7 @@
 Reads lines "threads repeats key args..." from the named pipe given as its argument and answers each with the seconds that
 one repeat took. The first line it writes is PyTorch's version.
 """
+import gc
 import sys
 import time
 
@@ -304,6 +305,7 @@ def main():
             torch.set_num_threads(int(threads))
             if name != (key, args):
                 run = None
+                gc.collect()
                 make = globals()[key]
                 run = make(*(int(a) if a.isdigit() else a for a in args))
                 if make not in LOOPS:

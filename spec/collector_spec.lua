@@ -47,6 +47,24 @@ for _, mode in ipairs { "incremental", "generational" } do
       assert.equal(count, #live)
     end)
 
+    -- A cycle takes time with the heap, so few small results must not make one. Minor collections take little.
+    it("shares a complete cycle among thousands of small results", function()
+      if os.getenv("GCSTRESS") or mode ~= "incremental" then return end
+      local live, small, cycles, done = tables(30000), torch.ones(4), 0, false
+      local function watch()
+        setmetatable({}, { __gc = function()
+          cycles = cycles + 1
+          if not done then watch() end
+        end })
+      end
+      collectgarbage()
+      watch()
+      drop(small, 20000)
+      done = true
+      assert.is_true(cycles <= 20000 / 2000 + 2, cycles .. " cycles")
+      assert.equal(30000, #live)
+    end)
+
     it("keeps a rolling window of live results small", function()
       local keep = {}
       for i = 1, 50 do keep[i] = x + 1 end

@@ -166,4 +166,20 @@ describe("shapes", function()
     check({ { 1, 2 }, { 1, 3 }, { 2, 3 } }, torch.combinations(torch.arange(1, 4)))
     refuses(function() return torch.combinations(torch.arange(200), 100) end, "2^63")
   end)
+
+  it("gives back all memory of storages of every small size, grown ones too", function()
+    local function settled()
+      for _ = 1, 3 do collectgarbage() end
+      return torch.memory().in_use
+    end
+    local held = settled()
+    for n = 0, 300 do
+      local a, b = torch.zeros(n, { dtype = torch.uint8 }), torch.arange(n)
+      a:resize_(n + 40)
+      b:resize_(n + 40)
+      assert.are.equal(0, a[{ { 1, n } }]:long():sum():item())
+      assert.are.equal(n * (n - 1) // 2, b[{ { 1, n } }]:sum():item())
+    end
+    assert.are.equal(held, settled())
+  end)
 end)

@@ -58,6 +58,12 @@ local spelled = {
   boolean = "true or false", list = "a list", dict = "a table", callable = "a function",
 }
 
+-- A letter for each kind, for the core, which takes arguments that are all in their places.
+local letters = {
+  any = "a", value = "v", tensor = "t", integer = "i", number = "n", scalar = "x", string = "s", boolean = "b",
+  list = "l", dict = "d", callable = "c",
+}
+
 local function convert(owner, parameter, position, value)
   local kind = parameter.kind
   if kind == "boolean" or value == false and kind == "value" then
@@ -86,10 +92,13 @@ end
 -- Returns a function of the caller's arguments that returns one value for each parameter.
 function arguments.signature(owner, list)
   local parameters, index, count = {}, {}, #list
+  local kinds, required, defaults = "", "", {}
   for i, entry in ipairs(list) do
     local kind, optional = entry[2]:match("^(%a+)(%??)$")
     parameters[i] = { name = entry[1], kind = kind, optional = optional ~= "", default = entry[3] }
     index[entry[1]] = i
+    kinds, defaults[i] = kinds .. letters[kind], entry[3]
+    required = required .. (entry[3] == nil and optional == "" and "r" or "o")
   end
 
   local function keywords_at(n, value)
@@ -100,7 +109,7 @@ function arguments.signature(owner, list)
     return next(value) ~= nil or not (parameter.kind == "list" or parameter.kind == "any")
   end
 
-  return function(...)
+  return core._in_order(kinds, required, defaults, function(...)
     local n, values = select("#", ...), { ... }
     local keywords
     while n > 0 and values[n] == nil do n = n - 1 end
@@ -140,7 +149,7 @@ function arguments.signature(owner, list)
       end
     end
     return table.unpack(values, 1, count)
-  end
+  end)
 end
 
 --- Splits the arguments of a function with varargs: returns the array of positional ones, their count, and the

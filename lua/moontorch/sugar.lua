@@ -61,17 +61,11 @@ local function check_mode(name, mode)
   end
 end
 
--- A to-be-closed variable. Made before anything is changed, since there may be no memory for it.
-local function closing(leave) return setmetatable({}, { __close = leave }) end
-
 -- The modes come back inside of C, where nothing needs memory: also when f ran out of it.
 local function grad_block(name, on, f)
   check_body(name, f)
-  if f then return core.with_modes(on, core.is_inference_mode_enabled(), f) end
-  local old
-  local block = closing(function() core.grad_mode(old) end)
-  old = core.grad_mode(on)
-  return block
+  if f then return core.with_modes(on, nil, f) end
+  return core.mode_block(on)
 end
 
 --- Runs f (or the rest of the scope) without recording gradients.
@@ -94,23 +88,15 @@ function core.inference_mode(mode, f)
     if mode then return core.with_modes(false, true, f) end
     return f()
   end
-  local was, grad = core.is_inference_mode_enabled(), core.is_grad_enabled()
-  local block = closing(function()
-    core.inference(was)
-    core.grad_mode(grad)
-  end)
-  if mode then
-    core.inference(true)
-    core.grad_mode(false)
-  end
-  return block
+  if mode then return core.mode_block(false, true) end
+  return core.mode_block(core.is_grad_enabled(), core.is_inference_mode_enabled())
 end
 
 --- scope(f): tensors made inside f that it does not return, and that nothing else holds, are freed when it ends, by a
 -- full collection. Without f, until the to-be-closed variable goes.
 function core.scope(f)
   check_body("scope", f)
-  if f == nil then return closing(function() collectgarbage() end) end
+  if f == nil then return setmetatable({}, { __close = function() collectgarbage() end }) end
   local results = table.pack(pcall(f))
   collectgarbage()
   if not results[1] then error(results[2], 0) end

@@ -37,8 +37,8 @@ enum {
   CREDIT = 64 * 1024,
   FINE = 1024 / 64, /* classes 64, 128 ... 1024, then four in each doubling up to LARGE_FROM */
   SMALL_CLASSES = FINE + 6 * 4,
-  LIST_BYTES = 256 * 1024, /* a list holds at most so much and so many */
-  LIST_MOST = 4096
+  LIST_BYTES = 1024 * 1024, /* a list holds at most so much and so many: what a collector leaves lying about */
+  LIST_MOST = 16384
 };
 
 typedef struct Free {
@@ -51,7 +51,7 @@ typedef struct {
 
 typedef struct {
   int64_t credit;
-  int64_t low;   /* lowest credit since the peak was last brought up to date */
+  int64_t low;   /* lowest credit since the peak was last brought up to date, but for the one that stands now */
   int64_t count; /* allocations */
   size_t slab_size[SLAB_KINDS];
   FreeList slab[SLAB_KINDS];
@@ -102,7 +102,10 @@ static void raise_peak(int64_t bytes) {
          !atomic_compare_exchange_weak_explicit(&peak, &old, bytes, memory_order_relaxed, memory_order_relaxed)) {}
 }
 
+static inline void note_low(Thread *t) { t->low = t->credit < t->low ? t->credit : t->low; }
+
 static void commit_peak(Thread *t) {
+  note_low(t);
   raise_peak(atomic_load_explicit(&reserved, memory_order_relaxed) - t->low);
   t->low = t->credit;
 }
@@ -123,10 +126,6 @@ static bool reserve(int64_t bytes) {
 
 static bool take_slow(Thread *t, int64_t bytes) {
   int64_t need = bytes - t->credit;
-  if (need <= 0) {
-    t->low = t->credit = -need;
-    return true;
-  }
   commit_peak(t);
   if (reserve(need + CREDIT))
     t->credit = CREDIT;
@@ -141,7 +140,7 @@ static bool take_slow(Thread *t, int64_t bytes) {
 /* Counts bytes as in use; false when that would pass the cap. */
 static inline bool take(Thread *t, int64_t bytes) {
   int64_t left = t->credit - bytes;
-  if (unlikely(left < t->low)) return take_slow(t, bytes);
+  if (unlikely(left < 0)) return take_slow(t, bytes);
   t->credit = left;
   return true;
 }
@@ -153,6 +152,7 @@ static void give_slow(Thread *t) {
 }
 
 static inline void give(Thread *t, int64_t bytes) {
+  note_low(t);
   t->credit += bytes;
   if (unlikely(t->credit > 2 * CREDIT)) give_slow(t);
 }
@@ -264,11 +264,11 @@ static int64_t in_use(const Thread *t) {
   return atomic_load_explicit(&reserved, memory_order_relaxed) - (t ? t->credit : 0);
 }
 
-static __attribute__((noinline)) void *small_fresh(Thread *t, size_t size, size_t align) {
+static __attribute__((noinline)) void *small_fresh(Thread *t, size_t size) {
   void *block = NULL;
-  if (posix_memalign(&block, align, size) == 0) return block;
+  if (posix_memalign(&block, 64, size) == 0) return block;
   release_all(t);
-  if (posix_memalign(&block, align, size) == 0) return block;
+  if (posix_memalign(&block, 64, size) == 0) return block;
   ungive(t, (int64_t)size);
   return fail_memory(size);
 }
@@ -294,7 +294,7 @@ void *block_alloc(size_t bytes) {
   if (unlikely(!take(t, (int64_t)size))) return fail_memory(bytes);
   FreeList *list = &t->small[class];
   Free *f = list->head;
-  if (unlikely(!f)) return small_fresh(t, CACHING ? size : bytes + !bytes, 64);
+  if (unlikely(!f)) return small_fresh(t, CACHING ? size : bytes + !bytes);
   list->head = f->next;
   list->count--;
   return f;
@@ -334,7 +334,7 @@ void *slab_alloc(int kind, size_t bytes) {
   if (unlikely(!admit(t) || !take(t, (int64_t)bytes))) return fail_memory(bytes);
   FreeList *list = &t->slab[kind];
   Free *f = list->head;
-  if (unlikely(!f)) return small_fresh(t, bytes, sizeof(void *) * 2);
+  if (unlikely(!f)) return small_fresh(t, bytes);
   list->head = f->next;
   list->count--;
   return f;

@@ -8,6 +8,18 @@
 #include "base/status.h"
 #include <stdint.h>
 
+/* Under AddressSanitizer no freed memory is kept, so that it sees each use after free. */
+#if defined(__SANITIZE_ADDRESS__)
+#define CACHING 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define CACHING 0
+#endif
+#endif
+#ifndef CACHING
+#define CACHING 1
+#endif
+
 /* Tensor memory: 64-byte aligned, uninitialised. NULL with the failure recorded when it cannot be had. bytes 0 gives
  * a valid non-NULL block. The size passed to block_free must be the one asked for. Thread-safe. */
 void *block_alloc(size_t bytes);
@@ -15,9 +27,9 @@ void block_free(void *block, size_t bytes);
 /* Bytes that block_alloc(bytes) really takes from the system. */
 size_t block_size(size_t bytes);
 
-/* Small fixed structs of the core (tensors, nodes): per-thread free lists, no locking. kind < SLAB_KINDS, and one kind
+/* Small fixed structs of the core (tensors, nodes), 64-byte aligned: per-thread free lists, no locking. kind < SLAB_KINDS, and one kind
  * always has one size. The memory is not zeroed. A slab freed on another thread joins that thread's list. */
-enum { SLAB_TENSOR, SLAB_STORAGE, SLAB_NODE, SLAB_AUTOGRAD, SLAB_KINDS };
+enum { SLAB_TENSOR, SLAB_STORAGE, SLAB_SMALL, SLAB_NODE, SLAB_AUTOGRAD, SLAB_KINDS };
 void *slab_alloc(int kind, size_t bytes);
 void slab_free(int kind, void *slab, size_t bytes);
 

@@ -10,6 +10,7 @@
  *
  * Invariant: a cached block has exactly the size of its list, and its first bytes are its entry in both lists. */
 #include "base/large.h"
+#include "base/alloc.h"
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/mman.h>

@@ -5,18 +5,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Under AddressSanitizer no freed memory is kept, so that it sees each use after free. */
-#if defined(__SANITIZE_ADDRESS__)
-#define CACHING 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define CACHING 0
-#endif
-#endif
-#ifndef CACHING
-#define CACHING 1
-#endif
-
 /* Blocks above this are large. */
 enum { LARGE_FROM = 64 * 1024 };
 /* No block may be larger: no machine has so much, and every sum of sizes stays far from overflow. */

@@ -53,7 +53,8 @@ typedef struct Schema {
   Param param[MAX_PARAMS];
   int tensors;              /* params up to the last that is a tensor or a list of them */
   bool lists;               /* one of these is a list */
-  bool plain;               /* the first `tensors` are tensors or operands to be given; all others may be left out */
+  bool plain;               /* the first `tensors` are tensors or operands; all others may be left out */
+  int least;                /* params up to the last of these that must be given */
   int requires_grad;        /* the param of that name, -1: none */
   int outs;                 /* tensors returned; 0 when the result is a list or a Scalar */
   char returns;             /* 't' tensors, 'l' list of tensors, 'n' number, 'b' bool, 'v' nothing */

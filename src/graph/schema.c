@@ -179,9 +179,10 @@ static bool parse(OpDef *def) {
     if (tensor) s->tensors = k + 1;
     s->lists |= s->param[k].type == TYPE_TENSORS;
   }
-  for (int k = 0; k < s->params; k++)
-    s->plain &= k < s->tensors ? s->param[k].type < TYPE_TENSORS && !s->param[k].has_default && k < s->positional
-                               : s->param[k].has_default;
+  for (int k = 0; k < s->params; k++) {
+    s->plain &= k < s->tensors ? s->param[k].type < TYPE_TENSORS && k < s->positional : s->param[k].has_default;
+    if (k < s->tensors && !s->param[k].has_default) s->least = k + 1;
+  }
   good = good && take(&p, "->") && take_returns(&p, s) && parse_saves(def->saves, s);
   if (!good && !failed()) fail(MT_ERUNTIME, "schema of '%s' cannot be read near '%s'", def->schema, p);
   return good;

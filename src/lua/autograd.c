@@ -1,4 +1,4 @@
-/* Autograd in Lua: backward, gradients as properties, hooks, grad modes, and functions with a backward written in Lua.
+/* Autograd in Lua: backward, gradients as properties, hooks, and functions with a backward written in Lua.
  *
  * A callback runs in the Lua state that called backward; its error is kept and raised again when the core has unwound. */
 #include "lua/binding.h"
@@ -419,30 +419,6 @@ static int f_grad(lua_State *L) {
   return status == LUA_OK ? lua_gettop(L) - base : lua_error(L);
 }
 
-/* --- grad modes: core.grad_mode(on) -> old; core.inference(on) -> old --- */
-
-static int f_grad_mode(lua_State *L) { return lua_pushboolean(L, grad_set_enabled(lua_toboolean(L, 1))), 1; }
-static int f_is_grad_enabled(lua_State *L) { return lua_pushboolean(L, grad_enabled()), 1; }
-static int f_inference(lua_State *L) { return lua_pushboolean(L, inference_set(lua_toboolean(L, 1))), 1; }
-static int f_is_inference(lua_State *L) { return lua_pushboolean(L, inference_mode()), 1; }
-
-/* Ends with_modes: the modes first, which cannot fail, then the results or the error. */
-static int leave_modes(lua_State *L, int status, lua_KContext old) {
-  grad_set_enabled(old & 1);
-  inference_set(old >> 1 & 1);
-  return status == LUA_OK || status == LUA_YIELD ? lua_gettop(L) - 2 : lua_error(L);
-}
-
-/* with_modes(grad, inference, f, ...) -> results of f(...), called with these modes. */
-static int f_with_modes(lua_State *L) {
-  luaL_checkany(L, 3);
-  luaL_checkstack(L, LUA_MINSTACK, NULL);
-  lua_KContext old = (lua_KContext)grad_enabled() | (lua_KContext)inference_mode() << 1;
-  grad_set_enabled(lua_toboolean(L, 1));
-  inference_set(lua_toboolean(L, 2));
-  return leave_modes(L, lua_pcallk(L, lua_gettop(L) - 3, LUA_MULTRET, 0, old, leave_modes), old);
-}
-
 /* --- functions with a backward in Lua --- */
 
 /* Can a tensor of the meta's shape be expanded to t's? Then t's sum over the broadcast dims is its gradient. */
@@ -622,11 +598,6 @@ static const luaL_Reg setters_list[] = {
     {"requires_grad", set_requires_grad}, {"grad", set_grad}, {"data", set_data}, {NULL, NULL}};
 static const luaL_Reg functions[] = {{"backward", f_backward},
                                      {"grad", f_grad},
-                                     {"grad_mode", f_grad_mode},
-                                     {"is_grad_enabled", f_is_grad_enabled},
-                                     {"inference", f_inference},
-                                     {"is_inference_mode_enabled", f_is_inference},
-                                     {"with_modes", f_with_modes},
                                      {"function_node", f_function_node},
                                      {"_result_of", f_result_of},
                                      {"wants_grad", f_wants_grad},

@@ -8,7 +8,8 @@
  *
  * A cycle takes time with the size of Lua's heap, and so the limit goes with it: a small heap is gone through often, a
  * large one lets four fifths of its size pile up. Small tensors weigh little but cost a miss of the cache for every line
- * when many dead ones lie about; as long as a cycle is cheaper than those misses, a number of boxes is a limit as well.
+ * when many dead ones lie about, so a number of boxes is a limit as well. It grows with the heap, too: a cycle shared
+ * among the boxes made since the last one must stay cheaper than those misses.
  *
  * Each Lua state has a Pace. It learns of complete cycles, whoever made them, from a userdata that nothing refers to: its
  * finalizer notes what is in use then and arms itself again. Minor collections do not reach it, since it is old. The
@@ -19,9 +20,9 @@
 enum {
   LOOK = 32 << 10, /* native bytes boxed by this thread between two looks at memory */
   PER_HEAP = 32,
-  MOST = 16 << 20,     /* the limit with a small Lua heap is so many times the heap, at most this */
-  BOXES = 1200,        /* boxes between two cycles, */
-  CHEAP_HEAP = 4 << 20 /* unless the Lua heap is larger than this */
+  MOST = 16 << 20, /* the limit with a small Lua heap is so many times the heap, at most this */
+  BOXES = 2000,    /* boxes between two cycles, */
+  PER_BOX = 1024   /* or one for so many bytes of the heap */
 };
 
 typedef struct Pace {
@@ -50,6 +51,8 @@ static int64_t limit_of(int64_t heap) {
   return few > most ? few : most;
 }
 
+static int64_t most_boxes(int64_t heap) { return heap / PER_BOX > BOXES ? heap / PER_BOX : BOXES; }
+
 static void look(lua_State *L, int64_t boxes) {
   if (!running(L)) return;
   Pace *p = pace_of(L);
@@ -63,7 +66,7 @@ static void look(lua_State *L, int64_t boxes) {
     settle(p);
     return;
   }
-  double due = (double)excess / (double)limit, by_boxes = p->heap <= CHEAP_HEAP ? (double)p->boxes / BOXES : 0;
+  double due = (double)excess / (double)limit, by_boxes = (double)p->boxes / (double)most_boxes(p->heap);
   if (due < by_boxes) due = by_boxes;
   int kilobytes = (int)((due - p->told) * (double)p->heap / 1024);
   if (kilobytes <= 0) return;

@@ -175,20 +175,23 @@ static int raise_no_overload(lua_State *L, const Group *g) {
 
 /* The usual call: tensors and operands in their places and nothing else. False: parse_arguments shall look. */
 static bool parse_plain(lua_State *L, const Schema *s, bool numbers, Parsed *p) {
-  int n = s->tensors;
-  if (!s->plain || n == 0 || lua_gettop(L) != n) return false;
+  int n = lua_gettop(L);
+  if (!s->plain || n > s->tensors || n < s->least || n == 0) return false;
   p->scalars = 0;
   p->first_tensor = 0;
   for (int k = 0; k < n; k++) {
+    const Param *param = &s->param[k];
     Tensor *t = to_tensor(L, k + 1);
     p->arg[k].given = true;
     p->arg[k].tensor = t;
     if (t) {
       if (k == 0) p->first_tensor = 1;
-    } else {
-      bool number = (numbers || s->param[k].type == TYPE_OPERAND) && read_scalar(L, k + 1, &p->scalar[k]);
-      if (!number) return false;
+    } else if ((numbers || param->type == TYPE_OPERAND) && read_scalar(L, k + 1, &p->scalar[k])) {
       p->scalars |= 1u << k;
+    } else if (param->has_default && lua_isnil(L, k + 1)) {
+      p->arg[k] = param->standard;
+    } else {
+      return false;
     }
   }
   for (int k = n; k < s->params; k++) p->arg[k] = s->param[k].standard;

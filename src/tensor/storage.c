@@ -3,16 +3,32 @@
 #include "tensor/tensor.h"
 #include <string.h>
 
-Storage *storage_wrap(void *data, int64_t bytes, Device device, void (*release)(void *, void *, int64_t), void *owner) {
-  Storage *s = slab_alloc(SLAB_STORAGE, sizeof *s);
-  if (!s) return NULL;
+/* So few bytes lie in one slab with their storage, at this distance from it. Under a sanitizer the slab ends with them. */
+enum { SMALL_AT = 64, SMALL_MOST = 64 };
+_Static_assert(sizeof(Storage) <= SMALL_AT, "the bytes follow the storage");
+
+/* small: Storage.small. */
+static size_t slab_bytes(int small) { return SMALL_AT + (size_t)(CACHING ? SMALL_MOST : small - 1); }
+/* Until it grows. A block of its own may happen to lie right behind a storage that is alone. */
+static bool is_inside(const Storage *s) { return s->small && s->data == (const char *)s + SMALL_AT; }
+
+static void set(Storage *s, void *data, int64_t bytes, Device device) {
   atomic_init(&s->refs, 1);
   s->version = 0;
   atomic_init(&s->saved, 0);
   s->device = device;
   s->uninitialised = false;
+  s->small = 0;
   s->data = data;
   s->bytes = bytes;
+  s->release = NULL;
+  s->owner = NULL;
+}
+
+Storage *storage_wrap(void *data, int64_t bytes, Device device, void (*release)(void *, void *, int64_t), void *owner) {
+  Storage *s = slab_alloc(SLAB_STORAGE, sizeof *s);
+  if (!s) return NULL;
+  set(s, data, bytes, device);
   s->release = release;
   s->owner = owner;
   return s;
@@ -23,6 +39,14 @@ Storage *storage_new(int64_t bytes, Device device) {
     fail(MT_ERUNTIME, "Torch not compiled with CUDA enabled: moontorch/cuda.so is not installed. "
                       "Install the moontorch-cuda rock, or keep the tensor on the cpu");
     return NULL;
+  }
+  if (bytes <= SMALL_MOST) {
+    int small = (int)bytes + 1;
+    Storage *s = slab_alloc(SLAB_SMALL, slab_bytes(small));
+    if (!s) return NULL;
+    set(s, (char *)s + SMALL_AT, bytes, device);
+    s->small = (uint8_t)small;
+    return s;
   }
   void *data = block_alloc((size_t)bytes);
   if (!data) return NULL;
@@ -38,7 +62,7 @@ bool storage_grow(Storage *s, int64_t bytes) {
   void *data = block_alloc((size_t)bytes);
   if (!data) return false;
   memcpy(data, s->data, (size_t)s->bytes);
-  block_free(s->data, (size_t)s->bytes);
+  if (!is_inside(s)) block_free(s->data, (size_t)s->bytes);
   s->data = data;
   s->bytes = bytes;
   return true;
@@ -57,9 +81,12 @@ void storage_release(Storage *s) {
   if (!last && atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1) return;
   if (s->release)
     s->release(s->owner, s->data, s->bytes);
-  else
+  else if (!is_inside(s))
     block_free(s->data, (size_t)s->bytes);
-  slab_free(SLAB_STORAGE, s, sizeof *s);
+  if (s->small)
+    slab_free(SLAB_SMALL, s, slab_bytes(s->small));
+  else
+    slab_free(SLAB_STORAGE, s, sizeof *s);
 }
 
 const char *device_text(Device d) { return d.kind == MT_CPU ? "cpu" : text("cuda:%d", d.index); }

@@ -22,6 +22,7 @@ typedef struct Storage {
   _Atomic uint32_t saved; /* the version after the one that a graph keeps for its backward; 0: none. A hint */
   Device device;
   bool uninitialised; /* came from empty() and version was 0 then */
+  uint8_t small;      /* made in one piece with so many bytes less one; 0: alone */
   void *data;
   int64_t bytes;
   void (*release)(void *owner, void *data, int64_t bytes); /* NULL: block_free */

@@ -263,24 +263,38 @@ function Sequential:init(...)
   for _, item in ipairs(items) do self:register_module(item[1], must_be_module(self, item[2])) end
 end
 
--- Container -> the modules that its fields held at the last forward: what is still the same need not be looked at.
+-- Container -> the modules that its fields held at the last forward and that are called as every Module is: what is
+-- still the same need not be looked at.
 local seen_items = setmetatable({}, { __mode = "k" })
 
-local function note_item(self, i, item)
-  if not is_module(item) then return false end
-  local seen = seen_items[self] or {}
-  seen_items[self] = seen
-  seen[i] = item
-  return true
+-- An item that was not seen there before: what it makes of x, which is x itself where the field holds no module.
+local function call_item(self, i, item, x)
+  if not is_module(item) then return x end
+  if getmetatable(item).__call == Module.__call then
+    local seen = seen_items[self] or {}
+    seen_items[self] = seen
+    seen[i] = item
+  end
+  return (item(x))
 end
 
 local rawget, NONE = rawget, {}
 
+-- Most items need no more than their forward.
 function Sequential:forward(x)
   local order, seen = self._module.order, seen_items[self] or NONE
   for i = 1, #order do
     local item = rawget(self, order[i])
-    if item ~= nil and (item == seen[i] or note_item(self, i, item)) then x = item(x) end
+    if item ~= nil then
+      local state = item == seen[i] and item._module
+      if not state then
+        x = call_item(self, i, item, x)
+      elseif state.ready and not state.hooked then
+        x = item:forward(x)
+      else
+        x = item(x)
+      end
+    end
   end
   return x
 end

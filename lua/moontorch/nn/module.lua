@@ -76,18 +76,14 @@ local function check_first_call(self)
   for _, entry in ipairs(walk.modules(self)) do rawget(entry.value, "_module").ready = true end
 end
 
--- Gives its arguments back: a call around another call keeps the caller's frame on the stack, and with it the module
--- that an error message can name.
-local function pass(...)
-  return ...
-end
-
---- `module(...)`: forward, with hooks around it.
+--- `module(...)`: forward, with hooks around it. A frame with something to close makes no tail calls: it stays on the
+-- stack, and with it the module that an error message can name.
 rawset(Module, "__call", function(self, ...)
   local state = self._module
   if not state.ready then check_first_call(self) end
-  if state.hooked then return pass(hooks.call(self, state, ...)) end
-  return pass(self:forward(...))
+  local _ <close> = nil
+  if state.hooked then return hooks.call(self, state, ...) end
+  return self:forward(...)
 end)
 
 --- `hook(module, args)` runs before every forward; what it returns (values, or an array of them) replaces the
@@ -444,7 +440,7 @@ function Module:predict(...)
   end })
   for module in pairs(before) do rawset(module, "training", false) end
   local args = table.pack(...)
-  return pass(core.no_grad(function() return self(table.unpack(args, 1, args.n)) end))
+  return core.no_grad(function() return self(table.unpack(args, 1, args.n)) end)
 end
 
 --- Sets requires_grad of every parameter. Returns self.

@@ -315,7 +315,7 @@ end
 function Optimizer:run_step(closure)
   local loss
   if closure ~= nil then loss = core.enable_grad(closure) end
-  core.with_modes(self.defaults.differentiable or false, core.is_inference_mode_enabled(), update_all, self)
+  core.with_modes(self.defaults.differentiable or false, nil, update_all, self)
   return loss
 end
 
