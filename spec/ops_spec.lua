@@ -5,6 +5,7 @@ local operators = require "spec.support.operators"
 local gradcheck = require "spec.support.gradcheck"
 
 local call, try, difference, fault = operators.call, operators.try, operators.difference, operators.fault
+local projection, with_leaves, differentiable = operators.projection, operators.with_leaves, operators.differentiable
 
 -- Views that refuse data which would have to move.
 local needs_order = { view = true, view_as = true }
@@ -91,46 +92,6 @@ local function check_forms(op, sample, r)
 end
 
 -- Layouts ------------------------------------------------------------------------------------------------------------
-
-local function projection(out)
-  local total
-  for k = 1, out.n do
-    local t = out[k]
-    if torch.is_tensor(t) and t.requires_grad then
-      local part = (t * t):sum() + t:sum() * k
-      total = total and total + part or part
-    end
-  end
-  return total
-end
-
--- args with gradients wanted of those float tensors, by number among them, that `wanted` names (nil: all); and these.
-local function with_leaves(args, wanted)
-  local leaves, count = {}, 0
-  local given = samples.map(args, function(t)
-    if not t.dtype.is_floating_point then return t end
-    count = count + 1
-    t = t:detach()
-    if wanted and not wanted[count] then return t end
-    leaves[#leaves + 1] = t:requires_grad_()
-    return t
-  end)
-  return given, leaves, count
-end
-
--- Which float tensors have a derivative. One without says so in backward.
-local function differentiable(form, args)
-  local _, _, count = with_leaves(args, {})
-  local wanted = {}
-  for k = 1, count do
-    local given, leaves = with_leaves(args, { [k] = true })
-    local total = projection(call(form, given))
-    local ok, why = true, nil
-    if total then ok, why = pcall(torch.autograd.grad, total, leaves, { allow_unused = true }) end
-    wanted[k] = ok or not why:find("the derivative for '", 1, true)
-  end
-  return wanted
-end
 
 local function gradients(form, args, wanted)
   local given, leaves = with_leaves(args, wanted)

@@ -25,6 +25,7 @@ local LAZY_FUNCTIONS = {
 for _, name in ipairs {
   "finfo", "iinfo", "can_cast", "typename", "dtype", "use_deterministic_algorithms",
   "are_deterministic_algorithms_enabled", "is_deterministic_algorithms_warn_only_enabled",
+  "set_deterministic_debug_mode", "get_deterministic_debug_mode",
   "set_float32_matmul_precision", "get_float32_matmul_precision", "set_anomaly_enabled",
 } do
   LAZY_FUNCTIONS[name] = "moontorch.settings"

@@ -1,7 +1,7 @@
 --- Functions of torch that tell about dtypes, and settings that PyTorch's programs make.
 --
--- finfo, iinfo, can_cast, typename; deterministic algorithms and the precision of float32 products, which change
--- nothing here: every operator is deterministic, and float32 products are computed in float32. Loaded when first used.
+-- finfo, iinfo, can_cast, typename; the switch for the same bits on every machine; the precision of float32 products,
+-- which changes nothing here: they are computed in float32. Loaded when first used.
 
 local core = require "moontorch.core"
 local arguments = require "moontorch.arguments"
@@ -135,24 +135,52 @@ settings.dtype = setmetatable({ is = core.is_dtype }, {
 
 -- Settings ------------------------------------------------------------------------------------------------------------
 
-local deterministic, warn_only = false, false
-
 local deterministic_arguments = arguments.signature("use_deterministic_algorithms", {
   { "mode", "boolean" }, { "warn_only", "boolean", false },
 })
 
---- use_deterministic_algorithms(mode, {warn_only = false}). All operators are deterministic on the CPU whatever is
--- set.
+--- use_deterministic_algorithms(mode, {warn_only = false}), for the whole process. Every operator gives the same bits
+-- each time, for any number of threads, whatever is set. With mode true the same build also gives the same bits on
+-- every x86-64 processor that has AVX2, whatever the size of its caches: AVX-512 is left unused, which about doubles
+-- the time of matrix products, convolutions, attention, exp and the like on processors that have it, hardly changes
+-- that of work which waits for memory (sums, norms, arithmetic), and costs other processors nothing; and memory that
+-- nobody wrote (torch.empty, resize_) is filled, see torch.utils.deterministic. No operator has to be refused, so
+-- warn_only changes nothing. Source: https://pytorch.org/docs/stable/notes/randomness.html
 function settings.use_deterministic_algorithms(...)
-  local mode, only_warn = deterministic_arguments(...)
-  deterministic, warn_only = mode, only_warn
+  core._deterministic(deterministic_arguments(...))
 end
 
 --- What use_deterministic_algorithms set.
-function settings.are_deterministic_algorithms_enabled() return deterministic end
+function settings.are_deterministic_algorithms_enabled() return (core._deterministic()) end
 
 --- Was warn_only set?
-function settings.is_deterministic_algorithms_warn_only_enabled() return warn_only end
+function settings.is_deterministic_algorithms_warn_only_enabled() return (select(2, core._deterministic())) end
+
+local debug_modes = { default = 0, warn = 1, error = 2 }
+
+--- The same switch in another spelling: 0 or "default" is off, 1 or "warn" on with warn_only, 2 or "error" on.
+function settings.set_deterministic_debug_mode(mode)
+  if type(mode) == "table" and getmetatable(mode) == nil then mode = mode.debug_mode end
+  local whole = math.tointeger(mode)
+  if type(mode) == "string" then
+    whole = debug_modes[mode]
+    if not whole then
+      core.raise("set_deterministic_debug_mode",
+        "invalid value of debug_mode, expected one of `default`, `warn`, `error`, but got %s", mode)
+    end
+  elseif not whole then
+    core.raise("set_deterministic_debug_mode", "debug_mode must be str or int, but got %s", arguments.type_name(mode))
+  elseif whole < 0 or whole > 2 then
+    core.raise("set_deterministic_debug_mode", "invalid value of debug_mode, expected 0, 1, or 2, but got %d", whole)
+  end
+  core._deterministic(whole > 0, whole == 1)
+end
+
+--- 0, 1 or 2, see set_deterministic_debug_mode.
+function settings.get_deterministic_debug_mode()
+  local on, warn_only = core._deterministic()
+  return not on and 0 or warn_only and 1 or 2
+end
 
 local precision = "highest"
 

@@ -166,6 +166,47 @@ function operators.written(op, out)
   return copy
 end
 
+--- A scalar of all float results, each with a gradient of its own; nil where none wants one.
+function operators.projection(out)
+  local total
+  for k = 1, out.n do
+    local t = out[k]
+    if torch.is_tensor(t) and t.requires_grad then
+      local part = (t * t):sum() + t:sum() * k
+      total = total and total + part or part
+    end
+  end
+  return total
+end
+
+--- args with gradients wanted of those float tensors, by number among them, that `wanted` names (nil: all); and these.
+function operators.with_leaves(args, wanted)
+  local leaves, count = {}, 0
+  local given = samples.map(args, function(t)
+    if not t.dtype.is_floating_point then return t end
+    count = count + 1
+    t = t:detach()
+    if wanted and not wanted[count] then return t end
+    leaves[#leaves + 1] = t:requires_grad_()
+    return t
+  end)
+  return given, leaves, count
+end
+
+--- Which float tensors have a derivative. One without says so in backward.
+function operators.differentiable(form, args)
+  local _, _, count = operators.with_leaves(args, {})
+  local wanted = {}
+  for k = 1, count do
+    local given, leaves = operators.with_leaves(args, { [k] = true })
+    local total = operators.projection(operators.call(form, given))
+    local ok, why = true, nil
+    if total then ok, why = pcall(torch.autograd.grad, total, leaves, { allow_unused = true }) end
+    wanted[k] = ok or not why:find("the derivative for '", 1, true)
+  end
+  return wanted
+end
+
 --- Failures of one `it`, raised together at its end.
 function operators.report()
   local list = {}

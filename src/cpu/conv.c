@@ -22,7 +22,7 @@ VEC_TABLE(ConvKernels, conv_u64);
 
 enum {
   TASK_WORK = 1 << 15,   /* multiplications of a task */
-  FIELD_BYTES = 1 << 20, /* of fields at a time, for each thread */
+  FIELD_BYTES = 1 << 20, /* of fields at a time, for each thread; of what one sum over places takes */
   PANELS = 4             /* of columns that a task takes at a time: a panel of weights stays in the first cache */
 };
 
@@ -117,7 +117,8 @@ typedef struct {
   int64_t *offset, *tap; /* of product p: its place in the field, its number in the kernel; one block */
   const char *source;
   int64_t source_plane;
-  char *data; /* `at_once` images of all channels */
+  char *data;       /* `at_once` images of all channels */
+  int64_t in_a_sum; /* images, of which at_once is a multiple: sums over more of them are added up */
   int64_t bytes, at_once, first, image_channels;
   int size;
 } Field;
@@ -179,7 +180,9 @@ static bool field_open(Field *f, const Conv *c, int64_t groups, int64_t extra, i
   f->image_channels = groups * f->channels;
   f->k = f->channels * taps;
   f->source_plane = a[0].source * a[1].source * a[2].source;
+  f->in_a_sum = most(1, FIELD_BYTES / most(image + extra, 1));
   f->at_once = most(1, least(c->batch, (int64_t)FIELD_BYTES * pool_threads() / most(image + extra, 1)));
+  if (f->at_once < c->batch) f->at_once -= f->at_once % f->in_a_sum;
   if (!size_mul(image, f->at_once, &f->bytes) || !size_add(f->bytes, slack * f->size, &f->bytes)) return false;
   f->offset = mem_alloc((size_t)(2 * f->k + 1) * sizeof(int64_t));
   f->data = f->offset ? block_alloc((size_t)f->bytes) : NULL;
@@ -439,6 +442,13 @@ static void turn_task(void *context, int64_t begin, int64_t end) {
   }
 }
 
+/* The places that one sum takes from image n on, of those at hand. */
+static ConvPlaces part(const Weights *s, int64_t n) {
+  ConvPlaces places = s->at;
+  places.images = least(s->field.in_a_sum, s->at.images - n);
+  return places;
+}
+
 static void weights_task(void *context, int64_t begin, int64_t end) {
   const Weights *s = context;
   const Field *f = &s->field;
@@ -447,9 +457,13 @@ static void weights_task(void *context, int64_t begin, int64_t end) {
   int64_t across = quotient_up(s->y_row, nr), down = s->rows / mr;
   for (int64_t t = begin; t < end; t++) {
     int64_t j = t % across * nr, i = t / across % down * mr, g = t / across / down;
-    s->kernels->outer(&s->at, least(nr, s->y_row - j), at_const(f->data, g * c->in * f->plane, size), s->offset + i,
-                      at_const(s->turned, g * s->places * s->y_row + j, size), s->y_row, s->add,
-                      at(s->sums, (g * s->rows + i) * s->y_row + j, size), s->y_row);
+    for (int64_t n = 0; n < s->at.images; n += f->in_a_sum) {
+      ConvPlaces places = part(s, n);
+      s->kernels->outer(&places, least(nr, s->y_row - j),
+                        at_const(f->data, n * places.field_step + g * c->in * f->plane, size), s->offset + i,
+                        at_const(s->turned, n * places.other_step + g * s->places * s->y_row + j, size), s->y_row,
+                        s->add || n > 0, at(s->sums, (g * s->rows + i) * s->y_row + j, size), s->y_row);
+    }
   }
 }
 
@@ -460,9 +474,13 @@ static void dots_task(void *context, int64_t begin, int64_t end) {
   const int size = f->size;
   for (int64_t t = begin; t < end; t++) {
     int64_t channel = t / f->k, p = t % f->k, g = channel / c->out;
-    s->kernels->dot(&s->at, at_const(f->data, g * c->in * f->plane + f->offset[p], size),
-                    at_const(s->y, (f->first * c->groups * c->out + channel) * s->places, size), s->add,
-                    at(s->w, t, size));
+    for (int64_t n = 0; n < s->at.images; n += f->in_a_sum) {
+      ConvPlaces places = part(s, n);
+      s->kernels->dot(
+          &places, at_const(f->data, n * places.field_step + g * c->in * f->plane + f->offset[p], size),
+          at_const(s->y, n * places.other_step + (f->first * c->groups * c->out + channel) * s->places, size),
+          s->add || n > 0, at(s->w, t, size));
+    }
   }
 }
 

@@ -1,20 +1,18 @@
-/* Instruction sets: sources in src/cpu/vec are compiled once per set and picked at load.
+/* Instruction sets: sources in src/cpu/vec are compiled once per set and picked at each call.
  *
  * Inside src/cpu/vec every exported name is written VEC(name), which appends the set's suffix; a file exports tables of
  * function pointers only. Outside, VEC_PICK(table) gives the best table this processor can run, VEC_AT(level, table)
  * that of a lower set.
- * MOONTORCH_ISA=base|avx2|avx512 lowers the choice (tests, benchmarks). */
-#ifndef MT_ISA_H
-#define MT_ISA_H
+ * A call may run while another thread flips the switch in base/isa.h, so a kernel takes its table once. */
+#ifndef MT_VEC_H
+#define MT_VEC_H
+#include "base/isa.h"
 
 #define VEC_JOIN_(a, b) a##_##b
 #define VEC_JOIN(a, b) VEC_JOIN_(a, b)
 #ifdef VEC_SET
 #define VEC(name) VEC_JOIN(name, VEC_SET)
 #endif
-
-enum { ISA_BASE, ISA_AVX2, ISA_AVX512 };
-int isa_level(void); /* found once; the same answer for the life of the process */
 
 #if defined(__x86_64__)
 #define VEC_TABLE(type, name) extern const type name##_base, name##_avx2, name##_avx512

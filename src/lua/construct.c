@@ -229,6 +229,7 @@ static int f_typed(lua_State *L) {
   Tensor *t = tensor_new(dtype, ndim, shape, (Device){MT_CPU, 0});
   if (!t) return raise_failure(L, name);
   t->storage->uninitialised = true;
+  storage_unwritten(t->storage, dtype, 0);
   box_fill(L, box, t);
   return 1;
 }

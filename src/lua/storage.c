@@ -19,7 +19,9 @@ static bool become(Tensor *t, Storage *storage, int64_t offset, int ndim, const 
     if (!size_mul(shape[d] - 1, stride[d], &step) || !size_add(last, step, &last)) return false;
   }
   if (numel > 0 && (!size_add(last, 1, &last) || !size_mul(last, dtype_size((DType)t->dtype), &bytes))) return false;
+  int64_t held = storage->bytes;
   if (!storage_grow(storage, bytes)) return false;
+  if (storage->bytes > held) storage_unwritten(storage, (DType)t->dtype, held);
   if (storage != t->storage) { /* no view of its old base any more */
     Tensor *base = t->base;
     Storage *old = t->storage;

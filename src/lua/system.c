@@ -3,6 +3,7 @@
 #include "lua/binding.h"
 #include "base/alloc.h"
 #include "base/inflate.h"
+#include "base/isa.h"
 #include "base/pool.h"
 #include <stdio.h>
 #include <string.h>
@@ -120,6 +121,20 @@ static int f_set_checks(lua_State *L) {
 }
 static int f_checks(lua_State *L) { return lua_pushboolean(L, !checks_off), 1; }
 
+/* _deterministic(on, warn_only, fill) -> the old three; nil leaves one as it is */
+static int f_deterministic(lua_State *L) {
+  Deterministic d = deterministic();
+  bool *part[] = {&d.on, &d.warn_only, &d.fill};
+  lua_settop(L, 3);
+  for (int k = 0; k < 3; k++) {
+    bool old = *part[k];
+    if (!lua_isnil(L, k + 1)) *part[k] = lua_toboolean(L, k + 1);
+    lua_pushboolean(L, old);
+  }
+  deterministic_set(d);
+  return 3;
+}
+
 static const luaL_Reg functions[] = {{"get_num_threads", f_get_num_threads},
                                      {"set_num_threads", f_set_num_threads},
                                      {"_blas", f_blas},
@@ -136,6 +151,7 @@ static const luaL_Reg functions[] = {{"get_num_threads", f_get_num_threads},
                                      {"crc32", f_crc32},
                                      {"set_checks", f_set_checks},
                                      {"checks_enabled", f_checks},
+                                     {"_deterministic", f_deterministic},
                                      {NULL, NULL}};
 
 void system_open(lua_State *L, int core) {

@@ -39,6 +39,7 @@ static bool zeros(OpCall *c) {
 static bool ones(OpCall *c) { return cpu_fill(c->out[0], scalar_int(1)); }
 static bool empty(OpCall *c) {
   c->out[0]->storage->uninitialised = true;
+  storage_unwritten(c->out[0]->storage, (DType)c->out[0]->dtype, 0);
   return true;
 }
 
@@ -49,7 +50,8 @@ OP(ones, .schema = "ones(Size... size, " OPTIONS ") -> Tensor", .doc = "A tensor
    .samples = "{2,3} | {}", .errors = "{-1}", .flags = OP_FUNCTION | OP_NO_GRADIENT, .infer = infer_sized,
    .kernel = {ones});
 OP(empty, .schema = "empty(Size... size, " OPTIONS ") -> Tensor",
-   .doc = "A tensor whose values are whatever its memory held. nn refuses parameters that nobody wrote to.",
+   .doc = "A tensor whose values are whatever its memory held; NaN, the largest integer or true under "
+          "use_deterministic_algorithms. nn refuses parameters that nobody wrote to.",
    .samples = "{2,3}", .errors = "{-1}", .flags = OP_FUNCTION | OP_NO_GRADIENT | OP_RANDOM, .infer = infer_sized,
    .kernel = {empty});
 OP(zeros_like, .schema = "zeros_like(Tensor input, " LIKE_OPTIONS ") -> Tensor",

@@ -1,6 +1,8 @@
 /* Storage: who owns memory and who gives it back. */
 #include "base/alloc.h"
+#include "base/isa.h"
 #include "tensor/tensor.h"
+#include <math.h>
 #include <string.h>
 
 /* So few bytes lie in one slab with their storage, at this distance from it. Under a sanitizer the slab ends with them. */
@@ -66,6 +68,18 @@ bool storage_grow(Storage *s, int64_t bytes) {
   s->data = data;
   s->bytes = bytes;
   return true;
+}
+
+static int64_t largest(DType dtype) { return dtype == MT_U8 ? UINT8_MAX : INT64_MAX >> (64 - 8 * dtype_size(dtype)); }
+
+void storage_unwritten(Storage *s, DType dtype, int64_t from) {
+  Deterministic now = deterministic();
+  if (!now.on || !now.fill || s->device.kind != MT_CPU) return;
+  uint64_t element;
+  int64_t size = dtype_size(dtype);
+  scalar_store(dtype_is_float(dtype) ? scalar_float((double)NAN) : scalar_int(dtype == MT_BOOL ? 1 : largest(dtype)),
+               dtype, &element);
+  for (; from + size <= s->bytes; from += size) memcpy((char *)s->data + from, &element, (size_t)size);
 }
 
 void storage_keep(void *owner, void *data, int64_t bytes) {

@@ -58,6 +58,9 @@ Storage *storage_wrap(void *data, int64_t bytes, Device device, void (*release)(
 /* Makes room for that many bytes at least, for all tensors that share s; what it held stays, the rest is unwritten. Memory
  * that others own is refused. */
 bool storage_grow(Storage *s, int64_t bytes);
+/* Nobody has written the bytes from `from` on, elements of dtype: while deterministic().on and its fill say so, they hold NaN,
+ * the largest integer or true. */
+void storage_unwritten(Storage *s, DType dtype, int64_t from);
 /* A release function for memory that outlives its tensors. */
 void storage_keep(void *owner, void *data, int64_t bytes);
 static inline Storage *storage_retain(Storage *s) {

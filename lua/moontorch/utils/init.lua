@@ -10,6 +10,7 @@ local parts = {
   text = "moontorch.utils.text",
   image = "moontorch.utils.image",
   pickle = "moontorch.utils.pickle",
+  deterministic = "moontorch.utils.deterministic",
   copy = "moontorch.nn.copy",
   gradient_report = "moontorch.utils.report",
 }
