@@ -11,7 +11,7 @@
 #include "cpu/copy_tensor.h"
 #include <math.h>
 
-enum { UNIT = 65536, BATCH = 128, WIDE = 256, FEW = 16, BUFFER_ROWS = 4 };
+enum { UNIT = 65536, BATCH = 128, WIDE = 256, FEW = 16, BUFFER_ROWS = 4, SHORT = 32 };
 
 LaneType lane_type(DType d) { return d == MT_F64 ? LANE_F64 : dtype_is_float(d) ? LANE_F32 : LANE_I64; }
 
@@ -79,9 +79,13 @@ void fold_merge(Fold f, LaneType t, Acc *acc, const Acc *with, int64_t rows, int
   }
 }
 
-void fold_row(Fold f, LaneType t, Acc *acc, const void *x, int64_t n, double p) {
+static FoldRow row_function(Fold f, LaneType t) {
   FoldRow row = VEC_PICK(reduce_table)->row[f][t];
-  if (!row) row = reduce_table_base.row[f][t];
+  return row ? row : reduce_table_base.row[f][t];
+}
+
+void fold_row(Fold f, LaneType t, Acc *acc, const void *x, int64_t n, double p) {
+  FoldRow row = row_function(f, t);
   if (row) {
     row(acc, x, n, p);
     return;
@@ -97,6 +101,18 @@ void fold_row(Fold f, LaneType t, Acc *acc, const void *x, int64_t n, double p) 
     n -= rows * across;
   }
   if (n > 0) columns(acc, x, 1, n, 1, p);
+}
+
+#define TURN(T)                          \
+  for (int64_t i = 0; i < n; i++)        \
+    for (int64_t k = 0; k < length; k++) \
+      ((T *)turned)[k * TURN_ROWS + i] = *(const T *)(const void *)(x + i * step + k * (int64_t)sizeof(T));
+void turn_rows(void *turned, const char *x, int64_t step, int64_t n, int64_t length, int size) {
+  if (size == 4) {
+    TURN(uint32_t)
+  } else {
+    TURN(uint64_t)
+  }
 }
 
 /* Dims walked together, innermost first; strides in bytes. */
@@ -276,6 +292,22 @@ static void fold_unit(const Plan *p, Acc *acc, int64_t result, int64_t unit) {
   for (int64_t l = begin; l < end; l++) fold_run(p, acc, base + walk_to(&p->lines, l, 0, NULL), p->inner);
 }
 
+/* n results of short rows, which become columns; rows of another dtype lie in one block. */
+static void fold_short(const Plan *p, Acc *acc, int64_t result, int64_t n) {
+  uint64_t turned[SHORT * TURN_ROWS], cast[SHORT * TURN_ROWS];
+  for (int64_t k = 0; k < n; k += TURN_ROWS) {
+    int64_t rows = n - k < TURN_ROWS ? n - k : TURN_ROWS, step = p->kept.stride[0];
+    const char *from = p->data + (result + k) * step;
+    if (p->cast) {
+      p->cast((char *[]){(char *)cast, (char *)(uintptr_t)from}, (int64_t[]){p->size, p->elem}, rows * p->inner, NULL);
+      from = (const char *)cast;
+      step = p->inner * p->size;
+    }
+    turn_rows(turned, from, step, rows, p->inner, p->size);
+    p->columns(acc + k * p->width, turned, TURN_ROWS, p->inner, rows, p->how.p);
+  }
+}
+
 static void rows_body(void *context, int64_t begin, int64_t end) {
   const Plan *p = context;
   Acc acc[BATCH * MOMENTS];
@@ -288,10 +320,19 @@ static void rows_body(void *context, int64_t begin, int64_t end) {
     }
     return;
   }
+  bool even = p->kept.n == 1 && p->lines.count == 1, plain = even && !p->cast && p->inner_stride == p->size;
+  bool block = even && p->inner_stride == p->elem && p->kept.stride[0] == p->inner * p->elem;
+  FoldRow row = plain ? row_function(p->how.fold, p->type) : NULL;
   for (int64_t i = begin; i < end; i += BATCH) {
     int64_t n = end - i < BATCH ? end - i : BATCH;
     fold_start(p->how.fold, p->type, acc, n);
-    for (int64_t k = 0; k < n; k++) fold_unit(p, acc + k * p->width, i + k, 0);
+    if (p->inner <= SHORT && (plain || block))
+      fold_short(p, acc, i, n);
+    else if (row)
+      for (int64_t k = 0; k < n; k++)
+        row(acc + k * p->width, p->data + (i + k) * p->kept.stride[0], p->inner, p->how.p);
+    else
+      for (int64_t k = 0; k < n; k++) fold_unit(p, acc + k * p->width, i + k, 0);
     store(p, acc, n, i, 1);
   }
 }

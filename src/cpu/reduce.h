@@ -61,6 +61,10 @@ void fold_merge(Fold f, LaneType t, Acc *acc, const Acc *with, int64_t rows, int
 /* n packed elements into one accumulator. */
 void fold_row(Fold f, LaneType t, Acc *acc, const void *x, int64_t n, double p);
 
+/* n short rows of `length` elements of `size` bytes, `step` bytes apart, become columns of rows of TURN_ROWS elements. */
+enum { TURN_ROWS = 64 };
+void turn_rows(void *turned, const char *x, int64_t step, int64_t n, int64_t length, int size);
+
 /* What is made of an accumulator. */
 typedef enum {
   FINISH_VALUE,

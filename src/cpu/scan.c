@@ -7,8 +7,9 @@
 #include "cpu/kernels.h"
 #include "cpu/reduce.h"
 #include <math.h>
+#include <string.h>
 
-enum { UNIT = 65536, BLOCK = 1024, TILE = 256, NARROW = 64 };
+enum { UNIT = 65536, BLOCK = 4096, NARROW = 64, SHORT = 32, FEW = 16 };
 
 static bool better(Acc b, Acc best, LaneType type, bool least) {
   if (type == LANE_I64) return least ? b.i < best.i : b.i > best.i;
@@ -32,6 +33,9 @@ static void best_of_row(const char *x, int64_t n, LaneType type, bool least, int
     *at = first + block + find_first(type, x + block * size, n - block < BLOCK ? n - block : BLOCK, *best);
 }
 
+static Acc best_load(LaneType type, const char *from) {
+  return type == LANE_F32 ? (Acc){.d = (double)*(const float *)(const void *)from} : *(const Acc *)(const void *)from;
+}
 static void best_store(Acc best, LaneType type, char *to) {
   if (type == LANE_F32)
     *(float *)(void *)to = (float)best.d;
@@ -46,66 +50,103 @@ typedef struct {
   LaneType type;
   bool least;
   int size;
+  BestColumns columns;
   Lines lines;
-  int64_t tiles, units; /* tiles of columns; or units that a row is cut into */
-  Acc *part;            /* best of each unit, when there are several */
+  int64_t tiles, units, unit; /* tiles of columns; units that lines are cut into, of `unit` elements each */
+  char *part;                 /* best of each unit, when there are several: [unit][outer][inner] */
   int64_t *part_at;
 } Extreme;
 
+static Acc extreme_start(const Extreme *e) {
+  Acc start;
+  fold_start(e->least ? FOLD_MIN : FOLD_MAX, e->type, &start, 1);
+  return start;
+}
+static void columns_start(const Extreme *e, char *best, int64_t *at, int64_t n) {
+  Acc start = extreme_start(e);
+  for (int64_t k = 0; k < n; k++) {
+    best_store(start, e->type, best + k * e->size);
+    at[k] = 1;
+  }
+}
+
 static void extreme_rows(void *context, int64_t begin, int64_t end) {
   const Extreme *e = context;
-  for (int64_t i = begin; i < end; i++) {
-    int64_t row = i / e->units, first = i % e->units * UNIT, n = e->lines.length - first, at = 1;
-    if (e->units > 1 && n > UNIT) n = UNIT;
-    Acc best;
-    fold_start(e->least ? FOLD_MIN : FOLD_MAX, e->type, &best, 1);
-    best_of_row(e->x + (row * e->lines.length + first) * e->size, n, e->type, e->least, first + 1, &best, &at);
-    if (e->units > 1) {
-      e->part[i] = best;
-      e->part_at[i] = at;
-    } else {
-      best_store(best, e->type, e->best + row * e->size);
-      e->at[row] = at;
+  int64_t length = e->lines.length;
+  if (length <= SHORT) {
+    uint64_t turned[SHORT * TURN_ROWS];
+    columns_start(e, e->best + begin * e->size, e->at + begin, end - begin);
+    for (int64_t i = begin; i < end; i += TURN_ROWS) {
+      int64_t n = end - i < TURN_ROWS ? end - i : TURN_ROWS;
+      turn_rows(turned, e->x + i * length * e->size, length * e->size, n, length, e->size);
+      e->columns(e->best + i * e->size, e->at + i, turned, TURN_ROWS, 1, length, n);
     }
+    return;
+  }
+  for (int64_t i = begin; i < end; i++) {
+    int64_t unit = i % e->units, row = i / e->units, first = unit * e->unit, n = length - first, at = first + 1;
+    int64_t to = unit * e->lines.outer + row;
+    Acc best = extreme_start(e);
+    if (n > e->unit) n = e->unit;
+    best_of_row(e->x + (row * length + first) * e->size, n, e->type, e->least, first + 1, &best, &at);
+    best_store(best, e->type, e->part + to * e->size);
+    e->part_at[to] = at;
   }
 }
 
 static void extreme_columns(void *context, int64_t begin, int64_t end) {
   const Extreme *e = context;
-  BestColumns run = best_columns(e->least, e->type);
-  int64_t inner = e->lines.inner;
+  int64_t inner = e->lines.inner, length = e->lines.length;
   for (int64_t i = begin; i < end; i++) {
-    int64_t outer = i / e->tiles, first = i % e->tiles * TILE, width = inner - first < TILE ? inner - first : TILE;
-    char *best = e->best + (outer * inner + first) * e->size;
-    int64_t *at = e->at + outer * inner + first;
-    for (int64_t j = 0; j < width; j++) {
-      Acc start;
-      fold_start(e->least ? FOLD_MIN : FOLD_MAX, e->type, &start, 1);
-      best_store(start, e->type, best + j * e->size);
-      at[j] = 1;
-    }
-    run(best, at, e->x + (outer * e->lines.length * inner + first) * e->size, inner, 1, e->lines.length, width);
+    int64_t unit = i % e->units, tile = i / e->units % e->tiles, outer = i / e->units / e->tiles;
+    int64_t first = tile * FOLD_TILE, width = inner - first < FOLD_TILE ? inner - first : FOLD_TILE;
+    int64_t row = unit * e->unit, rows = length - row < e->unit ? length - row : e->unit;
+    int64_t to = (unit * e->lines.outer + outer) * inner + first;
+    columns_start(e, e->part + to * e->size, e->part_at + to, width);
+    e->columns(e->part + to * e->size, e->part_at + to, e->x + ((outer * length + row) * inner + first) * e->size,
+               inner, row + 1, rows, width);
   }
 }
 
-static bool extreme_units(Extreme *e) {
-  int64_t rows = e->lines.outer, all = rows * e->units;
-  e->part = mem_alloc((size_t)all * (sizeof *e->part + sizeof *e->part_at));
-  if (!e->part) return false;
-  e->part_at = (int64_t *)(e->part + all);
-  parallel_for(all, 1, extreme_rows, e);
-  for (int64_t r = 0; r < rows; r++) {
-    Acc best = e->part[r * e->units];
-    int64_t at = e->part_at[r * e->units];
-    for (int64_t u = r * e->units + 1; u < (r + 1) * e->units; u++) {
-      if (!better(e->part[u], best, e->type, e->least)) continue;
-      best = e->part[u];
-      at = e->part_at[u];
+/* Joins the units' bests in order: where a later one is better, it and its position are taken. */
+static void extreme_join(const Extreme *e) {
+  int64_t n = e->lines.outer * e->lines.inner;
+  memcpy(e->best, e->part, (size_t)(n * e->size));
+  memcpy(e->at, e->part_at, (size_t)n * sizeof *e->at);
+  for (int64_t u = 1; u < e->units; u++)
+    for (int64_t k = 0; k < n; k++) {
+      Acc a = best_load(e->type, e->best + k * e->size), b = best_load(e->type, e->part + (u * n + k) * e->size);
+      if (!better(b, a, e->type, e->least)) continue;
+      memcpy(e->best + k * e->size, e->part + (u * n + k) * e->size, (size_t)e->size);
+      e->at[k] = e->part_at[u * n + k];
     }
-    best_store(best, e->type, e->best + r * e->size);
-    e->at[r] = at;
+}
+
+/* Cuts lines into units where there are too few for threads. Extremes are exact, so the cut may depend on what is near. */
+static bool extreme_run(Extreme *e) {
+  Lines l = e->lines;
+  int64_t n = l.outer * l.inner;
+  e->tiles = (l.inner + FOLD_TILE - 1) / FOLD_TILE;
+  e->units = 1;
+  e->unit = l.length;
+  if (l.outer * e->tiles < FEW && n * l.length >= 2 * UNIT) {
+    e->unit = l.inner > 1 ? l.length / FEW * (l.outer * e->tiles) + 1 : UNIT;
+    if (e->unit * l.inner < UNIT) e->unit = UNIT / l.inner;
+    e->units = (l.length + e->unit - 1) / e->unit;
   }
-  mem_free(e->part);
+  e->part = e->best;
+  e->part_at = e->at;
+  if (e->units > 1) {
+    e->part_at = mem_alloc((size_t)(n * e->units) * (sizeof *e->part_at + (size_t)e->size));
+    if (!e->part_at) return false;
+    e->part = (char *)(e->part_at + n * e->units);
+  }
+  int64_t each = e->unit * (l.inner < FOLD_TILE ? l.inner : FOLD_TILE);
+  parallel_for(l.outer * e->tiles * e->units, UNIT / (each + 8) + 1, l.inner > 1 ? extreme_columns : extreme_rows, e);
+  if (e->units > 1) {
+    extreme_join(e);
+    mem_free(e->part_at);
+  }
   return true;
 }
 
@@ -125,18 +166,9 @@ bool cpu_extreme(Tensor *t, int dim, bool least, Tensor *values, Tensor *index) 
                  .type = type,
                  .least = least,
                  .size = dtype_size(lane),
-                 .units = 1};
-    e.lines = dim < 0 ? (Lines){1, t->numel, 1} : lines_of(t, dim);
-    if (e.lines.inner > 1) {
-      e.tiles = (e.lines.inner + TILE - 1) / TILE;
-      int64_t each = e.lines.length * (e.lines.inner < TILE ? e.lines.inner : TILE);
-      parallel_for(e.lines.outer * e.tiles, each < UNIT ? UNIT / each : 1, extreme_columns, &e);
-    } else if (e.lines.length >= 2 * UNIT) {
-      e.units = (e.lines.length + UNIT - 1) / UNIT;
-      good = extreme_units(&e);
-    } else {
-      parallel_for(e.lines.outer, UNIT / (e.lines.length + 8), extreme_rows, &e);
-    }
+                 .columns = best_columns(least, type),
+                 .lines = dim < 0 ? (Lines){1, t->numel, 1} : lines_of(t, dim)};
+    good = extreme_run(&e);
   }
   if (good && values && best != values) good = tensor_copy_into(values, best);
   tensor_release(best);

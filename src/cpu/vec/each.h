@@ -16,14 +16,14 @@
     }                                                                           \
   } while (0)
 
-/* lane[0] becomes what `op` makes of all lanes, 16 or 8 of them: halves of known length, so that each is a vector. */
+/* lane[0] becomes what `op` makes of all lanes, 2 to 16 of them: halves of known length, so that each is a vector. */
 #define JOIN_HALF(lane, half, op) \
   for (int k_ = 0; k_ < (half); k_++) lane[k_] = op(lane[k_], lane[k_ + (half)]);
 #define JOIN_LANES(lanes, lane, op)         \
   do {                                      \
     if ((lanes) > 8) JOIN_HALF(lane, 8, op) \
-    JOIN_HALF(lane, 4, op)                  \
-    JOIN_HALF(lane, 2, op)                  \
+    if ((lanes) > 4) JOIN_HALF(lane, 4, op) \
+    if ((lanes) > 2) JOIN_HALF(lane, 2, op) \
     JOIN_HALF(lane, 1, op)                  \
   } while (0)
 #define JOIN_SUM(a, b) ((a) + (b))

@@ -1,24 +1,53 @@
 /* Reductions: the loops that fold rows and columns, per lane type, in each instruction set.
  *
- * A row runs through a strip of vector accumulators; columns are joined four rows at a time into a block that stays in
- * cache. Either holds at most ROWS terms a lane before it is joined with the accumulator, which is wider. Folds that are
- * rare exist for double only, and with the integers' in the base set only. */
+ * A row runs through a strip of vector accumulators, and is fetched AHEAD elements before: what folds them with more than
+ * one instruction would else wait for memory. Columns are joined four rows at a time into a block that stays in cache.
+ * Either holds at most ROWS terms a lane before it is joined with the accumulator, which is wider. Folds that are rare
+ * exist for double only, and in the base set only. */
 #include "cpu/reduce.h"
 #include "cpu/vec/each.h"
 #include "cpu/vmath.h"
 #include <float.h>
 #include <stddef.h>
 
+/* LARGER_*(a, b): a < b ? b : a in one instruction, where there is one. HOLD: the vector is loaded once, for a load that
+ * several instructions repeat takes the place of others that miss the cache. */
+#if defined(__x86_64__)
+#include <immintrin.h>
+#define HOLD(v) __asm__("" : "+v"(v))
 #if defined(__AVX512F__)
 #define VECTOR 64
+#define OF_TWO(op, type, a, b) _mm512_##op((type)(b), (type)(a))
+#define PS __m512
+#define PD __m512d
 #elif defined(__AVX2__)
 #define VECTOR 32
+#define OF_TWO(op, type, a, b) _mm256_##op((type)(b), (type)(a))
+#define PS __m256
+#define PD __m256d
 #else
 #define VECTOR 16
+#define OF_TWO(op, type, a, b) _mm_##op((type)(b), (type)(a))
+#define PS __m128
+#define PD __m128d
 #endif
+#define LARGER_f32(a, b) ((V_f32)OF_TWO(max_ps, PS, a, b))
+#define LARGER_f64(a, b) ((V_f64)OF_TWO(max_pd, PD, a, b))
+#define LESSER_f32(a, b) ((V_f32)OF_TWO(min_ps, PS, a, b))
+#define LESSER_f64(a, b) ((V_f64)OF_TWO(min_pd, PD, a, b))
+#else
+#define VECTOR 16
+#define HOLD(v) (void)0
+#define LARGER_f32(a, b) select_f32((V_i32)((a) < (b)), b, a)
+#define LARGER_f64(a, b) select_f64((V_i64)((a) < (b)), b, a)
+#define LESSER_f32(a, b) select_f32((V_i32)((b) < (a)), b, a)
+#define LESSER_f64(a, b) select_f64((V_i64)((b) < (a)), b, a)
+#endif
+#define LARGER_i64(a, b) select_i64((a) < (b), b, a)
+#define LESSER_i64(a, b) select_i64((b) < (a), b, a)
 #define IS_base 1
 #define IN_BASE VEC_JOIN(IS, VEC_SET)
-enum { ROWS = 64, WIDE = 256, PARTS = 4 };
+enum { ROWS = 64, WIDE = 256, PARTS = 4, AHEAD = 4096 };
 
 /* Vectors of a type, and the same where they lie in memory. */
 #define VECTORS(S, T)                                   \
@@ -33,19 +62,24 @@ VECTORS(u64, uint64_t)
 #define STORE(S, p, v) (*(U_##S *)(void *)(p) = (v))
 
 /* A NaN on either side wins; of equals the first. */
-#define GREATER(a, b) ((a) < (b) || (b) != (b) ? (b) : (a))
-#define SMALLER(a, b) ((b) < (a) || (b) != (b) ? (b) : (a))
+#define GREATER(a, b) ((b) != (b) ? (b) : (a) < (b) ? (b) : (a))
+#define SMALLER(a, b) ((b) != (b) ? (b) : (b) < (a) ? (b) : (a))
+#define JOIN_LEAST(a, b) ((b) < (a) ? (b) : (a))
 #define PLUS(a, b) ((a) + (b))
 #define TIMES(a, b) ((a) * (b))
-#define DEFINE_SELECT(S, M)                                                                                        \
-  static inline V_##S select_##S(V_##M m, V_##S a, V_##S b) { return (V_##S)(((V_##M)a & m) | ((V_##M)b & ~m)); }  \
-  static inline V_##S greater_##S(V_##S a, V_##S b) { return select_##S((V_##M)(a < b) | (V_##M)(b != b), b, a); } \
-  static inline V_##S smaller_##S(V_##S a, V_##S b) { return select_##S((V_##M)(b < a) | (V_##M)(b != b), b, a); }
+#define DEFINE_SELECT(S, M)                                                                                       \
+  static inline V_##S select_##S(V_##M m, V_##S a, V_##S b) { return (V_##S)(((V_##M)a & m) | ((V_##M)b & ~m)); } \
+  static inline V_##S greater_##S(V_##S a, V_##S b) {                                                             \
+    HOLD(b);                                                                                                      \
+    return select_##S((V_##M)(b != b), b, LARGER_##S(a, b));                                                      \
+  }                                                                                                               \
+  static inline V_##S smaller_##S(V_##S a, V_##S b) {                                                             \
+    HOLD(b);                                                                                                      \
+    return select_##S((V_##M)(b != b), b, LESSER_##S(a, b));                                                      \
+  }
 DEFINE_SELECT(f32, i32)
 DEFINE_SELECT(f64, i64)
-#if IN_BASE
 DEFINE_SELECT(i64, i64)
-#endif
 #define PLAIN(x) (x)
 #define UNSIGNED(x) ((V_u64)(x))
 #define SQUARE(x) ((x) * (x))
@@ -61,8 +95,7 @@ DEFINE_SELECT(i64, i64)
     enum { LANES = VECTOR / sizeof(A) };                                                                               \
     A lane[LANES];                                                                                                     \
     STORE(R, lane, v);                                                                                                 \
-    for (int half = LANES / 2; half > 0; half /= 2)                                                                    \
-      for (int j = 0; j < half; j++) lane[j] = join(lane[j], lane[j + half]);                                          \
+    JOIN_LANES(LANES, lane, join);                                                                                     \
     return (W)lane[0];                                                                                                 \
   }                                                                                                                    \
   static void row_##name##_##S(Acc *acc, const void *from, int64_t n, double p) {                                      \
@@ -76,6 +109,10 @@ DEFINE_SELECT(i64, i64)
             d = vmap(LOAD(S, x + 3 * LANES));                                                                          \
       n -= strips * STRIP;                                                                                             \
       for (x += STRIP; --strips > 0; x += STRIP) {                                                                     \
+        __builtin_prefetch(x + AHEAD + 0 * LANES);                                                                     \
+        __builtin_prefetch(x + AHEAD + 1 * LANES);                                                                     \
+        __builtin_prefetch(x + AHEAD + 2 * LANES);                                                                     \
+        __builtin_prefetch(x + AHEAD + 3 * LANES);                                                                     \
         a = vjoin(a, vmap(LOAD(S, x)));                                                                                \
         b = vjoin(b, vmap(LOAD(S, x + LANES)));                                                                        \
         c = vjoin(c, vmap(LOAD(S, x + 2 * LANES)));                                                                    \
@@ -148,17 +185,17 @@ DEFINE_SELECT(i64, i64)
   FOLD(squares, S, T, S, T, d, double, 0, SQUARE, SQUARE, PLUS, PLUS)
 FLOAT_FOLDS(f32, float)
 FLOAT_FOLDS(f64, double)
+FOLD(nonzero, i64, int64_t, i64, int64_t, i, int64_t, 0, IS_SET, VECTOR_IS_SET, PLUS, PLUS)
+FOLD(sum, i64, uint64_t, u64, uint64_t, i, uint64_t, 0, PLAIN, UNSIGNED, PLUS, PLUS)
+FOLD(max, i64, int64_t, i64, int64_t, i, int64_t, INT64_MIN, PLAIN, PLAIN, GREATER, greater_i64)
+FOLD(min, i64, int64_t, i64, int64_t, i, int64_t, INT64_MAX, PLAIN, PLAIN, SMALLER, smaller_i64)
 #if IN_BASE
+FOLD(nonzero, f64, double, i64, int64_t, i, int64_t, 0, IS_SET, VECTOR_IS_SET, PLUS, PLUS)
 FOLD(prod, f64, double, f64, double, d, double, 1, PLAIN, PLAIN, TIMES, TIMES)
 FOLD(abs_sum, f64, double, f64, double, d, double, 0, ABS, VECTOR_ABS, PLUS, PLUS)
 FOLD(abs_max, f64, double, f64, double, d, double, 0, ABS, VECTOR_ABS, GREATER, greater_f64)
 FOLD(abs_min, f64, double, f64, double, d, double, INFINITY, ABS, VECTOR_ABS, SMALLER, smaller_f64)
-FOLD(nonzero, f64, double, i64, int64_t, i, int64_t, 0, IS_SET, VECTOR_IS_SET, PLUS, PLUS)
-FOLD(nonzero, i64, int64_t, i64, int64_t, i, int64_t, 0, IS_SET, VECTOR_IS_SET, PLUS, PLUS)
-FOLD(sum, i64, uint64_t, u64, uint64_t, i, uint64_t, 0, PLAIN, UNSIGNED, PLUS, PLUS)
 FOLD(prod, i64, uint64_t, u64, uint64_t, i, uint64_t, 1, PLAIN, UNSIGNED, TIMES, TIMES)
-FOLD(max, i64, int64_t, i64, int64_t, i, int64_t, INT64_MIN, PLAIN, PLAIN, GREATER, greater_i64)
-FOLD(min, i64, int64_t, i64, int64_t, i, int64_t, INT64_MAX, PLAIN, PLAIN, SMALLER, smaller_i64)
 
 /* Any other power, by libm. */
 static void columns_powers_f64(Acc *acc, const void *from, int64_t step, int64_t rows, int64_t n, double p) {
@@ -219,23 +256,59 @@ WIDE_MOMENTS(f64, double)
 MOMENTS_FOLD(f32, float)
 MOMENTS_FOLD(f64, double)
 
-/* Positions of extremes. I: a position as wide as an element, so that both select in one mask. */
-#define BEST(name, S, T, I, wins)                                                                                     \
+/* Positions of extremes. I: a position as wide as an element, so that both select in one mask. A few rows at a time, while
+ * the best of two vectors of columns stay in registers. `no` holds of an element that is no better; a NaN is better than all
+ * but a NaN. */
+#define BETTER(S, v, p, from, i, no)                 \
+  do {                                               \
+    V_##S now = LOAD(S, from);                       \
+    HOLD(now);                                       \
+    for (int k = 0; k < LANES; k++) {                \
+      int take = (v[k] == v[k]) & !(now[k] no v[k]); \
+      v[k] = take ? now[k] : v[k];                   \
+      p[k] = take ? i : p[k];                        \
+    }                                                \
+  } while (0)
+#define BEST(name, S, T, M, I, no)                                                                                    \
   static void best_##name##_##S(void *best, int64_t *at, const void *from, int64_t step, int64_t first, int64_t rows, \
                                 int64_t n) {                                                                          \
-    enum { LANES = VECTOR / sizeof(T) };                                                                              \
-    T value[WIDE];                                                                                                    \
-    I place[WIDE];                                                                                                    \
-    for (int64_t c = 0; c < n; c += WIDE) {                                                                           \
-      int64_t width = n - c < WIDE ? n - c : WIDE;                                                                    \
+    enum { LANES = VECTOR / sizeof(T), FEW = 4 };                                                                     \
+    T value[FOLD_TILE];                                                                                               \
+    I place[FOLD_TILE];                                                                                               \
+    for (int64_t c = 0; c < n; c += FOLD_TILE) {                                                                      \
+      int64_t width = n - c < FOLD_TILE ? n - c : FOLD_TILE;                                                          \
       for (int64_t r0 = 0; r0 < rows; r0 += 1 << 20) {                                                                \
         int64_t count = rows - r0 < 1 << 20 ? rows - r0 : 1 << 20;                                                    \
-        const T *x = (const T *)from + r0 * step + c;                                                                 \
         const T *old = (const T *)best + c;                                                                           \
         EACH(LANES, j, width, value[j] = old[j]; place[j] = -1;);                                                     \
-        for (int64_t r = 0; r < count; r++, x += step)                                                                \
-          EACH(LANES, j, width, T u = x[j]; T v = value[j]; I take = (I)((v == v) & ((u wins v) | (u != u)));         \
-               value[j] = take ? u : v; place[j] = take ? (I)r : place[j];);                                          \
+        for (int64_t r1 = 0; r1 < count; r1 += FEW) {                                                                 \
+          const T *x = (const T *)from + (r0 + r1) * step + c;                                                        \
+          I r = (I)r1, end = (I)(count - r1 < FEW ? count : r1 + FEW);                                                \
+          int64_t j = 0;                                                                                              \
+          for (int64_t gap = LANES; j + LANES <= width; j += LANES + gap) { /* two vectors, or the last one twice */  \
+            if (j + 2 * LANES > width) gap = 0;                                                                       \
+            const T *u = x + j, *t = u + gap;                                                                         \
+            V_##S v = LOAD(S, value + j), w = LOAD(S, value + j + gap);                                               \
+            V_##M p = LOAD(M, place + j), q = LOAD(M, place + j + gap);                                               \
+            for (I i = r; i < end; i++, u += step, t += step) {                                                       \
+              __builtin_prefetch(u + FEW * step);                                                                     \
+              __builtin_prefetch(t + FEW * step);                                                                     \
+              BETTER(S, v, p, u, i, no);                                                                              \
+              BETTER(S, w, q, t, i, no);                                                                              \
+            }                                                                                                         \
+            STORE(S, value + j, v);                                                                                   \
+            STORE(M, place + j, p);                                                                                   \
+            STORE(S, value + j + gap, w);                                                                             \
+            STORE(M, place + j + gap, q);                                                                             \
+          }                                                                                                           \
+          for (; j < width; j++) {                                                                                    \
+            const T *u = x + j;                                                                                       \
+            T v = value[j];                                                                                           \
+            for (I i = r; i < end; i++, u += step)                                                                    \
+              if ((v == v) & !(*u no v)) v = *u, place[j] = i;                                                        \
+            value[j] = v;                                                                                             \
+          }                                                                                                           \
+        }                                                                                                             \
         for (int64_t j = 0; j < width; j++) {                                                                         \
           __asm__ volatile("");                                                                                       \
           ((T *)best)[c + j] = value[j];                                                                              \
@@ -244,65 +317,59 @@ MOMENTS_FOLD(f64, double)
       }                                                                                                               \
     }                                                                                                                 \
   }
-BEST(most, f32, float, int32_t, >)
-BEST(most, f64, double, int64_t, >)
-BEST(least, f32, float, int32_t, <)
-BEST(least, f64, double, int64_t, <)
-#if IN_BASE
-BEST(most, i64, int64_t, int64_t, >)
-BEST(least, i64, int64_t, int64_t, <)
-#endif
+BEST(most, f32, float, i32, int32_t, <=)
+BEST(most, f64, double, i64, int64_t, <=)
+BEST(least, f32, float, i32, int32_t, >=)
+BEST(least, f64, double, i64, int64_t, >=)
+BEST(most, i64, int64_t, i64, int64_t, <=)
+BEST(least, i64, int64_t, i64, int64_t, >=)
 
-/* A group at a time until one has it: the comparisons of a group are one vector or few. */
-#define FIND(S, T, I, field)                                          \
-  static int64_t find_##S(const void *px, int64_t n, Acc acc) {       \
-    enum { GROUP = 64 };                                              \
-    const T *x = px, value = (T)acc.field;                            \
-    const bool nan = value != value;                                  \
-    int64_t i = 0;                                                    \
-    for (; i + GROUP <= n; i += GROUP) {                              \
-      I hits = 0;                                                     \
-      if (nan)                                                        \
-        for (int k = 0; k < GROUP; k++) hits |= x[i + k] != x[i + k]; \
-      else                                                            \
-        for (int k = 0; k < GROUP; k++) hits |= x[i + k] == value;    \
-      if (hits) break;                                                \
-    }                                                                 \
-    while (i < n - 1 && !(nan ? x[i] != x[i] : x[i] == value)) i++;   \
-    return i;                                                         \
+/* From the end, so that the first one is written last: no branch depends on where it is. What lies behind is fetched, for
+ * it is likely to be the next row. */
+#define FIND(S, T, I, field)                                                        \
+  static int64_t find_##S(const void *px, int64_t n, Acc acc) {                     \
+    enum { LANES = 64 / sizeof(T) };                                                \
+    const T *x = px, value = (T)acc.field;                                          \
+    int64_t i = 0, whole = n / LANES * LANES, found = n;                            \
+    I at[LANES];                                                                    \
+    if (value != value) {                                                           \
+      while (i < n - 1 && x[i] == x[i]) i++;                                        \
+      return i;                                                                     \
+    }                                                                               \
+    for (i = n - 1; i >= whole; i--)                                                \
+      if (x[i] == value) found = i;                                                 \
+    for (int k = 0; k < LANES; k++) at[k] = (I)found;                               \
+    for (i = whole - LANES; i >= 0; i -= LANES) {                                   \
+      __builtin_prefetch(x + n + i);                                                \
+      for (int k = 0; k < LANES; k++) at[k] = x[i + k] == value ? (I)i + k : at[k]; \
+    }                                                                               \
+    JOIN_LANES(LANES, at, JOIN_LEAST);                                              \
+    return at[0];                                                                   \
   }
 FIND(f32, float, int32_t, d)
 FIND(f64, double, int64_t, d)
-#if IN_BASE
 FIND(i64, int64_t, int64_t, i)
-#endif
 
 #define FLOATS(kind, name) \
   { [LANE_F32] = kind##_##name##_f32, [LANE_F64] = kind##_##name##_f64 }
-#if IN_BASE
-#define DOUBLE(kind, name) \
-  { [LANE_F64] = kind##_##name##_f64 }
 #define ALL(kind, name) \
   { [LANE_F32] = kind##_##name##_f32, [LANE_F64] = kind##_##name##_f64, [LANE_I64] = kind##_##name##_i64 }
+#define DOUBLE(kind, name) \
+  { [LANE_F64] = kind##_##name##_f64 }
 #define WHOLE(kind, name) \
   { [LANE_F64] = kind##_##name##_f64, [LANE_I64] = kind##_##name##_i64 }
-#else
-#define DOUBLE(kind, name) \
-  { NULL }
-#define ALL(kind, name) FLOATS(kind, name)
-#define WHOLE(kind, name) \
-  { NULL }
-#endif
-#define ENTRIES(kind)                                                                                         \
-  [FOLD_SUM] = ALL(kind, sum), [FOLD_PROD] = WHOLE(kind, prod), [FOLD_MAX] = ALL(kind, max),                  \
-  [FOLD_MIN] = ALL(kind, min), [FOLD_NONZERO] = WHOLE(kind, nonzero), [FOLD_ABS_SUM] = DOUBLE(kind, abs_sum), \
-  [FOLD_SQUARES] = FLOATS(kind, squares), [FOLD_ABS_MAX] = DOUBLE(kind, abs_max),                             \
-  [FOLD_ABS_MIN] = DOUBLE(kind, abs_min), [FOLD_POWERS] = DOUBLE(kind, powers)
-const ReduceTable VEC(reduce_table) = {.columns = {ENTRIES(columns), [FOLD_MOMENTS] = FLOATS(columns, moments)},
-                                       .row = {ENTRIES(row)},
-                                       .best = {ALL(best, most), ALL(best, least)},
+#define ENTRIES(kind)                                                                    \
+  [FOLD_SUM] = ALL(kind, sum), [FOLD_MAX] = ALL(kind, max), [FOLD_MIN] = ALL(kind, min), \
+  [FOLD_SQUARES] = FLOATS(kind, squares)
 #if IN_BASE
-                                       .find = {[LANE_F32] = find_f32, [LANE_F64] = find_f64, [LANE_I64] = find_i64}};
+#define RARE(kind)                                                                                                \
+  [FOLD_PROD] = WHOLE(kind, prod), [FOLD_NONZERO] = WHOLE(kind, nonzero), [FOLD_ABS_SUM] = DOUBLE(kind, abs_sum), \
+  [FOLD_ABS_MAX] = DOUBLE(kind, abs_max), [FOLD_ABS_MIN] = DOUBLE(kind, abs_min), [FOLD_POWERS] = DOUBLE(kind, powers)
 #else
-                                       .find = {[LANE_F32] = find_f32, [LANE_F64] = find_f64}};
+#define RARE(kind) [FOLD_NONZERO] = {[LANE_I64] = kind##_nonzero_i64}
 #endif
+const ReduceTable VEC(reduce_table) = {
+    .columns = {ENTRIES(columns), RARE(columns), [FOLD_MOMENTS] = FLOATS(columns, moments)},
+    .row = {ENTRIES(row), RARE(row)},
+    .best = {ALL(best, most), ALL(best, least)},
+    .find = {find_f32, find_f64, find_i64}};
