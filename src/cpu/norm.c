@@ -64,6 +64,7 @@ typedef struct {
   const char *x, *grad, *weight, *bias, *mean, *var;
   char *out;
   double eps, *sum, *share; /* two for each run of a group; two for each channel and share */
+  int64_t shares;
   int64_t runs, length;     /* runs of one weight in a group's row, and their length; `each`: one run */
   bool each;                /* weight and bias run along the row */
   char *own_mean, *own_var; /* moments that apply_groups finds first, else NULL */
@@ -138,15 +139,25 @@ static void back_groups(void *context, int64_t begin, int64_t end) {
   }
 }
 
-/* Shares of the groups, each with sums of its own for every channel. */
-static void gather_shares(void *context, int64_t begin, int64_t end) {
+/* The same where weight and bias run along the row: a share of the groups has sums of its own for every channel, to which
+ * a few rows are added while they are in cache. */
+static void back_shares(void *context, int64_t begin, int64_t end) {
   const Job *j = context;
+  double count = (double)j->l.inner;
   for (int64_t s = begin; s < end; s++) {
     double *share = j->share + 2 * s * j->l.channels;
     memset(share, 0, 2 * sizeof *share * (size_t)j->l.channels);
-    for (int64_t g = j->l.groups * s / SHARES; g < j->l.groups * (s + 1) / SHARES; g++) {
-      NormRun run = run_of(j, g, 0, 0);
-      j->table->gather[j->wide](&run, share, share + j->l.channels);
+    int64_t last = j->l.groups * (s + 1) / j->shares;
+    for (int64_t g = j->l.groups * s / j->shares; g < last; g += NORM_ROWS) {
+      NormRun run[NORM_ROWS];
+      int rows = (int)(last - g < NORM_ROWS ? last - g : NORM_ROWS);
+      for (int k = 0; k < rows; k++) {
+        double sum[2] = {0, 0};
+        run[k] = run_of(j, g + k, 0, 0);
+        if (!j->fixed) j->table->sums[j->wide](&run[k], sum);
+        j->table->back[j->wide](&run[k], sum[0] / count, sum[1] / count);
+      }
+      j->table->gather[j->wide](run, rows, share, share + j->l.channels);
     }
   }
 }
@@ -216,12 +227,15 @@ static void store(Tensor *t, int64_t i, double v) {
 
 /* Sums of the channels' gradients, from the shares or from the runs. */
 static void finish_weights(const Job *j, Tensor *gw, Tensor *gb) {
-  int64_t channels = j->l.channels, rows = j->each ? SHARES : j->l.groups * j->runs / channels;
+  int64_t channels = j->l.channels;
+  for (int64_t s = 1; j->each && s < j->shares; s++)
+    for (int64_t c = 0; c < 2 * channels; c++) j->share[c] += j->share[2 * s * channels + c];
   for (int64_t c = 0; c < channels; c++) {
     double w = 0, b = 0;
-    for (int64_t r = 0; r < rows; r++) {
-      w += j->each ? j->share[2 * r * channels + c] : j->sum[2 * (r * channels + c) + 1];
-      b += j->each ? j->share[(2 * r + 1) * channels + c] : j->sum[2 * (r * channels + c)];
+    if (j->each) w = j->share[c], b = j->share[channels + c];
+    for (int64_t r = 0; !j->each && r < j->l.groups * j->runs / channels; r++) {
+      w += j->sum[2 * (r * channels + c) + 1];
+      b += j->sum[2 * (r * channels + c)];
     }
     store(gw, c, w);
     store(gb, c, b);
@@ -233,21 +247,23 @@ bool cpu_norm_back(const NormLayout *l, Tensor *grad, Tensor *x, Tensor *weight,
   DType lane = lane_of(x);
   Job j = job_of(l, lane, eps, fixed);
   if (gx->numel == 0) return cpu_fill(gw, scalar_int(0)) && cpu_fill(gb, scalar_int(0));
-  int64_t sums = 2 * j.l.groups * j.runs, shares = j.each ? 2 * SHARES * j.l.channels : 0;
-  size_t bytes = (size_t)(sums + shares) * sizeof(double);
+  j.shares = j.l.groups < 8 * SHARES ? (j.l.groups + 7) / 8 : SHARES;
+  size_t bytes = (size_t)(j.each ? 2 * j.shares * j.l.channels : 2 * j.l.groups * j.runs) * sizeof(double);
   Tensor *px = ready(l, x, lane), *pg = ready(l, grad, lane), *pw = weight ? tensor_packed(weight, lane) : NULL,
          *to = room(l, gx, lane), *pm = tensor_packed(mean, lane), *pv = tensor_packed(var, lane);
   bool good = px && pg && (pw || !weight) && to && pm && pv && (j.sum = block_alloc(bytes));
   if (good) {
-    j.share = j.sum + sums;
+    j.share = j.sum;
     j.x = tensor_data(px);
     j.grad = tensor_data(pg);
     j.weight = pw ? tensor_data(pw) : NULL;
     j.mean = tensor_data(pm);
     j.var = tensor_data(pv);
     j.out = tensor_data(to);
-    spread(&j, back_groups);
-    if (j.each) parallel_for(SHARES, j.l.groups * j.l.inner >= UNIT ? 1 : SHARES, gather_shares, &j);
+    if (j.each)
+      parallel_for(j.shares, j.l.groups * j.l.inner >= UNIT ? 1 : SHARES, back_shares, &j);
+    else
+      spread(&j, back_groups);
     finish_weights(&j, gw, gb);
     good = settle(l, gx, to);
     block_free(j.sum, bytes);

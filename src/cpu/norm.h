@@ -22,6 +22,7 @@ typedef struct {
   double mean, rstd;
 } NormRun;
 
+enum { NORM_ROWS = 4 };
 typedef struct {
   /* of n packed elements, at least one; var is the biased one */
   void (*moments[2])(const void *x, int64_t n, double *mean, double *var); /* [is double] */
@@ -30,8 +31,9 @@ typedef struct {
   void (*sums[2])(const NormRun *r, double *sum);
   /* out = rstd (grad w - a - (x - mean) rstd b) */
   void (*back[2])(const NormRun *r, double a, double b);
-  /* weight[i] += grad (x - mean) rstd, bias[i] += grad */
-  void (*gather[2])(const NormRun *r, double *weight, double *bias);
+  /* weight[i] += grad (x - mean) rstd, bias[i] += grad, of up to NORM_ROWS runs of one length; so many are summed in the
+   * element's type first */
+  void (*gather[2])(const NormRun *r, int rows, double *weight, double *bias);
 } NormTable;
 VEC_TABLE(NormTable, norm_table);
 

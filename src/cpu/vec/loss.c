@@ -74,18 +74,32 @@ static inline double log_plus_f64(double e) { return log1p(e); }
   }                                                                                                                    \
   static double log_sum_##S(const void *px, int64_t n) {                                                               \
     const T *x = px;                                                                                                   \
-    T most[LANES], lane[LANES] = {0}, rest = 0, top = -(T)INFINITY;                                                    \
+    T most[LANES], more[LANES], lane[LANES] = {0}, rest = 0, top = -(T)INFINITY;                                       \
     int64_t i = 0;                                                                                                     \
-    for (int j = 0; j < LANES; j++) most[j] = top;                                                                     \
-    for (; i + LANES <= n; i += LANES)                                                                                 \
-      for (int j = 0; j < LANES; j++) most[j] = x[i + j] > most[j] ? x[i + j] : most[j];                               \
-    for (; i < n; i++) top = x[i] > top ? x[i] : top;                                                                  \
-    for (int j = 0; j < LANES; j++) top = most[j] > top ? most[j] : top;                                               \
-    for (i = 0; i + LANES <= n; i += LANES)                                                                            \
-      for (int j = 0; j < LANES; j++) lane[j] += exp_##S(x[i + j] - top);                                              \
-    for (; i < n; i++) rest += exp_##S(x[i] - top);                                                                    \
-    JOIN_LANES(LANES, lane, JOIN_SUM);                                                                                 \
-    return (double)top + (double)log_##S(lane[0] + rest);                                                              \
+    if (n >= LANES) {                                                                                                  \
+      for (int j = 0; j < LANES; j++) most[j] = more[j] = top;                                                         \
+      for (; i + 2 * LANES <= n; i += 2 * LANES) {                                                                     \
+        for (int j = 0; j < LANES; j++) most[j] = JOIN_MOST(most[j], x[i + j]);                                        \
+        for (int j = 0; j < LANES; j++) more[j] = JOIN_MOST(more[j], x[i + LANES + j]);                                \
+      }                                                                                                                \
+      for (int j = 0; j < LANES; j++) most[j] = JOIN_MOST(most[j], more[j]);                                           \
+      JOIN_LANES(LANES, most, JOIN_MOST);                                                                              \
+      top = most[0];                                                                                                   \
+    }                                                                                                                  \
+    for (; i < n; i++) {                                                                                               \
+      __asm__ volatile("");                                                                                            \
+      top = JOIN_MOST(top, x[i]);                                                                                      \
+    }                                                                                                                  \
+    for (i = 0; i + LANES <= n; i += LANES) {                                                                          \
+      __builtin_prefetch(x + i + n);                                                                                   \
+      for (int j = 0; j < LANES; j++) lane[j] += exp_up_##S(x[i + j] - top);                                           \
+    }                                                                                                                  \
+    for (; i < n; i++) rest += exp_up_##S(x[i] - top);                                                                 \
+    if (n >= LANES) {                                                                                                  \
+      JOIN_LANES(LANES, lane, JOIN_SUM);                                                                               \
+      rest += lane[0];                                                                                                 \
+    }                                                                                                                  \
+    return (double)top + (double)log_##S(rest * (1 / EXP_UP_##S));                                                     \
   }                                                                                                                    \
   static void back_##S(const void *px, void *pout, int64_t n, double log_sum, double scale) {                          \
     const T *x = px;                                                                                                   \

@@ -256,6 +256,48 @@ WIDE_MOMENTS(f64, double)
 MOMENTS_FOLD(f32, float)
 MOMENTS_FOLD(f64, double)
 
+/* The sum over the count elements of x: of vterm for vectors u, of term for what is left, v. */
+#define SUM_OF(S, T, total, ahead, vterm, term)             \
+  do {                                                      \
+    V_##S a = {0}, b = {0}, u;                              \
+    T rest = 0;                                             \
+    int64_t i = 0;                                          \
+    for (; i + 2 * LANES <= count; i += 2 * LANES) {        \
+      if (ahead) __builtin_prefetch(x + i + AHEAD);         \
+      if (ahead) __builtin_prefetch(x + i + AHEAD + LANES); \
+      u = LOAD(S, x + i);                                   \
+      a += vterm;                                           \
+      u = LOAD(S, x + i + LANES);                           \
+      b += vterm;                                           \
+    }                                                       \
+    for (; i < count; i++) {                                \
+      __asm__ volatile("");                                 \
+      T v = x[i];                                           \
+      rest += term;                                         \
+    }                                                       \
+    total = lanes_sum_##S(a + b) + (double)rest;            \
+  } while (0)
+#define MOMENTS_ROW(S, T)                                                                \
+  static void row_moments_##S(Acc *acc, const void *from, int64_t n, double p) {         \
+    enum { LANES = VECTOR / sizeof(T), SPAN = 1024 };                                    \
+    (void)p;                                                                             \
+    for (int64_t at = 0; at < n; at += SPAN) {                                           \
+      int64_t count = n - at < SPAN ? n - at : SPAN;                                     \
+      const T *x = (const T *)from + at, first = x[0];                                   \
+      double sum, square;                                                                \
+      SUM_OF(S, T, sum, true, u - first, v - first);                                     \
+      double mean = (double)first + sum / (double)count;                                 \
+      const T shift = (T)mean;                                                           \
+      SUM_OF(S, T, square, false, (u - shift) * (u - shift), (v - shift) * (v - shift)); \
+      if (square <= LARGEST_##S)                                                         \
+        join_moments(acc, (double)count, mean, square);                                  \
+      else                                                                               \
+        wide_moments_##S(acc, x, 1, count);                                              \
+    }                                                                                    \
+  }
+MOMENTS_ROW(f32, float)
+MOMENTS_ROW(f64, double)
+
 /* Positions of extremes. I: a position as wide as an element, so that both select in one mask. A few rows at a time, while
  * the best of two vectors of columns stay in registers. `no` holds of an element that is no better; a NaN is better than all
  * but a NaN. */
@@ -370,6 +412,6 @@ FIND(i64, int64_t, int64_t, i)
 #endif
 const ReduceTable VEC(reduce_table) = {
     .columns = {ENTRIES(columns), RARE(columns), [FOLD_MOMENTS] = FLOATS(columns, moments)},
-    .row = {ENTRIES(row), RARE(row)},
+    .row = {ENTRIES(row), RARE(row), [FOLD_MOMENTS] = FLOATS(row, moments)},
     .best = {ALL(best, most), ALL(best, least)},
     .find = {find_f32, find_f64, find_i64}};
