@@ -104,7 +104,15 @@ static inline double log_plus_f64(double e) { return log1p(e); }
   static void back_##S(const void *px, void *pout, int64_t n, double log_sum, double scale) {                          \
     const T *x = px;                                                                                                   \
     T *out = pout, high = (T)log_sum, low = high - high == 0 ? (T)(log_sum - (double)high) : (T)0, s = (T)scale;       \
-    for (int64_t i = 0; i < n; i++) out[i] = exp_##S((x[i] - high) - low) * s;                                         \
+    int64_t i = 0;                                                                                                     \
+    for (; i + LANES <= n; i += LANES) {                                                                               \
+      __builtin_prefetch(x + i + n);                                                                                   \
+      __builtin_prefetch(out + i + n, 1);                                                                              \
+      NO_OVERLAP                                                                                                       \
+      for (int64_t j = i; j < i + LANES; j++) out[j] = exp_below_##S((x[j] - high) - low) * s;                         \
+    }                                                                                                                  \
+    NO_OVERLAP                                                                                                         \
+    for (int64_t j = i; j < n; j++) out[j] = exp_below_##S((x[j] - high) - low) * s;                                   \
   }
 ROWS(float, f32)
 ROWS(double, f64)
