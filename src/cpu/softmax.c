@@ -1,11 +1,13 @@
-/* Softmax on tensors: packed lines along the last dim, tiles of columns along any other. 16-bit floats go through float. */
+/* Softmax on tensors: packed lines along the last dim, tiles of columns along any other. 16-bit floats go through float, a
+ * few lines at a time where those are packed. */
 #include "cpu/softmax.h"
 #include "base/pool.h"
+#include "cpu/copy.h"
 #include "cpu/copy_tensor.h"
 #include "cpu/kernels.h"
 #include "cpu/reduce.h"
 
-enum { UNIT = 16384 };
+enum { UNIT = 16384, BLOCK = 4096 };
 
 typedef struct {
   SoftmaxFn run;
@@ -16,6 +18,7 @@ typedef struct {
   bool logarithm;
   Lines lines;
   int64_t tiles;
+  RowFn widen, narrow; /* for lines of 16-bit floats, else NULL */
 } Job;
 
 static void piece(const Job *job, int64_t first, int64_t width) {
@@ -27,9 +30,30 @@ static void piece(const Job *job, int64_t first, int64_t width) {
               job->logarithm);
 }
 
+/* Lines of 16-bit floats, as many together as fit. */
+static void narrow_lines(const Job *job, int64_t begin, int64_t end) {
+  float a[BLOCK], b[BLOCK], out[BLOCK];
+  int64_t length = job->lines.length, most = BLOCK / length;
+  for (int64_t i = begin; i < end; i += most) {
+    int64_t lines = end - i < most ? end - i : most, n = lines * length, at = i * length * 2;
+    job->widen((char *[]){(char *)a, (char *)(uintptr_t)(job->a + at)}, (int64_t[]){4, 2}, n, NULL);
+    if (job->run) {
+      job->run(a, out, length, 1, lines, job->logarithm);
+    } else {
+      job->widen((char *[]){(char *)b, (char *)(uintptr_t)(job->b + at)}, (int64_t[]){4, 2}, n, NULL);
+      job->back(a, b, out, length, 1, lines, job->logarithm);
+    }
+    job->narrow((char *[]){job->out + at, (char *)out}, (int64_t[]){2, 4}, n, NULL);
+  }
+}
+
 static void body(void *context, int64_t begin, int64_t end) {
   const Job *job = context;
   int64_t inner = job->lines.inner;
+  if (job->widen) {
+    narrow_lines(job, begin, end);
+    return;
+  }
   if (inner == 1) {
     piece(job, begin * job->lines.length, end - begin);
     return;
@@ -42,11 +66,15 @@ static void body(void *context, int64_t begin, int64_t end) {
 
 static bool run(Tensor *a, Tensor *b, int dim, bool logarithm, Tensor *out) {
   if (out->numel == 0) return true;
-  DType lane = out->dtype == MT_F64 ? MT_F64 : MT_F32;
-  Tensor *x = tensor_packed(a, lane), *y = x && b ? tensor_packed(b, lane) : NULL;
-  Tensor *to = out->dtype == lane ? tensor_retain(out)
-               : x                ? tensor_new(lane, out->ndim, out->shape, tensor_device(out))
-                                  : NULL;
+  Lines lines = lines_of(out, dim);
+  DType lane = out->dtype == MT_F64 ? MT_F64 : MT_F32, own = (DType)out->dtype;
+  bool narrow =
+      dtype_size(own) == 2 && a->dtype == own && (!b || b->dtype == own) && lines.inner == 1 && lines.length <= BLOCK;
+  DType held = narrow ? own : lane;
+  Tensor *x = tensor_packed(a, held), *y = x && b ? tensor_packed(b, held) : NULL;
+  Tensor *to = own == held ? tensor_retain(out)
+               : x         ? tensor_new(lane, out->ndim, out->shape, tensor_device(out))
+                           : NULL;
   bool good = x && to && (y || !b);
   if (good) {
     const SoftmaxTable *table = VEC_PICK(softmax_table);
@@ -58,7 +86,9 @@ static bool run(Tensor *a, Tensor *b, int dim, bool logarithm, Tensor *out) {
                .out = tensor_data(to),
                .size = dtype_size(lane),
                .logarithm = logarithm,
-               .lines = lines_of(out, dim)};
+               .lines = lines,
+               .widen = narrow ? cast_row(own, lane) : NULL,
+               .narrow = narrow ? cast_row(lane, own) : NULL};
     job.tiles = (job.lines.inner + SOFTMAX_TILE - 1) / SOFTMAX_TILE;
     int64_t each = job.lines.length * (job.lines.inner < SOFTMAX_TILE ? job.lines.inner : SOFTMAX_TILE);
     int64_t tasks = job.lines.outer * job.tiles, grain = each < UNIT ? UNIT / each : 1;
