@@ -1,5 +1,6 @@
-/* Modes of a thread that a block of a script sets: recording gradients, and inference mode. A block is a function that is
- * called with them, or a to-be-closed variable. Invariant: what a block needs memory for is made before a mode is changed. */
+/* Modes of a thread that a block of a script sets: recording gradients, and inference mode. A block is a function that
+ * is called with them, or a to-be-closed variable. Invariant: what a block needs memory for is made before a mode is
+ * changed. */
 #include "lua/binding.h"
 
 typedef struct Modes {

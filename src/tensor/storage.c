@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-/* So few bytes lie in one slab with their storage, at this distance from it. Under a sanitizer the slab ends with them. */
+/* So few bytes lie in one slab with their storage, so far from its start. Under a sanitizer the slab ends with them. */
 enum { SMALL_AT = 64, SMALL_MOST = 64 };
 _Static_assert(sizeof(Storage) <= SMALL_AT, "the bytes follow the storage");
 
