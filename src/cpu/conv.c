@@ -1,212 +1,21 @@
 /* Convolution on tensors: results are tiles over a field, a padded copy of an image in which a tap is a mere offset.
  *
- * With a stride the field holds each phase of the source as a plane of its own, so that neighbouring results still read
- * neighbouring places; where x is computed from y with a stride, every phase of x is a problem of its own with the taps
- * that meet it. No products with padding between elements arise, and no im2col. Invariant: what is summed, and in which
- * order, follows from shapes only. Without taps to speak of (1 x 1) it is a matrix product. */
-#include "cpu/conv.h"
+ * Where x is computed from y with a stride, every phase of x is a problem of its own with the taps that meet it. No products
+ * with padding between elements arise, and no im2col. Invariant: what is summed, and in which order, follows from shapes
+ * only. Without taps to speak of (1 x 1) it is a matrix product, and planes by themselves go to conv_depth.c. */
 #include "base/alloc.h"
 #include "base/pool.h"
 #include "base/size.h"
 #include "cpu/blocks.h"
+#include "cpu/conv_depth.h"
+#include "cpu/conv_field.h"
 #include "cpu/copy.h"
 #include "cpu/copy_tensor.h"
 #include "cpu/gemm.h"
 #include "cpu/reduce.h"
 #include <string.h>
 
-VEC_TABLE(ConvKernels, conv_f32);
-VEC_TABLE(ConvKernels, conv_f64);
-VEC_TABLE(ConvKernels, conv_u32);
-VEC_TABLE(ConvKernels, conv_u64);
-
-enum {
-  TASK_WORK = 1 << 15,   /* multiplications of a task */
-  FIELD_BYTES = 1 << 20, /* of fields at a time, for each thread */
-  PANELS = 4             /* of columns that a task takes at a time: a panel of weights stays in the first cache */
-};
-
-static const ConvKernels *kernels_for(DType d) {
-  switch (d) {
-  case MT_F32: return VEC_PICK(conv_f32);
-  case MT_F64: return VEC_PICK(conv_f64);
-  case MT_I32: return &conv_u32_base;
-  default: return &conv_u64_base;
-  }
-}
-
-static int64_t least(int64_t x, int64_t y) { return x < y ? x : y; }
-static int64_t most(int64_t x, int64_t y) { return x > y ? x : y; }
-static int64_t quotient_up(int64_t n, int64_t d) { return n <= 0 ? -(-n / d) : (n - 1) / d + 1; }
-static int64_t volume(const int64_t size[3]) { return size[0] * size[1] * size[2]; }
-
-/* The greatest common divisor. */
-static int64_t common(int64_t a, int64_t b) {
-  while (b) {
-    int64_t rest = a % b;
-    a = b;
-    b = rest;
-  }
-  return a;
-}
-
-static bool product(int n, const int64_t *size, int64_t *out) {
-  *out = 1;
-  for (int i = 0; i < n; i++)
-    if (!size_mul(*out, size[i], out)) return false;
-  return true;
-}
-
-/* ---- one dim ---- */
-
-/* Result o, o < results, lies at out_first + o * out_step and takes tap j from source place o * step + shift + j * spread;
- * tap j is number tap + j * tap_step of the kernel. The field begins at source place `low`. */
-typedef struct {
-  int64_t results, out_first, out_step, source;
-  int64_t taps, tap, tap_step, step, shift, spread;
-  int64_t low, phases, length;
-} Axis;
-
-static void lay_out(Axis *a) {
-  int64_t reach = most(a->taps - 1, 0) * a->spread;
-  a->low = a->shift + least(reach, 0);
-  a->phases = 1;
-  int64_t cycle = a->spread % a->step ? least(a->taps, a->step) : 1;
-  for (int64_t j = 0; j < cycle; j++) a->phases = most(a->phases, (a->shift + j * a->spread - a->low) % a->step + 1);
-  a->length = a->results + most(reach, -reach) / a->step;
-}
-
-static Axis axis_down(const Conv *c, int d) {
-  Axis a = {.results = c->y[d],
-            .out_step = 1,
-            .source = c->x[d],
-            .taps = c->k[d],
-            .tap_step = 1,
-            .step = c->stride[d],
-            .shift = -c->pad[d],
-            .spread = c->dilation[d]};
-  lay_out(&a);
-  return a;
-}
-
-/* The places of x that are `phase` after a multiple of the stride, x computed from y. */
-static Axis axis_up(const Conv *c, int d, int64_t phase) {
-  int64_t s = c->stride[d], dilation = c->dilation[d], period = s / common(dilation, s), tap = 0;
-  while (tap < least(period, c->k[d]) && tap * dilation % s != phase) tap++;
-  int64_t first = quotient_up(c->pad[d] - phase, s), behind = c->x[d] + c->pad[d] - phase;
-  Axis a = {.results = most(0, quotient_up(behind, s) - first),
-            .out_first = s * first + phase - c->pad[d],
-            .out_step = s,
-            .source = c->y[d],
-            .tap = tap,
-            .tap_step = period,
-            .step = 1};
-  a.taps = tap < least(period, c->k[d]) ? (c->k[d] - 1 - tap) / period + 1 : 0;
-  a.shift = first - (tap * dilation - phase) / s;
-  a.spread = -(period * dilation / s);
-  lay_out(&a);
-  return a;
-}
-
-/* ---- fields ---- */
-
-typedef struct {
-  Axis axis[3];
-  int64_t channels;      /* of the source in one group */
-  int64_t plane, k;      /* elements of a channel; products in a sum: channels * taps */
-  int64_t *offset, *tap; /* of product p: its place in the field, its number in the kernel; one block */
-  const char *source;
-  int64_t source_plane;
-  char *data; /* `at_once` images of all channels */
-  int64_t bytes, at_once, first, image_channels;
-  int size;
-} Field;
-
-static void copy_line(const Axis *a, int64_t phase, int size, char *to, const char *from) {
-  int64_t start = a->low + phase, begin = least(a->length, quotient_up(most(-start, 0), a->step));
-  int64_t end = most(begin, least(a->length, quotient_up(a->source - start, a->step)));
-  memset(to, 0, (size_t)(begin * size));
-  if (end > begin) {
-    from += (start + begin * a->step) * size;
-    if (a->step == 1)
-      memcpy(to + begin * size, from, (size_t)((end - begin) * size));
-    else
-      copy_strided(to + begin * size, size, from, a->step * size, end - begin, size);
-  }
-  memset(to + end * size, 0, (size_t)((a->length - end) * size));
-}
-
-static void fill_channel(const Field *f, char *to, const char *from) {
-  const Axis *a = f->axis;
-  int64_t line = a[2].length * f->size;
-  for (int64_t p0 = 0; p0 < a[0].phases; p0++)
-    for (int64_t p1 = 0; p1 < a[1].phases; p1++)
-      for (int64_t p2 = 0; p2 < a[2].phases; p2++)
-        for (int64_t j0 = 0; j0 < a[0].length; j0++) {
-          int64_t s0 = a[0].low + p0 + j0 * a[0].step;
-          for (int64_t j1 = 0; j1 < a[1].length; j1++, to += line) {
-            int64_t s1 = a[1].low + p1 + j1 * a[1].step;
-            if (s0 < 0 || s0 >= a[0].source || s1 < 0 || s1 >= a[1].source)
-              memset(to, 0, (size_t)line);
-            else
-              copy_line(&a[2], p2, f->size, to, from + (s0 * a[1].source + s1) * a[2].source * f->size);
-          }
-        }
-}
-
-static void fill_task(void *context, int64_t begin, int64_t end) {
-  const Field *f = context;
-  for (int64_t i = begin; i < end; i++)
-    fill_channel(f, f->data + i * f->plane * f->size,
-                 f->source + (f->first * f->image_channels + i) * f->source_plane * f->size);
-}
-
-/* Fills the field with `images` of them from number `first` on. */
-static void field_fill(Field *f, int64_t first, int64_t images) {
-  f->first = first;
-  parallel_for(images * f->image_channels, most(1, TASK_WORK / most(f->plane, 1)), fill_task, f);
-}
-
-/* Sizes, offsets and memory. extra: further bytes that go with an image; slack: elements read behind the last channel. */
-static bool field_open(Field *f, const Conv *c, int64_t groups, int64_t extra, int64_t slack) {
-  Axis *a = f->axis;
-  int64_t image, cells = a[0].length * a[1].length * a[2].length;
-  int64_t taps = a[0].taps * a[1].taps * a[2].taps;
-  if (!product(6, (int64_t[]){a[0].length, a[1].length, a[2].length, a[0].phases, a[1].phases, a[2].phases},
-               &f->plane) ||
-      !product(3, (int64_t[]){f->plane, groups, f->channels}, &image) || !size_mul(image, f->size, &image))
-    return false;
-  f->image_channels = groups * f->channels;
-  f->k = f->channels * taps;
-  f->source_plane = a[0].source * a[1].source * a[2].source;
-  f->at_once = most(1, least(c->batch, (int64_t)FIELD_BYTES * pool_threads() / most(image + extra, 1)));
-  if (!size_mul(image, f->at_once, &f->bytes) || !size_add(f->bytes, slack * f->size, &f->bytes)) return false;
-  f->offset = mem_alloc((size_t)(2 * f->k + 1) * sizeof(int64_t));
-  f->data = f->offset ? block_alloc((size_t)f->bytes) : NULL;
-  if (!f->data) return false;
-  memset(f->data + f->bytes - slack * f->size, 0, (size_t)(slack * f->size));
-  f->tap = f->offset + f->k;
-  int64_t p = 0;
-  for (int64_t channel = 0; channel < f->channels; channel++)
-    for (int64_t t = 0; t < taps; t++, p++) {
-      int64_t at = 0, phase = 0, number = 0,
-              j[3] = {t / a[2].taps / a[1].taps, t / a[2].taps % a[1].taps, t % a[2].taps};
-      for (int d = 0; d < 3; d++) {
-        int64_t place = a[d].shift + j[d] * a[d].spread - a[d].low;
-        at = at * a[d].length + place / a[d].step;
-        phase = phase * a[d].phases + place % a[d].step;
-        number = number * c->k[d] + a[d].tap + j[d] * a[d].tap_step;
-      }
-      f->offset[p] = channel * f->plane + phase * cells + at;
-      f->tap[p] = number;
-    }
-  return true;
-}
-
-static void field_close(Field *f) {
-  if (f->data) block_free(f->data, (size_t)f->bytes);
-  mem_free(f->offset);
-}
+enum { PANELS = 4 }; /* of columns that a task takes at a time: a panel of weights stays in the first cache */
 
 /* ---- sums over taps: y from (x, w), or one phase of x from (y, w) ---- */
 
@@ -225,8 +34,6 @@ typedef struct {
   int64_t out_plane, out_stride[3];
 } Sums;
 
-static void *at(void *p, int64_t i, int size) { return (char *)p + i * size; }
-static const void *at_const(const void *p, int64_t i, int size) { return (const char *)p + i * size; }
 static void copy_element(void *to, const void *from, int size) {
   if (size == 4)
     memcpy(to, from, 4);
@@ -349,12 +156,12 @@ static bool run_sums(Sums *s) {
   }
   s->packed = good ? block_alloc((size_t)bytes) : NULL;
   if (s->packed) {
-    parallel_for(s->groups * s->panels, most(1, TASK_WORK / (kernels->mr * (f->k + 1))), pack_task, s);
+    parallel_for(s->groups * s->panels, most(1, CONV_TASK_WORK / (kernels->mr * (f->k + 1))), pack_task, s);
     cut_columns(s);
     for (int64_t first = 0; first < c->batch; first += f->at_once) {
       int64_t images = least(f->at_once, c->batch - first), each = PANELS * s->width * s->rows * (f->k + 1);
       field_fill(f, first, images);
-      parallel_for(images * s->groups * quotient_up(s->units * s->unit_panels, PANELS), most(1, TASK_WORK / each),
+      parallel_for(images * s->groups * quotient_up(s->units * s->unit_panels, PANELS), most(1, CONV_TASK_WORK / each),
                    sums_task, s);
     }
     block_free(s->packed, (size_t)bytes);
@@ -376,7 +183,7 @@ static void out_strides(Sums *s, const int64_t size[3]) {
 
 static bool sums_down(const Conv *c, DType lane, const char *x, const char *w, const char *bias, char *y) {
   Sums s = {.conv = c,
-            .kernels = kernels_for(lane),
+            .kernels = conv_kernels(lane),
             .rows = c->out,
             .groups = c->groups,
             .w = w,
@@ -394,7 +201,7 @@ static bool sums_up(const Conv *c, DType lane, const char *y, const char *w, con
   for (int64_t n = 0; n < volume(phases); n++) {
     int64_t phase[3] = {n / phases[2] / phases[1], n / phases[2] % phases[1], n % phases[2]};
     Sums s = {.conv = c,
-              .kernels = kernels_for(lane),
+              .kernels = conv_kernels(lane),
               .up = true,
               .rows = c->in,
               .groups = c->groups,
@@ -484,17 +291,17 @@ static void run_images(Weights *s, int64_t first, int64_t images) {
   s->at.images = images;
   int64_t places = most(1, images * s->places);
   if (s->by_dots) {
-    parallel_for(c->groups * c->out * f->k, most(1, TASK_WORK / places), dots_task, s);
+    parallel_for(c->groups * c->out * f->k, most(1, CONV_TASK_WORK / places), dots_task, s);
     return;
   }
-  parallel_for(images * c->groups, most(1, TASK_WORK / most(1, s->places * s->y_row)), turn_task, s);
-  parallel_for(c->groups * (s->rows / mr) * quotient_up(s->y_row, nr), most(1, TASK_WORK / (places * mr * nr)),
+  parallel_for(images * c->groups, most(1, CONV_TASK_WORK / most(1, s->places * s->y_row)), turn_task, s);
+  parallel_for(c->groups * (s->rows / mr) * quotient_up(s->y_row, nr), most(1, CONV_TASK_WORK / (places * mr * nr)),
                weights_task, s);
 }
 
 static bool weights(const Conv *c, DType lane, const char *x, const char *y, char *w) {
   Weights s = {.conv = c,
-               .kernels = kernels_for(lane),
+               .kernels = conv_kernels(lane),
                .places = volume(c->y),
                .y = y,
                .w = w,
@@ -511,7 +318,7 @@ static bool weights(const Conv *c, DType lane, const char *x, const char *y, cha
   bool good = field_open(f, c, c->groups, extra, s.kernels->wide);
   if (good) {
     s.rows = quotient_up(f->k, mr) * mr;
-    good = size_mul(extra, f->at_once, &turned) && product(4, (int64_t[]){c->groups, s.rows, s.y_row, size}, &sums) &&
+    good = size_mul(extra, f->at_once, &turned) && conv_product(4, (int64_t[]){c->groups, s.rows, s.y_row, size}, &sums) &&
            (line = mem_alloc((size_t)(lines + s.rows + 1) * sizeof *line)) != NULL;
   }
   if (s.by_dots) turned = sums = 0;
@@ -528,7 +335,7 @@ static bool weights(const Conv *c, DType lane, const char *x, const char *y, cha
     s.at.other_step = s.by_dots ? c->groups * c->out * s.places : c->groups * s.places * s.y_row;
     for (int64_t first = 0; first < c->batch; first += f->at_once)
       run_images(&s, first, least(f->at_once, c->batch - first));
-    if (!s.by_dots) parallel_for(c->groups, most(1, TASK_WORK / (s.rows * s.y_row)), weights_store, &s);
+    if (!s.by_dots) parallel_for(c->groups, most(1, CONV_TASK_WORK / (s.rows * s.y_row)), weights_store, &s);
   }
   if (s.turned) block_free(s.turned, (size_t)turned);
   if (s.sums) block_free(s.sums, (size_t)sums);
@@ -603,6 +410,11 @@ static bool dispatch(Which which, const Conv *c, DType lane, const char *a, cons
                      char *out) {
   if (is_pointwise(c))
     return which == WEIGHT ? pointwise_weight(c, lane, a, b, out) : pointwise(c, lane, a, b, which == UP, bias, out);
+  if (conv_is_depth(c, lane)) {
+    if (which == WEIGHT) return conv_depth_weight(c, lane, a, b, out);
+    conv_depth(c, lane, a, b, which == UP, bias, out);
+    return true;
+  }
   if (which == WEIGHT) return weights(c, lane, a, b, out);
   return which == UP ? sums_up(c, lane, a, b, bias, out) : sums_down(c, lane, a, b, bias, out);
 }

@@ -31,6 +31,15 @@ typedef struct {
   const int64_t *row; /* of the field, where each line begins */
 } ConvPlaces;
 
+/* A window of a plane: lines of `line` elements, a whole number of vectors, from which `rows` lines of `columns` results are
+ * computed. Result (r, q) takes tap t from place r * line + q + offset[t]; square: all taps are square * square neighbours
+ * in order, or 0. As much as a vector behind the last line may be read and written. */
+typedef struct {
+  int64_t rows, columns, line, taps;
+  const int64_t *offset;
+  int square;
+} ConvWindow;
+
 typedef struct {
   int mr, nr, wide, lanes, size; /* rows and columns of a tile, columns of a tile of one row */
   int (*height)(int64_t rows);   /* the least height of a tile for so many rows, at most mr */
@@ -44,5 +53,13 @@ typedef struct {
                 int64_t other_row, bool add, void *c, int64_t c_row);
   /* The same for one row and one column: c (+)= the sum over q of field[offset + q] * other[q]. */
   void (*dot)(const ConvPlaces *at, const void *field, const void *other, bool add, void *c);
+  /* Lines of a window: `left` zeros, n elements that lie `step` apart, zeros; sources lie from_row apart. */
+  void (*lines)(void *to, int64_t line, int64_t rows, int64_t left, const void *from, int64_t from_row, int64_t step,
+                int64_t n);
+  /* out[r][q] = *start + the sum over t of w[t] * what tap t takes. */
+  void (*window)(const ConvWindow *at, const void *x, const void *w, const void *start, void *out, int64_t out_row);
+  /* sums[t] += the sum over all results of y[r][q] * what tap t takes. */
+  void (*dots)(const ConvWindow *at, const void *x, const void *y, int64_t y_row, void *sums);
+  void (*add)(void *to, const void *from, int64_t n);
 } ConvKernels;
 #endif

@@ -168,5 +168,135 @@ static void dot(const ConvPlaces *at, const void *field, const void *other, bool
   *(REAL *)c = total;
 }
 
+/* ---- planes by themselves ---- */
+
+static void lines(void *to_lines, int64_t line, int64_t rows, int64_t left, const void *from_lines, int64_t from_row,
+                  int64_t step, int64_t n) {
+  REAL *to = to_lines;
+  const REAL *from = from_lines;
+  for (int64_t r = 0; r < rows; r++, to += line, from += from_row) {
+    for (int64_t i = 0; i < left; i += LANES) store(to + i, (Vec){0});
+    if (step == 1 && n >= LANES) {
+      for (int64_t i = 0; i < n - LANES; i += LANES) store(to + left + i, load(from + i));
+      store(to + left + n - LANES, load(from + n - LANES));
+    } else if (step == 1)
+      for (int64_t i = 0; i < n; i++) to[left + i] = from[i];
+    else if (step == 2)
+      for (int64_t i = 0; i < n; i++) to[left + i] = from[2 * i];
+    else
+      for (int64_t i = 0; i < n; i++) to[left + i] = from[i * step];
+    for (int64_t i = left + n; i < line; i += LANES) store(to + i, (Vec){0});
+  }
+}
+
+enum { DEPTH_ROWS = 4 };
+
+/* A vector of results in each of `rows` lines: taps in a square share what they load. */
+INLINE void strip_of(const int rows, const int square, const ConvWindow *at, const REAL *x, const REAL *w,
+                     const REAL *start, Vec *sum) {
+  UNROLL for (int r = 0; r < rows; r++) sum[r] = (Vec){0} + *start;
+  if (square) {
+    UNROLL for (int i = 0; i < rows + square - 1; i++) UNROLL for (int j = 0; j < square; j++) {
+      Vec v = load(x + i * at->line + j);
+      UNROLL for (int r = 0; r < rows; r++)
+        if (i >= r && i - r < square) sum[r] += v * w[(i - r) * square + j];
+    }
+  } else
+    for (int64_t t = 0; t < at->taps; t++)
+      UNROLL for (int r = 0; r < rows; r++) sum[r] += load(x + r * at->line + at->offset[t]) * w[t];
+}
+
+INLINE void window_of(const int square, const ConvWindow *at, const REAL *x, const REAL *w, const REAL *start,
+                      REAL *out, int64_t out_row) {
+  const int64_t last = at->columns - LANES;
+  for (int64_t begin = 0; begin < at->columns; begin += LANES) {
+    const int64_t q = begin < last || last < 0 ? begin : last; /* the last vector may overlap the one before */
+    for (int64_t r = 0; r < at->rows;) {
+      Vec sum[DEPTH_ROWS];
+      int count = 1;
+      if (at->rows >= DEPTH_ROWS) {
+        if (r > at->rows - DEPTH_ROWS) r = at->rows - DEPTH_ROWS;
+        count = DEPTH_ROWS;
+        strip_of(DEPTH_ROWS, square, at, x + r * at->line + q, w, start, sum);
+      } else
+        strip_of(1, square, at, x + r * at->line + q, w, start, sum);
+      for (int i = 0; i < count; i++) {
+        REAL *to = out + (r + i) * out_row + q;
+        if (last >= 0)
+          store(to, sum[i]);
+        else
+          for (int64_t j = 0; j < at->columns; j++) to[j] = sum[i][j];
+      }
+      r += count;
+    }
+  }
+}
+
+static void window(const ConvWindow *at, const void *x, const void *w, const void *start, void *out, int64_t out_row) {
+#ifndef CONV_INTEGER
+  if (at->square == 3) {
+    window_of(3, at, x, w, start, out, out_row);
+    return;
+  }
+  if (at->square == 5) {
+    window_of(5, at, x, w, start, out, out_row);
+    return;
+  }
+#endif
+  window_of(0, at, x, w, start, out, out_row);
+}
+
+typedef __typeof__(__builtin_choose_expr(sizeof(REAL) == 4, (int32_t)0, (int64_t)0)) Bits;
+typedef Bits Mask __attribute__((vector_size(VECTOR_BYTES)));
+INLINE Vec masked(Vec v, Mask m) { return (Vec)((Mask)v & m); }
+enum { DOTS = 9 }; /* sums side by side */
+
+/* A vector of a line's elements, nothing beyond the line. */
+INLINE Vec load_line(const REAL *y, int64_t columns) {
+  if (columns >= LANES) return load(y);
+  Vec v = {0};
+  for (int64_t j = 0; j < columns; j++) v[j] = y[j];
+  return v;
+}
+
+static void dots(const ConvWindow *at, const void *x_lines, const void *y_lines, int64_t y_row, void *sums) {
+  const int64_t last = at->columns - LANES;
+  for (int64_t first = 0; first < at->taps; first += DOTS) {
+    Vec sum[DOTS];
+    int64_t offset[DOTS];
+    for (int t = 0; t < DOTS; t++) {
+      sum[t] = (Vec){0};
+      offset[t] = at->offset[first + t < at->taps ? first + t : at->taps - 1];
+    }
+    for (int64_t begin = 0; begin < at->columns; begin += LANES) {
+      const int64_t q = begin < last || last < 0 ? begin : last;
+      const REAL *x = (const REAL *)x_lines + q, *y = (const REAL *)y_lines + q;
+      if (begin + LANES <= at->columns) {
+        for (int64_t r = 0; r < at->rows; r++, x += at->line, y += y_row) {
+          Vec v = load(y);
+          UNROLL for (int t = 0; t < DOTS; t++) sum[t] += v * load(x + offset[t]);
+        }
+        continue;
+      }
+      Mask m = {0};
+      for (int j = 0; j < LANES; j++) m[j] = -(q + j >= begin && q + j < at->columns);
+      for (int64_t r = 0; r < at->rows; r++, x += at->line, y += y_row) {
+        Vec v = masked(load_line(y, at->columns), m);
+        UNROLL for (int t = 0; t < DOTS; t++) sum[t] += v * masked(load(x + offset[t]), m);
+      }
+    }
+    for (int t = 0; t < DOTS && first + t < at->taps; t++) {
+      REAL total = 0;
+      for (int j = 0; j < LANES; j++) total += sum[t][j];
+      ((REAL *)sums)[first + t] += total;
+    }
+  }
+}
+
+static void add(void *to, const void *from, int64_t n) {
+  for (int64_t i = 0; i < n; i++) ((REAL *)to)[i] += ((const REAL *)from)[i];
+}
+
 extern const ConvKernels VEC(CONV_TABLE);
-const ConvKernels VEC(CONV_TABLE) = {MR, NR, WIDE_NV *LANES, LANES, sizeof(REAL), height, tile, outer, dot};
+const ConvKernels VEC(CONV_TABLE) = {MR, NR, WIDE_NV *LANES, LANES, sizeof(REAL), height, tile, outer, dot,
+                                     lines, window, dots, add};
