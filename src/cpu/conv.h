@@ -38,6 +38,8 @@ typedef struct {
   int64_t rows, columns, line, taps;
   const int64_t *offset;
   int square;
+  const void *next; /* next_bytes that will be read next */
+  int64_t next_bytes;
 } ConvWindow;
 
 typedef struct {

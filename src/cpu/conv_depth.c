@@ -132,7 +132,7 @@ static void fill_window(const Depth *s, const Phase *p, const char *source, int6
   for (int64_t r = 0; r < (p)->axis[0].results; r += (p)->rows)                                               \
     for (int64_t q = 0, rows = least((p)->rows, (p)->axis[0].results - r); q < (p)->axis[1].results; q += (p)->columns)
 
-static void run_phase(const Depth *s, const Phase *p, int64_t plane, char *window, char *tile) {
+static void run_phase(const Depth *s, const Phase *p, int64_t plane, bool next, char *window, char *tile) {
   const Axis *a = p->axis;
   const int size = s->size;
   const int64_t group = plane % s->groups;
@@ -147,6 +147,7 @@ static void run_phase(const Depth *s, const Phase *p, int64_t plane, char *windo
     fill_window(s, p, source, r, q, rows, columns, window);
     ConvWindow at_hand = p->window;
     at_hand.rows = rows, at_hand.columns = columns;
+    at_hand.next = source + s->source_plane * size, at_hand.next_bytes = next ? s->source_plane * size : 0;
     char *to = at(out, r * a[0].out_step * s->out_row + q * a[1].out_step, size);
     if (a[1].out_step == 1) {
       s->kernels->window(&at_hand, window, w, start, to, a[0].out_step * s->out_row);
@@ -164,7 +165,8 @@ static void planes_task(void *context, int64_t begin, int64_t end) {
   _Alignas(64) char window[WINDOW_BYTES + VECTOR_BYTES], tile[WINDOW_BYTES + VECTOR_BYTES];
   memset(window + WINDOW_BYTES, 0, VECTOR_BYTES);
   for (int64_t plane = begin; plane < end; plane++)
-    for (int i = 0; i < s->phases; i++) run_phase(s, &s->phase[i], plane, window, tile);
+    for (int i = 0; i < s->phases; i++) run_phase(s, &s->phase[i], plane, i == 0 && plane + 1 < end && s->phase[0].rows == s->phase[0].axis[0].results, window,
+                tile);
 }
 
 /* Sums for each plane of x with a plane of y. */

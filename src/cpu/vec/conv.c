@@ -4,6 +4,7 @@
  * where in a tile it falls. Integers are computed unsigned and wrap around. */
 #include "cpu/conv.h"
 #include <stddef.h>
+#include <string.h>
 
 #ifndef REAL
 #define REAL float
@@ -180,7 +181,7 @@ static void lines(void *to_lines, int64_t line, int64_t rows, int64_t left, cons
       for (int64_t i = 0; i < n - LANES; i += LANES) store(to + left + i, load(from + i));
       store(to + left + n - LANES, load(from + n - LANES));
     } else if (step == 1)
-      for (int64_t i = 0; i < n; i++) to[left + i] = from[i];
+      memcpy(to + left, from, (size_t)n * sizeof *to);
     else if (step == 2)
       for (int64_t i = 0; i < n; i++) to[left + i] = from[2 * i];
     else
@@ -206,28 +207,32 @@ INLINE void strip_of(const int rows, const int square, const ConvWindow *at, con
       UNROLL for (int r = 0; r < rows; r++) sum[r] += load(x + r * at->line + at->offset[t]) * w[t];
 }
 
+INLINE void strip_out(const int rows, const int square, const ConvWindow *at, const REAL *x, const REAL *w,
+                      const REAL *start, REAL *out, int64_t out_row) {
+  Vec sum[DEPTH_ROWS];
+  strip_of(rows, square, at, x, w, start, sum);
+  UNROLL for (int r = 0; r < rows; r++) store(out + r * out_row, sum[r]);
+}
+
+/* Strips of rows and vectors of columns; the last of each may overlap the one before. Meanwhile what is read next is asked
+ * for. */
 INLINE void window_of(const int square, const ConvWindow *at, const REAL *x, const REAL *w, const REAL *start,
                       REAL *out, int64_t out_row) {
-  const int64_t last = at->columns - LANES;
-  for (int64_t begin = 0; begin < at->columns; begin += LANES) {
-    const int64_t q = begin < last || last < 0 ? begin : last; /* the last vector may overlap the one before */
-    for (int64_t r = 0; r < at->rows;) {
-      Vec sum[DEPTH_ROWS];
-      int count = 1;
-      if (at->rows >= DEPTH_ROWS) {
-        if (r > at->rows - DEPTH_ROWS) r = at->rows - DEPTH_ROWS;
-        count = DEPTH_ROWS;
-        strip_of(DEPTH_ROWS, square, at, x + r * at->line + q, w, start, sum);
-      } else
-        strip_of(1, square, at, x + r * at->line + q, w, start, sum);
-      for (int i = 0; i < count; i++) {
-        REAL *to = out + (r + i) * out_row + q;
-        if (last >= 0)
-          store(to, sum[i]);
-        else
-          for (int64_t j = 0; j < at->columns; j++) to[j] = sum[i][j];
-      }
-      r += count;
+  const int64_t down = at->rows - DEPTH_ROWS, across = at->columns - LANES;
+  const char *next = at->next, *end = next + at->next_bytes;
+  for (int64_t row = 0; row < at->rows; row += down >= 0 ? DEPTH_ROWS : 1) {
+    const int64_t r = row > down && down >= 0 ? down : row;
+    for (int64_t column = 0; column < at->columns; column += LANES) {
+      const int64_t q = column > across && across >= 0 ? across : column;
+      for (int i = 0; i < DEPTH_ROWS && next < end; i++, next += 64) __builtin_prefetch(next);
+      const REAL *from = x + r * at->line + q;
+      REAL *to = out + r * out_row + q, tile[DEPTH_ROWS * LANES];
+      if (down >= 0)
+        strip_out(DEPTH_ROWS, square, at, from, w, start, across >= 0 ? to : tile, across >= 0 ? out_row : LANES);
+      else
+        strip_out(1, square, at, from, w, start, across >= 0 ? to : tile, LANES);
+      for (int64_t i = 0; across < 0 && i < (down >= 0 ? DEPTH_ROWS : 1); i++)
+        memcpy(to + i * out_row, tile + i * LANES, (size_t)at->columns * sizeof *to);
     }
   }
 }
@@ -249,7 +254,7 @@ static void window(const ConvWindow *at, const void *x, const void *w, const voi
 typedef __typeof__(__builtin_choose_expr(sizeof(REAL) == 4, (int32_t)0, (int64_t)0)) Bits;
 typedef Bits Mask __attribute__((vector_size(VECTOR_BYTES)));
 INLINE Vec masked(Vec v, Mask m) { return (Vec)((Mask)v & m); }
-enum { DOTS = 9 }; /* sums side by side */
+enum { DOTS = 9, SQUARE = 3 }; /* sums side by side */
 
 /* A vector of a line's elements, nothing beyond the line. */
 INLINE Vec load_line(const REAL *y, int64_t columns) {
@@ -257,6 +262,27 @@ INLINE Vec load_line(const REAL *y, int64_t columns) {
   Vec v = {0};
   for (int64_t j = 0; j < columns; j++) v[j] = y[j];
   return v;
+}
+
+/* Taps that are a square: as a line of y passes, it meets `square` lines of x, each loaded once for all of them. */
+INLINE void square_dots(const int square, const bool partly, const ConvWindow *at, const REAL *x, const REAL *y,
+                        int64_t y_row, Mask m, Vec *sum) {
+  Vec line[SQUARE] = {{0}};
+  for (int64_t i = 0; i < at->rows + square - 1; i++, x += at->line) {
+    Vec v[SQUARE];
+    UNROLL for (int j = 0; j < square; j++) v[j] = partly ? masked(load(x + j), m) : load(x + j);
+    UNROLL for (int k = square - 1; k > 0; k--) line[k] = line[k - 1];
+    if (i < at->rows) {
+      line[0] = partly ? masked(load_line(y, at->columns), m) : load(y);
+      y += y_row;
+    }
+    if (i >= square - 1 && i < at->rows) {
+      UNROLL for (int k = 0; k < square; k++) UNROLL for (int j = 0; j < square; j++)
+        sum[k * square + j] += v[j] * line[k];
+    } else
+      UNROLL for (int k = 0; k < square; k++) if (i >= k && i - k < at->rows) UNROLL for (int j = 0; j < square; j++)
+        sum[k * square + j] += v[j] * line[k];
+  }
 }
 
 static void dots(const ConvWindow *at, const void *x_lines, const void *y_lines, int64_t y_row, void *sums) {
@@ -271,6 +297,11 @@ static void dots(const ConvWindow *at, const void *x_lines, const void *y_lines,
     for (int64_t begin = 0; begin < at->columns; begin += LANES) {
       const int64_t q = begin < last || last < 0 ? begin : last;
       const REAL *x = (const REAL *)x_lines + q, *y = (const REAL *)y_lines + q;
+      Mask m = {0};
+      if (at->square == SQUARE && begin + LANES <= at->columns) {
+        square_dots(SQUARE, false, at, x, y, y_row, m, sum);
+        continue;
+      }
       if (begin + LANES <= at->columns) {
         for (int64_t r = 0; r < at->rows; r++, x += at->line, y += y_row) {
           Vec v = load(y);
@@ -278,8 +309,11 @@ static void dots(const ConvWindow *at, const void *x_lines, const void *y_lines,
         }
         continue;
       }
-      Mask m = {0};
       for (int j = 0; j < LANES; j++) m[j] = -(q + j >= begin && q + j < at->columns);
+      if (at->square == SQUARE) {
+        square_dots(SQUARE, true, at, x, y, y_row, m, sum);
+        continue;
+      }
       for (int64_t r = 0; r < at->rows; r++, x += at->line, y += y_row) {
         Vec v = masked(load_line(y, at->columns), m);
         UNROLL for (int t = 0; t < DOTS; t++) sum[t] += v * masked(load(x + offset[t]), m);
