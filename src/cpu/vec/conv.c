@@ -47,6 +47,16 @@ typedef REAL Vec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(REAL))
 INLINE Vec load(const REAL *from) { return *(const Vec *)from; }
 INLINE void store(REAL *to, Vec v) { *(Vec *)to = v; }
 INLINE REAL mul_add(REAL x, REAL y, REAL z) { return (REAL)((WIDE)x * (WIDE)y + (WIDE)z); }
+/* Keeps v in a register: gcc would rather load it again for every use. */
+#if defined(__AVX512F__)
+#define KEEP(v) __asm__("" : "+v"(v))
+#elif defined(__x86_64__)
+#define KEEP(v) __asm__("" : "+x"(v))
+#elif defined(__aarch64__)
+#define KEEP(v) __asm__("" : "+w"(v))
+#else
+#define KEEP(v) (void)(v)
+#endif
 static int64_t vectors(int64_t n) { return (n + LANES - 1) / LANES; }
 
 /* ---- sums over taps ---- */
@@ -199,6 +209,7 @@ INLINE void strip_of(const int rows, const int square, const ConvWindow *at, con
   if (square) {
     UNROLL for (int i = 0; i < rows + square - 1; i++) UNROLL for (int j = 0; j < square; j++) {
       Vec v = load(x + i * at->line + j);
+      KEEP(v);
       UNROLL for (int r = 0; r < rows; r++)
         if (i >= r && i - r < square) sum[r] += v * w[(i - r) * square + j];
     }
