@@ -15,7 +15,12 @@
 #include "cpu/reduce.h"
 #include <string.h>
 
-enum { PANELS = 4 }; /* of columns that a task takes at a time: a panel of weights stays in the first cache */
+enum {
+  PANELS = 4,                    /* of columns that a task takes at a time: a panel of weights stays in the first cache */
+  GATHERED_BYTES = 1 << 19,      /* of columns that are gathered at a time, one panel at least */
+  GATHERED_FIELDS = 4 << 20,     /* of fields at a time, for each thread */
+  MOST_COLUMNS = 64              /* of a panel */
+};
 
 /* ---- sums over taps: y from (x, w), or one phase of x from (y, w) ---- */
 
@@ -32,38 +37,47 @@ typedef struct {
   int unit_dims;
   char *out;
   int64_t out_plane, out_stride[3];
+  bool gathered; /* columns are results one after another, of all images, rather than places of the field */
+  int64_t results, total, at_once, slots, slot_bytes; /* of an image, of all at hand; panels at a time; memory for each */
+  char *slot;
+  int64_t *row; /* where each product lies in a gathered panel */
+  _Atomic int64_t next; /* panels that are still to be taken */
 } Sums;
-
-static void copy_element(void *to, const void *from, int size) {
-  if (size == 4)
-    memcpy(to, from, 4);
-  else
-    memcpy(to, from, 8);
-}
 
 static int64_t panel_rows(const Sums *s, int64_t i) { return least(s->kernels->mr, s->rows - i * s->kernels->mr); }
 /* Elements before panel i: all before it have the full height. */
 static int64_t panel_start(const Sums *s, int64_t i) { return i * s->kernels->mr * (s->field.k + 1); }
 
+/* n elements, `to` one after another, `from` apart by step elements. */
+static void take_apart(void *to, const void *from, int64_t step, int64_t n, int size) {
+  if (size == 4)
+    for (int64_t i = 0; i < n; i++) ((uint32_t *)to)[i] = ((const uint32_t *)from)[i * step];
+  else
+    for (int64_t i = 0; i < n; i++) ((uint64_t *)to)[i] = ((const uint64_t *)from)[i * step];
+}
+
+/* A panel: a line of `height` elements for each product, and one of initial values before them. */
 static void pack_task(void *context, int64_t begin, int64_t end) {
   const Sums *s = context;
   const Field *f = &s->field;
   const int size = f->size;
-  int64_t taps = volume(s->conv->k), each = f->channels ? f->k / f->channels : 0;
+  const int64_t taps = volume(s->conv->k), each = f->channels ? f->k / f->channels : 0;
   for (int64_t t = begin; t < end; t++) {
-    int64_t g = t / s->panels, i0 = t % s->panels * s->kernels->mr, rows = panel_rows(s, t % s->panels);
-    int height = s->kernels->height(rows);
+    const int64_t g = t / s->panels, row = t % s->panels * s->kernels->mr, rows = panel_rows(s, t % s->panels);
+    const int height = s->kernels->height(rows), line = height * size;
     char *to = at(s->packed, g * s->group_elements + panel_start(s, t % s->panels), size);
-    memset(to, 0, (size_t)(height * size * (f->k + 1)));
-    for (int64_t i = 0; i < rows; i++) {
-      int64_t row = i0 + i;
-      if (s->bias) copy_element(at(to, i, size), at_const(s->bias, g * s->rows + row, size), size);
-      for (int64_t p = 0; p < f->k; p++) {
-        int64_t channel = p / each;
-        int64_t matrix =
-            s->up ? (g * f->channels + channel) * s->rows + row : (g * s->rows + row) * f->channels + channel;
-        copy_element(at(to, (p + 1) * height + i, size), at_const(s->w, matrix * taps + f->tap[p], size), size);
-      }
+    memset(to, 0, (size_t)(rows < height ? line * (f->k + 1) : line));
+    if (s->bias) memcpy(to, at_const(s->bias, g * s->rows + row, size), (size_t)(rows * size));
+    to += line;
+    if (!s->up) { /* all taps, in their order */
+      copy_transposed(to, size, line, at_const(s->w, (g * s->rows + row) * f->k, size), f->k * size, size, rows, f->k,
+                      size);
+      continue;
+    }
+    for (int64_t channel = 0; channel < f->channels; channel++) {
+      const char *from = at_const(s->w, ((g * f->channels + channel) * s->rows + row) * taps, size);
+      for (int64_t p = 0; p < each; p++, to += line)
+        take_apart(to, at_const(from, f->tap[p], size), taps, rows, size);
     }
   }
 }
@@ -140,6 +154,106 @@ static void cut_columns(Sums *s) {
   }
 }
 
+/* ---- gathered columns ---- */
+
+/* The runs of results that lie one after another in the source, from result q of the images at hand on: in pieces of at most
+ * a vector. */
+static int64_t find_pieces(const Sums *s, int64_t q, int64_t columns, int64_t *from, int64_t *to) {
+  const Field *f = &s->field;
+  const Axis *a = f->axis;
+  int64_t count = 0, step = f->image_channels * f->plane, lanes = s->kernels->lanes;
+  for (int64_t begin = 0; begin < columns; count++) {
+    int64_t image = (q + begin) / s->results, o = (q + begin) % s->results, o2 = o % a[2].results;
+    int64_t line = o / a[2].results, o1 = line % a[1].results, o0 = line / a[1].results;
+    from[count] = image * step + (o0 * a[1].length + o1) * a[2].length + o2;
+    to[count] = begin;
+    begin += least(least(lanes, a[2].results - o2), columns - begin);
+  }
+  return count;
+}
+
+/* Stores a tile of results from number q on; they lie one after another, or as the strides say. */
+static void store_results(const Sums *s, const char *tile, int64_t rows, int64_t q, int64_t columns, char *out) {
+  const Axis *a = s->field.axis;
+  const int size = s->field.size;
+  const bool packed = s->out_stride[2] == 1 && s->results == s->out_plane;
+  for (int64_t begin = 0, run; begin < columns; begin += run) {
+    int64_t image = (q + begin) / s->results, o = (q + begin) % s->results, place = o, step = 1;
+    run = least(s->results - o, columns - begin);
+    if (!packed) {
+      int64_t o2 = o % a[2].results, line = o / a[2].results, o1 = line % a[1].results, o0 = line / a[1].results;
+      place = o0 * s->out_stride[0] + o1 * s->out_stride[1] + o2 * s->out_stride[2];
+      step = s->out_stride[2], run = least(run, a[2].results - o2);
+    }
+    char *to = at(out, image * s->groups * s->rows * s->out_plane + place, size);
+    const char *from = tile + begin * size;
+    for (int64_t i = 0; i < rows; i++, to += s->out_plane * size, from += s->width * size)
+      if (step == 1)
+        memcpy(to, from, (size_t)(run * size));
+      else
+        copy_strided(to, step * size, from, size, run, size);
+  }
+}
+
+/* Each slot takes `at_once` panels of a group again and again, until none is left. */
+static void gathered_task(void *context, int64_t begin, int64_t end) {
+  Sums *s = context;
+  const Field *f = &s->field;
+  const int size = f->size;
+  const int64_t each = quotient_up(quotient_up(s->total, s->width), s->at_once), panel = f->k * s->width;
+  _Alignas(64) char tile[CONV_TILE_BYTES];
+  int64_t from[MOST_COLUMNS], to[MOST_COLUMNS];
+  for (int64_t slot = begin; slot < end; slot++) {
+    char *packed = s->slot + slot * s->slot_bytes;
+    for (int64_t t; (t = s->next++) < s->groups * each;) {
+      const int64_t group = t / each, first = t % each * s->at_once * s->width;
+      const int64_t last = least(s->total, first + s->at_once * s->width);
+      const char *field = at_const(f->data, group * f->channels * f->plane, size);
+      char *out = at(s->out, (f->first * s->groups + group) * s->rows * s->out_plane, size);
+      for (int64_t q = first, i = 0; q < last; q += s->width, i++) {
+        int64_t pieces = find_pieces(s, q, least(s->width, last - q), from, to);
+        s->kernels->gather(f->k, f->offset, field, pieces, from, to, at(packed, i * panel, size));
+      }
+      for (int64_t i = 0; i < s->panels; i++) {
+        const int64_t rows = panel_rows(s, i);
+        const char *w = at_const(s->packed, group * s->group_elements + panel_start(s, i), size);
+        for (int64_t q = first, j = 0; q < last; q += s->width, j++) {
+          int64_t columns = least(s->width, last - q);
+          s->kernels->tile(s->kernels->height(rows), columns, f->k, w, at_const(packed, j * panel, size), s->row, tile,
+                           s->width);
+          store_results(s, tile, rows, q, columns, at(out, i * s->kernels->mr * s->out_plane, size));
+        }
+      }
+    }
+  }
+}
+
+/* Whether gathering costs less than the places between the results: both in vectors of products. */
+static bool prefers_gathering(const Sums *s) {
+  const Axis *a = s->field.axis;
+  int64_t batch = s->conv->batch, lanes = s->kernels->lanes, results = a[0].results * a[1].results * a[2].results;
+  int64_t lines = a[0].results * a[1].results, pieces = quotient_up(a[2].results, lanes);
+  int64_t direct = batch * s->units * quotient_up(s->unit_length, lanes) * s->rows;
+  int64_t gathered = quotient_up(batch * results, lanes) * s->rows + 4 * batch * lines * pieces;
+  return s->rows > 1 && s->width <= MOST_COLUMNS && gathered < direct - direct / 16;
+}
+
+static bool open_slots(Sums *s) {
+  const Field *f = &s->field;
+  int64_t panel, bytes;
+  s->results = f->axis[0].results * f->axis[1].results * f->axis[2].results;
+  if (!size_mul(most(1, f->k), s->width * f->size, &panel)) return false;
+  s->at_once = most(1, least(PANELS, GATHERED_BYTES / panel));
+  s->slots = least(pool_threads(), s->groups * quotient_up(f->at_once * s->results, s->width));
+  if (!size_mul(panel, s->at_once, &bytes) || !size_add(bytes, s->kernels->wide * f->size, &s->slot_bytes) ||
+      !size_mul(s->slot_bytes, s->slots, &bytes))
+    return false;
+  s->row = mem_alloc((size_t)(f->k + 1) * sizeof *s->row);
+  s->slot = s->row ? block_alloc((size_t)bytes) : NULL;
+  for (int64_t p = 0; s->slot && p < f->k; p++) s->row[p] = p * s->width;
+  return s->slot != NULL;
+}
+
 /* Runs a problem whose axes are set. */
 static bool run_sums(Sums *s) {
   const Conv *c = s->conv;
@@ -148,24 +262,34 @@ static bool run_sums(Sums *s) {
   const ConvKernels *kernels = s->kernels;
   if (a[0].results * a[1].results * a[2].results == 0 || s->rows == 0) return true;
   int64_t bytes = 0;
+  cut_columns(s);
+  s->gathered = prefers_gathering(s);
+  if (s->gathered) f->room = GATHERED_FIELDS;
   bool good = field_open(f, c, s->groups, 0, kernels->wide);
   if (good) {
     s->panels = quotient_up(s->rows, kernels->mr);
     good = size_mul(s->panels * kernels->mr, f->k + 1, &s->group_elements) &&
            size_mul(s->group_elements, s->groups, &bytes) && size_mul(bytes, f->size, &bytes);
   }
+  if (good && s->gathered) good = open_slots(s);
   s->packed = good ? block_alloc((size_t)bytes) : NULL;
   if (s->packed) {
     parallel_for(s->groups * s->panels, most(1, CONV_TASK_WORK / (kernels->mr * (f->k + 1))), pack_task, s);
-    cut_columns(s);
     for (int64_t first = 0; first < c->batch; first += f->at_once) {
       int64_t images = least(f->at_once, c->batch - first), each = PANELS * s->width * s->rows * (f->k + 1);
       field_fill(f, first, images);
+      if (s->gathered) {
+        s->total = images * s->results, s->next = 0;
+        parallel_for(s->slots, 1, gathered_task, s);
+        continue;
+      }
       parallel_for(images * s->groups * quotient_up(s->units * s->unit_panels, PANELS), most(1, CONV_TASK_WORK / each),
                    sums_task, s);
     }
     block_free(s->packed, (size_t)bytes);
   }
+  if (s->slot) block_free(s->slot, (size_t)(s->slots * s->slot_bytes));
+  mem_free(s->row);
   good = s->packed != NULL;
   field_close(f);
   return good;
@@ -195,9 +319,29 @@ static bool sums_down(const Conv *c, DType lane, const char *x, const char *w, c
   return run_sums(&s);
 }
 
+typedef struct {
+  char *to;
+  int64_t bytes;
+} Clear;
+enum { CLEAR_BYTES = 1 << 18 };
+static void clear_task(void *context, int64_t begin, int64_t end) {
+  const Clear *c = context;
+  int64_t from = begin * CLEAR_BYTES;
+  memset(c->to + from, 0, (size_t)(least(c->bytes, end * CLEAR_BYTES) - from));
+}
+
 static bool sums_up(const Conv *c, DType lane, const char *y, const char *w, const char *bias, char *x) {
   int64_t phases[3];
-  for (int d = 0; d < 3; d++) phases[d] = least(c->stride[d], c->x[d]);
+  bool gaps = false; /* places that no tap meets */
+  for (int d = 0; d < 3; d++) {
+    phases[d] = least(c->stride[d], c->x[d]);
+    for (int64_t phase = 0; phase < phases[d]; phase++)
+      gaps = gaps || axis_up(c, d, (phase + c->pad[d]) % c->stride[d]).taps == 0;
+  }
+  if (gaps && !bias) {
+    Clear clear = {x, c->batch * c->groups * c->in * volume(c->x) * dtype_size(lane)};
+    parallel_for(quotient_up(clear.bytes, CLEAR_BYTES), 1, clear_task, &clear);
+  }
   for (int64_t n = 0; n < volume(phases); n++) {
     int64_t phase[3] = {n / phases[2] / phases[1], n / phases[2] % phases[1], n % phases[2]};
     Sums s = {.conv = c,
@@ -210,6 +354,7 @@ static bool sums_up(const Conv *c, DType lane, const char *y, const char *w, con
               .out = x,
               .field = {.channels = c->out, .source = y, .size = dtype_size(lane)}};
     for (int d = 0; d < 3; d++) s.field.axis[d] = axis_up(c, d, (phase[d] + c->pad[d]) % c->stride[d]);
+    if (gaps && !bias && s.field.axis[0].taps * s.field.axis[1].taps * s.field.axis[2].taps == 0) continue;
     out_strides(&s, c->x);
     if (!run_sums(&s)) return false;
   }

@@ -49,6 +49,10 @@ typedef struct {
    * written, in whole vectors; columns <= nr (wide if the height is 1). */
   void (*tile)(int height, int64_t columns, int64_t k, const void *a, const void *field, const int64_t *offset, void *c,
                int64_t c_row);
+  /* Packs columns of a field for `tile`, k rows of nr: row p has, from column to[i] on, what follows offset[p] + from[i].
+   * Each piece is at most a vector, in the order of `to`; a vector behind the last row may be written. */
+  void (*gather)(int64_t k, const int64_t *offset, const void *field, int64_t pieces, const int64_t *from,
+                 const int64_t *to, void *out);
   /* c[i][j] (+)= the sum over all places q of field[offset[i] + q] * other[q * other_row + j], for mr rows and `columns`
    * columns in whole vectors; places in `other` are packed. */
   void (*outer)(const ConvPlaces *at, int64_t columns, const void *field, const int64_t *offset, const void *other,

@@ -126,6 +126,15 @@ static void tile(int height, int64_t columns, int64_t k, const void *a, const vo
   run(k, a, field, offset, c, c_row);
 }
 
+static void gather(int64_t k, const int64_t *offset, const void *field, int64_t pieces, const int64_t *from,
+                   const int64_t *to, void *out) {
+  for (int64_t p = 0; p < k; p++) {
+    const REAL *x = (const REAL *)field + offset[p];
+    REAL *row = (REAL *)out + p * NR;
+    for (int64_t i = 0; i < pieces; i++) store(row + to[i], load(x + from[i]));
+  }
+}
+
 /* ---- sums over places ---- */
 
 INLINE void outer_of(const int nv, const ConvPlaces *at, const REAL *field, const int64_t *offset, const REAL *other,
@@ -343,5 +352,5 @@ static void add(void *to, const void *from, int64_t n) {
 }
 
 extern const ConvKernels VEC(CONV_TABLE);
-const ConvKernels VEC(CONV_TABLE) = {MR, NR, WIDE_NV *LANES, LANES, sizeof(REAL), height, tile, outer, dot,
+const ConvKernels VEC(CONV_TABLE) = {MR, NR, WIDE_NV *LANES, LANES, sizeof(REAL), height, tile, gather, outer, dot,
                                      lines, window, dots, add};
