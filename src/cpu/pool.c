@@ -2,12 +2,12 @@
  * 16-bit floats go through float32, integers through int64. */
 #include "cpu/pool.h"
 #include "base/pool.h"
+#include "cpu/copy.h"
 #include "cpu/copy_tensor.h"
 #include "cpu/formulas.h"
 #include "cpu/position.h"
 #include "cpu/reduce.h"
 #include <math.h>
-#include <string.h>
 
 enum { UNIT = 16384 };
 
@@ -268,21 +268,30 @@ typedef struct {
 } Positions;
 
 /* For each result i of plane n, `at`: its place in a plane. */
-#define EACH_POSITION(p, n, ...)                                              \
-  for (int64_t i = (n) * (p)->results; i < ((n) + 1) * (p)->results; i++) {   \
-    uint64_t at = (uint64_t)(p)->index[i] - 1;                                \
-    if (at < (uint64_t)(p)->size)                                             \
-      __VA_ARGS__;                                                            \
-    else                                                                      \
-      (p)->bad = true;                                                        \
+#define EACH_POSITION(p, n, ...)                                                                        \
+  {                                                                                                     \
+    const int64_t *index = (p)->index, last = ((n) + 1) * (p)->results;                                 \
+    const uint64_t size = (uint64_t)(p)->size;                                                          \
+    for (int64_t i = (n) * (p)->results; i < last; i++) {                                               \
+      uint64_t at = (uint64_t)index[i] - 1;                                                             \
+      if (at < size)                                                                                    \
+        __VA_ARGS__;                                                                                    \
+      else                                                                                              \
+        (p)->bad = true;                                                                                \
+    }                                                                                                   \
   }
+/* Zeros that stay in the first cache: a long memset may go around it. */
+static void clear_plane(void *to, int64_t n, int size) {
+  const uint64_t zero = 0;
+  fill_row(size)((char *[]){to}, (int64_t[]){size}, n, &zero);
+}
 #define POSITION_BODIES(T, U)                                                                          \
   static void put_##T(void *context, int64_t begin, int64_t end) {                                     \
     Positions *p = context;                                                                            \
     const T *x = (const T *)(const void *)p->x;                                                        \
     for (int64_t n = begin; n < end; n++) {                                                            \
       T *out = (T *)(void *)p->out + n * p->size;                                                      \
-      memset(out, 0, (size_t)p->size * sizeof *out);                                                   \
+      clear_plane(out, p->size, (int)sizeof *out);                                                     \
       EACH_POSITION(p, n, out[at] = x[i])                                                              \
     }                                                                                                  \
   }                                                                                                    \
@@ -291,7 +300,7 @@ typedef struct {
     const T *x = (const T *)(const void *)p->x;                                                        \
     for (int64_t n = begin; n < end; n++) {                                                            \
       T *out = (T *)(void *)p->out + n * p->size;                                                      \
-      memset(out, 0, (size_t)p->size * sizeof *out);                                                   \
+      clear_plane(out, p->size, (int)sizeof *out);                                                     \
       EACH_POSITION(p, n, out[at] = (T)((U)out[at] + (U)x[i]))                                         \
     }                                                                                                  \
   }                                                                                                    \
