@@ -92,11 +92,9 @@ static void scatter(const Sums *s, const char *tile, int64_t rows, int64_t q, in
     int64_t count = o1 < a[1].results ? least(run, a[2].results - o2) : 0;
     char *to = out + (o0 * s->out_stride[0] + o1 * s->out_stride[1] + o2 * s->out_stride[2]) * size;
     const char *from = tile + begin * size;
-    for (int64_t i = 0; count > 0 && i < rows; i++) {
-      if (s->out_stride[2] == 1)
-        memcpy(to, from, (size_t)(count * size));
-      else
-        copy_strided(to, s->out_stride[2] * size, from, size, count, size);
+    if (s->out_stride[2] == 1 && count > 0) s->kernels->copy_lines(to, s->out_plane, from, s->width, rows, count);
+    for (int64_t i = 0; s->out_stride[2] != 1 && count > 0 && i < rows; i++) {
+      copy_strided(to, s->out_stride[2] * size, from, size, count, size);
       to += s->out_plane * size;
       from += s->width * size;
     }
@@ -187,11 +185,9 @@ static void store_results(const Sums *s, const char *tile, int64_t rows, int64_t
     }
     char *to = at(out, image * s->groups * s->rows * s->out_plane + place, size);
     const char *from = tile + begin * size;
-    for (int64_t i = 0; i < rows; i++, to += s->out_plane * size, from += s->width * size)
-      if (step == 1)
-        memcpy(to, from, (size_t)(run * size));
-      else
-        copy_strided(to, step * size, from, size, run, size);
+    if (step == 1) s->kernels->copy_lines(to, s->out_plane, from, s->width, rows, run);
+    for (int64_t i = 0; step != 1 && i < rows; i++, to += s->out_plane * size, from += s->width * size)
+      copy_strided(to, step * size, from, size, run, size);
   }
 }
 
@@ -313,7 +309,7 @@ static bool sums_down(const Conv *c, DType lane, const char *x, const char *w, c
             .w = w,
             .bias = bias,
             .out = y,
-            .field = {.channels = c->in, .source = x, .size = dtype_size(lane)}};
+            .field = {.kernels = conv_kernels(lane), .channels = c->in, .source = x, .size = dtype_size(lane)}};
   for (int d = 0; d < 3; d++) s.field.axis[d] = axis_down(c, d);
   out_strides(&s, c->y);
   return run_sums(&s);
@@ -352,7 +348,7 @@ static bool sums_up(const Conv *c, DType lane, const char *y, const char *w, con
               .w = w,
               .bias = bias,
               .out = x,
-              .field = {.channels = c->out, .source = y, .size = dtype_size(lane)}};
+              .field = {.kernels = conv_kernels(lane), .channels = c->out, .source = y, .size = dtype_size(lane)}};
     for (int d = 0; d < 3; d++) s.field.axis[d] = axis_up(c, d, (phase[d] + c->pad[d]) % c->stride[d]);
     if (gaps && !bias && s.field.axis[0].taps * s.field.axis[1].taps * s.field.axis[2].taps == 0) continue;
     out_strides(&s, c->x);
@@ -450,7 +446,7 @@ static bool weights(const Conv *c, DType lane, const char *x, const char *y, cha
                .places = volume(c->y),
                .y = y,
                .w = w,
-               .field = {.channels = c->in, .source = x, .size = dtype_size(lane)}};
+               .field = {.kernels = conv_kernels(lane), .channels = c->in, .source = x, .size = dtype_size(lane)}};
   Field *f = &s.field;
   Axis *a = f->axis;
   const int size = f->size, lanes = s.kernels->lanes, mr = s.kernels->mr;

@@ -33,7 +33,7 @@ typedef struct {
 
 /* A window of a plane: lines of `line` elements, a whole number of vectors, from which `rows` lines of `columns` results are
  * computed. Result (r, q) takes tap t from place r * line + q + offset[t]; square: all taps are square * square neighbours
- * in order, or 0. As much as a vector behind the last line may be read and written. */
+ * in order, or 0. As much as a vector behind the last line may be read. */
 typedef struct {
   int64_t rows, columns, line, taps;
   const int64_t *offset;
@@ -59,7 +59,9 @@ typedef struct {
                 int64_t other_row, bool add, void *c, int64_t c_row);
   /* The same for one row and one column: c (+)= the sum over q of field[offset + q] * other[q]. */
   void (*dot)(const ConvPlaces *at, const void *field, const void *other, bool add, void *c);
-  /* Lines of a window: `left` zeros, n elements that lie `step` apart, zeros; sources lie from_row apart. */
+  /* rows of n elements, which lie so far apart. */
+  void (*copy_lines)(void *to, int64_t to_row, const void *from, int64_t from_row, int64_t rows, int64_t n);
+  /* Lines of a padded copy: `left` zeros, n elements that lie `step` apart, zeros; sources lie from_row apart. */
   void (*lines)(void *to, int64_t line, int64_t rows, int64_t left, const void *from, int64_t from_row, int64_t step,
                 int64_t n);
   /* out[r][q] = *start + the sum over t of w[t] * what tap t takes. */

@@ -105,26 +105,10 @@ static bool plan(Depth *s, const Conv *c, DType lane, bool up) {
 /* Copies what results from (row, column) on, `rows` by `columns` of them, read of a plane. */
 static void fill_window(const Depth *s, const Phase *p, const char *source, int64_t row, int64_t column, int64_t rows,
                         int64_t columns, char *to) {
-  const Axis *a = p->axis;
-  const int size = s->size;
-  const int64_t line = p->window.line, phase_lines = p->rows + a[0].length - a[0].results;
-  const int64_t lines = rows + a[0].length - a[0].results, length = columns + a[1].length - a[1].results;
-  for (int64_t p0 = 0; p0 < a[0].phases; p0++)
-    for (int64_t p1 = 0; p1 < a[1].phases; p1++, to += phase_lines * line * size) {
-      int64_t top = a[0].low + p0 + row * a[0].step, left = a[1].low + p1 + column * a[1].step;
-      int64_t first = least(lines, quotient_up(most(-top, 0), a[0].step));
-      int64_t last = most(first, least(lines, quotient_up(a[0].source - top, a[0].step)));
-      int64_t begin = least(length, quotient_up(most(-left, 0), a[1].step));
-      int64_t end = most(begin, least(length, quotient_up(a[1].source - left, a[1].step)));
-      memset(to, 0, (size_t)(first * line * size));
-      if (last > first) {
-        const char *from =
-            end > begin ? source + ((top + first * a[0].step) * a[1].source + left + begin * a[1].step) * size : source;
-        s->kernels->lines(at(to, first * line, size), line, last - first, begin, from, a[0].step * a[1].source,
-                          a[1].step, end - begin);
-      }
-      memset(at(to, last * line, size), 0, (size_t)((lines - last) * line * size));
-    }
+  Axis down = p->axis[0], across = p->axis[1];
+  down.low += row * down.step, down.length += rows - down.results;
+  across.low += column * across.step, across.length += columns - across.results;
+  field_fill_plane(s->kernels, &down, &across, p->window.line, (p->rows - rows) * p->window.line, source, to);
 }
 
 /* For each window of a phase: its results begin at (r, q). */

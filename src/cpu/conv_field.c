@@ -3,7 +3,6 @@
 #include "base/alloc.h"
 #include "base/pool.h"
 #include "base/size.h"
-#include "cpu/copy.h"
 #include <string.h>
 
 VEC_TABLE(ConvKernels, conv_f32);
@@ -83,36 +82,55 @@ Axis axis_up(const Conv *c, int d, int64_t phase) {
 
 /* ---- fields ---- */
 
-static void copy_line(const Axis *a, int64_t phase, int size, char *to, const char *from) {
-  int64_t start = a->low + phase, begin = least(a->length, quotient_up(most(-start, 0), a->step));
-  int64_t end = most(begin, least(a->length, quotient_up(a->source - start, a->step)));
-  memset(to, 0, (size_t)(begin * size));
-  if (end > begin) {
-    from += (start + begin * a->step) * size;
-    if (a->step == 1)
-      memcpy(to + begin * size, from, (size_t)((end - begin) * size));
-    else
-      copy_strided(to + begin * size, size, from, a->step * size, end - begin, size);
-  }
-  memset(to + end * size, 0, (size_t)((a->length - end) * size));
+/* The range of i < n for which first + i * step is a place of the source. */
+static void inside(int64_t first, int64_t step, int64_t source, int64_t n, int64_t *begin, int64_t *end) {
+  *begin = least(n, quotient_up(most(-first, 0), step));
+  *end = most(*begin, least(n, quotient_up(source - first, step)));
+}
+
+char *field_fill_plane(const ConvKernels *kernels, const Axis *down, const Axis *across, int64_t line, int64_t skip,
+                       const char *from, char *to) {
+  const int size = kernels->size;
+  for (int64_t p0 = 0; p0 < down->phases; p0++)
+    for (int64_t p1 = 0; p1 < across->phases; p1++, to += skip * size) {
+      int64_t top = down->low + p0, left = across->low + p1, first, last, begin, end;
+      inside(top, down->step, down->source, down->length, &first, &last);
+      inside(left, across->step, across->source, across->length, &begin, &end);
+      memset(to, 0, (size_t)(first * line * size));
+      if (last > first && end > begin)
+        kernels->lines(to + first * line * size, line, last - first, begin,
+                       from + ((top + first * down->step) * across->source + left + begin * across->step) * size,
+                       down->step * across->source, across->step, end - begin);
+      else
+        memset(to + first * line * size, 0, (size_t)((last - first) * line * size));
+      to += last * line * size;
+      memset(to, 0, (size_t)((down->length - last) * line * size));
+      to += (down->length - last) * line * size;
+    }
+  return to;
 }
 
 static void fill_channel(const Field *f, char *to, const char *from) {
   const Axis *a = f->axis;
-  int64_t line = a[2].length * f->size;
+  int64_t plane = a[1].source * a[2].source * f->size;
+  if (a[0].phases == 1 && a[0].length == 1 && a[0].low >= 0 && a[0].low < a[0].source) {
+    field_fill_plane(f->kernels, &a[1], &a[2], a[2].length, 0, from + a[0].low * plane, to);
+    return;
+  }
+  int64_t whole = a[1].phases * a[2].phases, cells = a[1].length * a[2].length * f->size;
   for (int64_t p0 = 0; p0 < a[0].phases; p0++)
-    for (int64_t p1 = 0; p1 < a[1].phases; p1++)
-      for (int64_t p2 = 0; p2 < a[2].phases; p2++)
-        for (int64_t j0 = 0; j0 < a[0].length; j0++) {
-          int64_t s0 = a[0].low + p0 + j0 * a[0].step;
-          for (int64_t j1 = 0; j1 < a[1].length; j1++, to += line) {
-            int64_t s1 = a[1].low + p1 + j1 * a[1].step;
-            if (s0 < 0 || s0 >= a[0].source || s1 < 0 || s1 >= a[1].source)
-              memset(to, 0, (size_t)line);
-            else
-              copy_line(&a[2], p2, f->size, to, from + (s0 * a[1].source + s1) * a[2].source * f->size);
-          }
-        }
+    for (int64_t p = 0; p < whole; p++) {
+      Axis down = a[1], across = a[2];
+      down.low += p / a[2].phases, across.low += p % a[2].phases;
+      down.phases = across.phases = 1;
+      for (int64_t j0 = 0; j0 < a[0].length; j0++, to += cells) {
+        int64_t s0 = a[0].low + p0 + j0 * a[0].step;
+        if (s0 < 0 || s0 >= a[0].source)
+          memset(to, 0, (size_t)cells);
+        else
+          field_fill_plane(f->kernels, &down, &across, a[2].length, 0, from + s0 * plane, to);
+      }
+    }
 }
 
 static void fill_task(void *context, int64_t begin, int64_t end) {

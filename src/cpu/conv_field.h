@@ -33,6 +33,7 @@ Axis axis_down(const Conv *c, int d);
 Axis axis_up(const Conv *c, int d, int64_t phase);
 
 typedef struct {
+  const ConvKernels *kernels;
   Axis axis[3];
   int64_t channels;      /* of the source in one group */
   int64_t plane, k;      /* elements of a channel; products in a sum: channels * taps */
@@ -45,10 +46,14 @@ typedef struct {
   int size;
 } Field;
 
-/* Sizes, offsets and memory, once axis, channels, source and size are set. extra: further bytes that go with an image;
+/* Sizes, offsets and memory, once kernels, axis, channels, source and size are set. extra: further bytes that go with an image;
  * slack: elements read behind the last channel. False when memory runs out; close it all the same. */
 bool field_open(Field *f, const Conv *c, int64_t groups, int64_t extra, int64_t slack);
 /* Fills the field with `images` of them from number `first` on. */
 void field_fill(Field *f, int64_t first, int64_t images);
 void field_close(Field *f);
+/* All phases of one plane, in lines of `line` >= across->length elements; `skip` elements lie between phases. Returns where
+ * the next would begin. */
+char *field_fill_plane(const ConvKernels *kernels, const Axis *down, const Axis *across, int64_t line, int64_t skip,
+                       const char *from, char *to);
 #endif

@@ -59,6 +59,45 @@ INLINE REAL mul_add(REAL x, REAL y, REAL z) { return (REAL)((WIDE)x * (WIDE)y + 
 #endif
 static int64_t vectors(int64_t n) { return (n + LANES - 1) / LANES; }
 
+/* ---- lines ---- */
+
+INLINE void copy_line(REAL *to, const REAL *from, int64_t n) {
+  if (n < LANES) {
+    memcpy(to, from, (size_t)n * sizeof *to);
+    return;
+  }
+  for (int64_t i = 0; i < n - LANES; i += LANES) store(to + i, load(from + i));
+  store(to + n - LANES, load(from + n - LANES)); /* may overlap the one before */
+}
+
+static void copy_lines(void *to_lines, int64_t to_row, const void *from_lines, int64_t from_row, int64_t rows,
+                       int64_t n) {
+  REAL *to = to_lines;
+  const REAL *from = from_lines;
+  for (int64_t r = 0; r < rows; r++, to += to_row, from += from_row) copy_line(to, from, n);
+}
+
+/* Zeros come first, in whole vectors, so that nothing outside the line is written. */
+static void lines(void *to_lines, int64_t line, int64_t rows, int64_t left, const void *from_lines, int64_t from_row,
+                  int64_t step, int64_t n) {
+  REAL *to = to_lines;
+  const REAL *from = from_lines;
+  for (int64_t r = 0; r < rows; r++, to += line, from += from_row) {
+    if (line < LANES)
+      memset(to, 0, (size_t)line * sizeof *to);
+    else {
+      for (int64_t i = 0; i < left; i += LANES) store(to + (i < line - LANES ? i : line - LANES), (Vec){0});
+      for (int64_t i = line; i > left + n; i -= LANES) store(to + (i > LANES ? i - LANES : 0), (Vec){0});
+    }
+    if (step == 1)
+      copy_line(to + left, from, n);
+    else if (step == 2)
+      for (int64_t i = 0; i < n; i++) to[left + i] = from[2 * i];
+    else
+      for (int64_t i = 0; i < n; i++) to[left + i] = from[i * step];
+  }
+}
+
 /* ---- sums over taps ---- */
 
 typedef void TileFn(int64_t k, const REAL *a, const REAL *field, const int64_t *offset, REAL *c, int64_t c_row);
@@ -189,25 +228,6 @@ static void dot(const ConvPlaces *at, const void *field, const void *other, bool
 }
 
 /* ---- planes by themselves ---- */
-
-static void lines(void *to_lines, int64_t line, int64_t rows, int64_t left, const void *from_lines, int64_t from_row,
-                  int64_t step, int64_t n) {
-  REAL *to = to_lines;
-  const REAL *from = from_lines;
-  for (int64_t r = 0; r < rows; r++, to += line, from += from_row) {
-    for (int64_t i = 0; i < left; i += LANES) store(to + i, (Vec){0});
-    if (step == 1 && n >= LANES) {
-      for (int64_t i = 0; i < n - LANES; i += LANES) store(to + left + i, load(from + i));
-      store(to + left + n - LANES, load(from + n - LANES));
-    } else if (step == 1)
-      memcpy(to + left, from, (size_t)n * sizeof *to);
-    else if (step == 2)
-      for (int64_t i = 0; i < n; i++) to[left + i] = from[2 * i];
-    else
-      for (int64_t i = 0; i < n; i++) to[left + i] = from[i * step];
-    for (int64_t i = left + n; i < line; i += LANES) store(to + i, (Vec){0});
-  }
-}
 
 enum { DEPTH_ROWS = 4 };
 
@@ -353,4 +373,4 @@ static void add(void *to, const void *from, int64_t n) {
 
 extern const ConvKernels VEC(CONV_TABLE);
 const ConvKernels VEC(CONV_TABLE) = {MR, NR, WIDE_NV *LANES, LANES, sizeof(REAL), height, tile, gather, outer, dot,
-                                     lines, window, dots, add};
+                                     copy_lines, lines, window, dots, add};
