@@ -293,9 +293,26 @@ end)
 it("convolutions of images of 1 to 12 pixels in groups of few and of many channels", function()
   torch.manual_seed(9)
   for _, o in ipairs { { 3, 20, 1, 3, 3, 1, 1, 1 }, { 4, 6, 2, 3, 3, 2, 1, 1 }, { 5, 17, 1, 1, 1, 2, 0, 1 },
-    { 4, 30, 2, 2, 3, 1, 1, 1 }, { 3, 1, 1, 3, 3, 1, 1, 1 }, { 2, 9, 1, 3, 3, 3, 2, 2 } } do
+    { 4, 30, 2, 2, 3, 1, 1, 1 }, { 3, 1, 1, 3, 3, 1, 1, 1 }, { 2, 9, 1, 3, 3, 3, 2, 2 },
+    { 20, 6, 1, 3, 3, 2, 1, 1 } } do
     for _, size in ipairs { { 3, 3 }, { 4, 4 }, { 3, 9 }, { 7, 5 }, { 8, 8 }, { 12, 12 } } do
       for _, batch in ipairs { 1, 3, 7 } do check_convolution(o, batch, size[1], size[2]) end
+    end
+  end
+end)
+
+it("an infinity reaches the gradient of no tap that does not meet it", function()
+  for _, size in ipairs { { 1, 1 }, { 2, 3 }, { 5, 16 }, { 4, 19 }, { 6, 40 } } do
+    for _, at in ipairs { { 1, 1 }, size } do
+      local x = torch.ones(1, 2, size[1], size[2], { dtype = torch.float64 })
+      x[{ 1, 1, at[1], at[2] }] = math.huge
+      local w = torch.ones(2, 1, 3, 3, { dtype = torch.float64 })
+      for _, dtype in ipairs { "float32", "float64" } do
+        local a, b = x:to(dtype), w:to(dtype):requires_grad_()
+        local expected = torch.autograd.grad(convolved(a, b, 1, 1, 1, 2):sum(), { b })
+        assert.is_true(torch.autograd.grad(F.conv2d(a, b, nil, 1, 1, 1, 2):sum(), { b }):equal(expected),
+          ("%s, %dx%d"):format(dtype, size[1], size[2]))
+      end
     end
   end
 end)
