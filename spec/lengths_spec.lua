@@ -316,3 +316,23 @@ it("an infinity reaches the gradient of no tap that does not meet it", function(
     end
   end
 end)
+
+it("a convolution's gradients are the same for every number of threads", function()
+  local threads <close> = setmetatable({ torch.get_num_threads() }, { __close = function(t)
+    torch.set_num_threads(t[1])
+  end })
+  torch.manual_seed(10)
+  for _, o in ipairs { { 3, 64, 64, 32, 1 }, { 8, 16, 2, 64, 1 }, { 3, 40, 40, 30, 40 }, { 9, 30, 40, 8, 1 } } do
+    local x = torch.randn(o[1], o[2], o[4], o[4], { requires_grad = true })
+    local w, first = torch.randn(o[3], o[2] // o[5], 3, 3, { requires_grad = true }), nil
+    for _, count in ipairs { 1, 2, 5 } do
+      torch.set_num_threads(count)
+      local y = F.conv2d(x, w, nil, 1, 1, 1, o[5])
+      local gx, gw = torch.autograd.grad((y * y):sum(), { x, w })
+      first = first or { y, gx, gw }
+      for k, t in ipairs { y, gx, gw } do
+        assert.is_true(t:equal(first[k]), ("%d of %s with %d threads"):format(k, table.concat(o, " "), count))
+      end
+    end
+  end
+end)

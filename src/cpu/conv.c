@@ -19,6 +19,7 @@ enum {
   PANELS = 4,                    /* of columns that a task takes at a time: a panel of weights stays in the first cache */
   GATHERED_BYTES = 1 << 19,      /* of columns that are gathered at a time, one panel at least */
   GATHERED_FIELDS = 4 << 20,     /* of fields at a time, for each thread */
+  DOTS_FIELDS = 4 << 20,         /* of fields at a time, of all threads */
   MOST_COLUMNS = 64              /* of a panel */
 };
 
@@ -260,7 +261,7 @@ static bool run_sums(Sums *s) {
   int64_t bytes = 0;
   cut_columns(s);
   s->gathered = prefers_gathering(s);
-  if (s->gathered) f->room = GATHERED_FIELDS;
+  if (s->gathered) f->room = (int64_t)GATHERED_FIELDS * pool_threads();
   bool good = field_open(f, c, s->groups, 0, kernels->wide);
   if (good) {
     s->panels = quotient_up(s->rows, kernels->mr);
@@ -453,6 +454,7 @@ static bool weights(const Conv *c, DType lane, const char *x, const char *y, cha
   for (int d = 0; d < 3; d++) a[d] = axis_down(c, d);
   s.by_dots = c->out * 4 <= lanes;
   s.y_row = quotient_up(c->out, lanes) * lanes;
+  if (s.by_dots) f->room = DOTS_FIELDS; /* how images are divided shows in the sums */
   int64_t extra = s.by_dots ? 0 : c->groups * s.places * s.y_row * size, turned = 0, sums = 0,
           lines = c->y[0] * c->y[1];
   int64_t *line = NULL;

@@ -156,7 +156,7 @@ bool field_open(Field *f, const Conv *c, int64_t groups, int64_t extra, int64_t 
   f->image_channels = groups * f->channels;
   f->k = f->channels * taps;
   f->source_plane = a[0].source * a[1].source * a[2].source;
-  f->at_once = most(1, least(c->batch, (f->room ? f->room : FIELD_BYTES) * pool_threads() / most(image + extra, 1)));
+  f->at_once = most(1, least(c->batch, (f->room ? f->room : (int64_t)FIELD_BYTES * pool_threads()) / most(image + extra, 1)));
   if (!size_mul(image, f->at_once, &f->bytes) || !size_add(f->bytes, slack * f->size, &f->bytes)) return false;
   f->offset = mem_alloc((size_t)(2 * f->k + 1) * sizeof(int64_t));
   f->data = f->offset ? block_alloc((size_t)f->bytes) : NULL;

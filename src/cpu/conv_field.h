@@ -42,7 +42,7 @@ typedef struct {
   int64_t source_plane;
   char *data; /* `at_once` images of all channels */
   int64_t bytes, at_once, first, image_channels;
-  int64_t room; /* bytes of fields at a time for each thread, 0: the usual ones */
+  int64_t room; /* bytes of fields at a time; 0: as many as the threads' caches hold */
   int size;
 } Field;
 

@@ -179,7 +179,9 @@ static void gather(int64_t k, const int64_t *offset, const void *field, int64_t 
 INLINE void outer_of(const int nv, const ConvPlaces *at, const REAL *field, const int64_t *offset, const REAL *other,
                      int64_t other_row, bool add, REAL *c, int64_t c_row) {
   Vec sum[MR][NV];
-  UNROLL for (int i = 0; i < MR; i++) UNROLL for (int j = 0; j < nv; j++) sum[i][j] = (Vec){0};
+  /* Going on from the sums so far, it does not matter how the images are divided among calls. */
+  UNROLL for (int i = 0; i < MR; i++) UNROLL for (int j = 0; j < nv; j++)
+    sum[i][j] = add ? load(c + i * c_row + j * LANES) : (Vec){0};
   for (int64_t n = 0; n < at->images; n++) {
     const REAL *from = other + n * at->other_step;
     for (int64_t r = 0; r < at->rows; r++) {
@@ -191,11 +193,8 @@ INLINE void outer_of(const int nv, const ConvPlaces *at, const REAL *field, cons
       }
     }
   }
-  UNROLL for (int i = 0; i < MR; i++) UNROLL for (int j = 0; j < nv; j++) {
-    REAL *to = c + i * c_row + j * LANES;
-    if (add) sum[i][j] += load(to);
-    store(to, sum[i][j]);
-  }
+  UNROLL for (int i = 0; i < MR; i++) UNROLL for (int j = 0; j < nv; j++)
+    store(c + i * c_row + j * LANES, sum[i][j]);
 }
 
 static void outer(const ConvPlaces *at, int64_t columns, const void *field, const int64_t *offset, const void *other,
@@ -270,7 +269,7 @@ INLINE void window_of(const int square, const ConvWindow *at, const REAL *x, con
       if (down >= 0)
         strip_out(DEPTH_ROWS, square, at, from, w, start, across >= 0 ? to : tile, across >= 0 ? out_row : LANES);
       else
-        strip_out(1, square, at, from, w, start, across >= 0 ? to : tile, LANES);
+        strip_out(1, 0, at, from, w, start, across >= 0 ? to : tile, LANES);
       for (int64_t i = 0; across < 0 && i < (down >= 0 ? DEPTH_ROWS : 1); i++)
         memcpy(to + i * out_row, tile + i * LANES, (size_t)at->columns * sizeof *to);
     }
