@@ -16,11 +16,11 @@
 #include <string.h>
 
 enum {
-  PANELS = 4,                    /* of columns that a task takes at a time: a panel of weights stays in the first cache */
-  GATHERED_BYTES = 1 << 19,      /* of columns that are gathered at a time, one panel at least */
-  GATHERED_FIELDS = 4 << 20,     /* of fields at a time, for each thread */
-  DOTS_FIELDS = 4 << 20,         /* of fields at a time, of all threads */
-  MOST_COLUMNS = 64              /* of a panel */
+  PANELS = 4,                /* of columns that a task takes at a time: a panel of weights stays in the first cache */
+  GATHERED_BYTES = 1 << 19,  /* of columns that are gathered at a time, one panel at least */
+  GATHERED_FIELDS = 4 << 20, /* of fields at a time, for each thread */
+  DOTS_FIELDS = 4 << 20,     /* of fields at a time, of all threads */
+  MOST_COLUMNS = 64          /* of a panel */
 };
 
 /* ---- sums over taps: y from (x, w), or one phase of x from (y, w) ---- */
@@ -39,9 +39,10 @@ typedef struct {
   char *out;
   int64_t out_plane, out_stride[3];
   bool gathered; /* columns are results one after another, of all images, rather than places of the field */
-  int64_t results, total, at_once, slots, slot_bytes; /* of an image, of all at hand; panels at a time; memory for each */
+  int64_t results, total, at_once, slots,
+      slot_bytes; /* of an image, of all at hand; panels at a time; memory for each */
   char *slot;
-  int64_t *row; /* where each product lies in a gathered panel */
+  int64_t *row;         /* where each product lies in a gathered panel */
   _Atomic int64_t next; /* panels that are still to be taken */
 } Sums;
 
@@ -77,8 +78,7 @@ static void pack_task(void *context, int64_t begin, int64_t end) {
     }
     for (int64_t channel = 0; channel < f->channels; channel++) {
       const char *from = at_const(s->w, ((g * f->channels + channel) * s->rows + row) * taps, size);
-      for (int64_t p = 0; p < each; p++, to += line)
-        take_apart(to, at_const(from, f->tap[p], size), taps, rows, size);
+      for (int64_t p = 0; p < each; p++, to += line) take_apart(to, at_const(from, f->tap[p], size), taps, rows, size);
     }
   }
 }
@@ -461,7 +461,8 @@ static bool weights(const Conv *c, DType lane, const char *x, const char *y, cha
   bool good = field_open(f, c, c->groups, extra, s.kernels->wide);
   if (good) {
     s.rows = quotient_up(f->k, mr) * mr;
-    good = size_mul(extra, f->at_once, &turned) && conv_product(4, (int64_t[]){c->groups, s.rows, s.y_row, size}, &sums) &&
+    good = size_mul(extra, f->at_once, &turned) &&
+           conv_product(4, (int64_t[]){c->groups, s.rows, s.y_row, size}, &sums) &&
            (line = mem_alloc((size_t)(lines + s.rows + 1) * sizeof *line)) != NULL;
   }
   if (s.by_dots) turned = sums = 0;

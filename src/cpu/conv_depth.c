@@ -112,8 +112,8 @@ static void fill_window(const Depth *s, const Phase *p, const char *source, int6
 }
 
 /* For each window of a phase: its results begin at (r, q). */
-#define EACH_WINDOW(p)                                                                                        \
-  for (int64_t r = 0; r < (p)->axis[0].results; r += (p)->rows)                                               \
+#define EACH_WINDOW(p)                                          \
+  for (int64_t r = 0; r < (p)->axis[0].results; r += (p)->rows) \
     for (int64_t q = 0, rows = least((p)->rows, (p)->axis[0].results - r); q < (p)->axis[1].results; q += (p)->columns)
 
 static void run_phase(const Depth *s, const Phase *p, int64_t plane, bool next, char *window, char *tile) {
@@ -149,8 +149,9 @@ static void planes_task(void *context, int64_t begin, int64_t end) {
   _Alignas(64) char window[WINDOW_BYTES + VECTOR_BYTES], tile[WINDOW_BYTES + VECTOR_BYTES];
   memset(window + WINDOW_BYTES, 0, VECTOR_BYTES);
   for (int64_t plane = begin; plane < end; plane++)
-    for (int i = 0; i < s->phases; i++) run_phase(s, &s->phase[i], plane, i == 0 && plane + 1 < end && s->phase[0].rows == s->phase[0].axis[0].results, window,
-                tile);
+    for (int i = 0; i < s->phases; i++)
+      run_phase(s, &s->phase[i], plane, i == 0 && plane + 1 < end && s->phase[0].rows == s->phase[0].axis[0].results,
+                window, tile);
 }
 
 /* Sums for each plane of x with a plane of y. */

@@ -150,13 +150,14 @@ bool field_open(Field *f, const Conv *c, int64_t groups, int64_t extra, int64_t 
   int64_t image, cells = a[0].length * a[1].length * a[2].length;
   int64_t taps = a[0].taps * a[1].taps * a[2].taps;
   if (!conv_product(6, (int64_t[]){a[0].length, a[1].length, a[2].length, a[0].phases, a[1].phases, a[2].phases},
-               &f->plane) ||
+                    &f->plane) ||
       !conv_product(3, (int64_t[]){f->plane, groups, f->channels}, &image) || !size_mul(image, f->size, &image))
     return false;
   f->image_channels = groups * f->channels;
   f->k = f->channels * taps;
   f->source_plane = a[0].source * a[1].source * a[2].source;
-  f->at_once = most(1, least(c->batch, (f->room ? f->room : (int64_t)FIELD_BYTES * pool_threads()) / most(image + extra, 1)));
+  f->at_once =
+      most(1, least(c->batch, (f->room ? f->room : (int64_t)FIELD_BYTES * pool_threads()) / most(image + extra, 1)));
   if (!size_mul(image, f->at_once, &f->bytes) || !size_add(f->bytes, slack * f->size, &f->bytes)) return false;
   f->offset = mem_alloc((size_t)(2 * f->k + 1) * sizeof(int64_t));
   f->data = f->offset ? block_alloc((size_t)f->bytes) : NULL;
@@ -184,4 +185,3 @@ void field_close(Field *f) {
   if (f->data) block_free(f->data, (size_t)f->bytes);
   mem_free(f->offset);
 }
-

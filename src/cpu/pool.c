@@ -90,27 +90,27 @@ MAX_WINDOWS(double, -INFINITY)
 MAX_WINDOWS(int64_t, INT64_MIN)
 
 /* The windows of a line that lie evenly, LINE at a time; not empty. */
-#define MAX_LINE(T, K)                                                                                           \
-  static void max_line_##T(const Job *job, const T *x, const Span *s0, const Span *s1, T *out, int64_t *index) { \
-    const Pooling *p = job->p;                                                                                   \
-    if (job->pairs && s0->end - s0->begin == 1 && s1->end - s1->begin == 2) {                                    \
-      int64_t place = (s0->begin * p->in[1] + s1->begin) * p->in[2] + p->span[2][job->first].begin;              \
-      job->table->pairs[K](x + place, x + place + p->in[2], job->last - job->first, place, p->in[2],             \
-                           out + job->first, index + job->first);                                                \
-      return;                                                                                                    \
-    }                                                                                                            \
-    for (int64_t o = job->first; o < job->last; o += LINE) {                                                     \
-      int64_t n = job->last - o < LINE ? job->last - o : LINE;                                                   \
-      const Span *s2 = &p->span[2][o];                                                                           \
-      int64_t place = (s0->begin * p->in[1] + s1->begin) * p->in[2] + s2->begin;                                 \
-      int32_t at[LINE];                                                                                          \
-      for (int64_t i = 0; i < n; i++) {                                                                          \
-        out[o + i] = x[place + i * job->stride];                                                                 \
-        at[i] = (int32_t)(place + i * job->stride);                                                              \
-      }                                                                                                          \
-      EACH_ELEMENT(p, { job->table->max[K](x + from, job->stride, n, out + o, at, (int32_t)from); })             \
-      for (int64_t i = 0; i < n; i++) index[o + i] = (int64_t)at[i] + 1;                                         \
-    }                                                                                                            \
+#define MAX_LINE(T, K)                                                                                                 \
+  static void max_line_##T(const Job *job, const T *x, const Span *s0, const Span *s1, T *out, int64_t *index) {       \
+    const Pooling *p = job->p;                                                                                         \
+    if (job->pairs && s0->end - s0->begin == 1 && s1->end - s1->begin == 2) {                                          \
+      int64_t place = (s0->begin * p->in[1] + s1->begin) * p->in[2] + p->span[2][job->first].begin;                    \
+      job->table->pairs[K](x + place, x + place + p->in[2], job->last - job->first, place, p->in[2], out + job->first, \
+                           index + job->first);                                                                        \
+      return;                                                                                                          \
+    }                                                                                                                  \
+    for (int64_t o = job->first; o < job->last; o += LINE) {                                                           \
+      int64_t n = job->last - o < LINE ? job->last - o : LINE;                                                         \
+      const Span *s2 = &p->span[2][o];                                                                                 \
+      int64_t place = (s0->begin * p->in[1] + s1->begin) * p->in[2] + s2->begin;                                       \
+      int32_t at[LINE];                                                                                                \
+      for (int64_t i = 0; i < n; i++) {                                                                                \
+        out[o + i] = x[place + i * job->stride];                                                                       \
+        at[i] = (int32_t)(place + i * job->stride);                                                                    \
+      }                                                                                                                \
+      EACH_ELEMENT(p, { job->table->max[K](x + from, job->stride, n, out + o, at, (int32_t)from); })                   \
+      for (int64_t i = 0; i < n; i++) index[o + i] = (int64_t)at[i] + 1;                                               \
+    }                                                                                                                  \
   }
 MAX_LINE(float, 0)
 MAX_LINE(double, 1)
@@ -268,49 +268,49 @@ typedef struct {
 } Positions;
 
 /* For each result i of plane n, `at`: its place in a plane. */
-#define EACH_POSITION(p, n, ...)                                                                        \
-  {                                                                                                     \
-    const int64_t *index = (p)->index, last = ((n) + 1) * (p)->results;                                 \
-    const uint64_t size = (uint64_t)(p)->size;                                                          \
-    for (int64_t i = (n) * (p)->results; i < last; i++) {                                               \
-      uint64_t at = (uint64_t)index[i] - 1;                                                             \
-      if (at < size)                                                                                    \
-        __VA_ARGS__;                                                                                    \
-      else                                                                                              \
-        (p)->bad = true;                                                                                \
-    }                                                                                                   \
+#define EACH_POSITION(p, n, ...)                                        \
+  {                                                                     \
+    const int64_t *index = (p)->index, last = ((n) + 1) * (p)->results; \
+    const uint64_t size = (uint64_t)(p)->size;                          \
+    for (int64_t i = (n) * (p)->results; i < last; i++) {               \
+      uint64_t at = (uint64_t)index[i] - 1;                             \
+      if (at < size)                                                    \
+        __VA_ARGS__;                                                    \
+      else                                                              \
+        (p)->bad = true;                                                \
+    }                                                                   \
   }
 /* Zeros that stay in the first cache: a long memset may go around it. */
 static void clear_plane(void *to, int64_t n, int size) {
   const uint64_t zero = 0;
   fill_row(size)((char *[]){to}, (int64_t[]){size}, n, &zero);
 }
-#define POSITION_BODIES(T, U)                                                                          \
-  static void put_##T(void *context, int64_t begin, int64_t end) {                                     \
-    Positions *p = context;                                                                            \
-    const T *x = (const T *)(const void *)p->x;                                                        \
-    for (int64_t n = begin; n < end; n++) {                                                            \
-      T *out = (T *)(void *)p->out + n * p->size;                                                      \
-      clear_plane(out, p->size, (int)sizeof *out);                                                     \
-      EACH_POSITION(p, n, out[at] = x[i])                                                              \
-    }                                                                                                  \
-  }                                                                                                    \
-  static void add_##T(void *context, int64_t begin, int64_t end) {                                     \
-    Positions *p = context;                                                                            \
-    const T *x = (const T *)(const void *)p->x;                                                        \
-    for (int64_t n = begin; n < end; n++) {                                                            \
-      T *out = (T *)(void *)p->out + n * p->size;                                                      \
-      clear_plane(out, p->size, (int)sizeof *out);                                                     \
-      EACH_POSITION(p, n, out[at] = (T)((U)out[at] + (U)x[i]))                                         \
-    }                                                                                                  \
-  }                                                                                                    \
-  static void take_##T(void *context, int64_t begin, int64_t end) {                                    \
-    Positions *p = context;                                                                            \
-    T *out = (T *)(void *)p->out;                                                                      \
-    for (int64_t n = begin; n < end; n++) {                                                            \
-      const T *x = (const T *)(const void *)p->x + n * p->size;                                        \
-      EACH_POSITION(p, n, out[i] = x[at])                                                              \
-    }                                                                                                  \
+#define POSITION_BODIES(T, U)                                       \
+  static void put_##T(void *context, int64_t begin, int64_t end) {  \
+    Positions *p = context;                                         \
+    const T *x = (const T *)(const void *)p->x;                     \
+    for (int64_t n = begin; n < end; n++) {                         \
+      T *out = (T *)(void *)p->out + n * p->size;                   \
+      clear_plane(out, p->size, (int)sizeof *out);                  \
+      EACH_POSITION(p, n, out[at] = x[i])                           \
+    }                                                               \
+  }                                                                 \
+  static void add_##T(void *context, int64_t begin, int64_t end) {  \
+    Positions *p = context;                                         \
+    const T *x = (const T *)(const void *)p->x;                     \
+    for (int64_t n = begin; n < end; n++) {                         \
+      T *out = (T *)(void *)p->out + n * p->size;                   \
+      clear_plane(out, p->size, (int)sizeof *out);                  \
+      EACH_POSITION(p, n, out[at] = (T)((U)out[at] + (U)x[i]))      \
+    }                                                               \
+  }                                                                 \
+  static void take_##T(void *context, int64_t begin, int64_t end) { \
+    Positions *p = context;                                         \
+    T *out = (T *)(void *)p->out;                                   \
+    for (int64_t n = begin; n < end; n++) {                         \
+      const T *x = (const T *)(const void *)p->x + n * p->size;     \
+      EACH_POSITION(p, n, out[i] = x[at])                           \
+    }                                                               \
   }
 POSITION_BODIES(float, float)
 POSITION_BODIES(double, double)
@@ -323,8 +323,12 @@ static bool by_position(Tensor *x, Tensor *index, int64_t planes, int64_t size, 
   if (at) to = out->dtype == lane ? tensor_retain(out) : tensor_new(lane, out->ndim, out->shape, tensor_device(out));
   bool good = to != NULL;
   if (good) {
-    Positions p = {tensor_data(packed), tensor_data(to), (const int64_t *)(const void *)tensor_data(at),
-                   index->numel / planes, size, false};
+    Positions p = {tensor_data(packed),
+                   tensor_data(to),
+                   (const int64_t *)(const void *)tensor_data(at),
+                   index->numel / planes,
+                   size,
+                   false};
     int64_t work = p.results + size;
     parallel_for(planes, work < UNIT ? UNIT / work : 1, body[lane_number(lane)], &p);
     good = !p.bad || position_check(index, size, false, -1);

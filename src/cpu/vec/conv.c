@@ -180,8 +180,8 @@ INLINE void outer_of(const int nv, const ConvPlaces *at, const REAL *field, cons
                      int64_t other_row, bool add, REAL *c, int64_t c_row) {
   Vec sum[MR][NV];
   /* Going on from the sums so far, it does not matter how the images are divided among calls. */
-  UNROLL for (int i = 0; i < MR; i++) UNROLL for (int j = 0; j < nv; j++)
-    sum[i][j] = add ? load(c + i * c_row + j * LANES) : (Vec){0};
+  UNROLL for (int i = 0; i < MR; i++) UNROLL for (int j = 0; j < nv; j++) sum[i][j] =
+      add ? load(c + i * c_row + j * LANES) : (Vec){0};
   for (int64_t n = 0; n < at->images; n++) {
     const REAL *from = other + n * at->other_step;
     for (int64_t r = 0; r < at->rows; r++) {
@@ -193,8 +193,7 @@ INLINE void outer_of(const int nv, const ConvPlaces *at, const REAL *field, cons
       }
     }
   }
-  UNROLL for (int i = 0; i < MR; i++) UNROLL for (int j = 0; j < nv; j++)
-    store(c + i * c_row + j * LANES, sum[i][j]);
+  UNROLL for (int i = 0; i < MR; i++) UNROLL for (int j = 0; j < nv; j++) store(c + i * c_row + j * LANES, sum[i][j]);
 }
 
 static void outer(const ConvPlaces *at, int64_t columns, const void *field, const int64_t *offset, const void *other,
@@ -238,8 +237,7 @@ INLINE void strip_of(const int rows, const int square, const ConvWindow *at, con
     UNROLL for (int i = 0; i < rows + square - 1; i++) UNROLL for (int j = 0; j < square; j++) {
       Vec v = load(x + i * at->line + j);
       KEEP(v);
-      UNROLL for (int r = 0; r < rows; r++)
-        if (i >= r && i - r < square) sum[r] += v * w[(i - r) * square + j];
+      UNROLL for (int r = 0; r < rows; r++) if (i >= r && i - r < square) sum[r] += v * w[(i - r) * square + j];
     }
   } else
     for (int64_t t = 0; t < at->taps; t++)
@@ -316,11 +314,11 @@ INLINE void square_dots(const int square, const bool partly, const ConvWindow *a
       y += y_row;
     }
     if (i >= square - 1 && i < at->rows) {
-      UNROLL for (int k = 0; k < square; k++) UNROLL for (int j = 0; j < square; j++)
-        sum[k * square + j] += v[j] * line[k];
+      UNROLL for (int k = 0; k < square; k++) UNROLL for (int j = 0; j < square; j++) sum[k * square + j] +=
+          v[j] * line[k];
     } else
       UNROLL for (int k = 0; k < square; k++) if (i >= k && i - k < at->rows) UNROLL for (int j = 0; j < square; j++)
-        sum[k * square + j] += v[j] * line[k];
+          sum[k * square + j] += v[j] * line[k];
   }
 }
 
@@ -371,5 +369,5 @@ static void add(void *to, const void *from, int64_t n) {
 }
 
 extern const ConvKernels VEC(CONV_TABLE);
-const ConvKernels VEC(CONV_TABLE) = {MR, NR, WIDE_NV *LANES, LANES, sizeof(REAL), height, tile, gather, outer, dot,
-                                     copy_lines, lines, window, dots, add};
+const ConvKernels VEC(CONV_TABLE) = {MR,    NR,  WIDE_NV *LANES, LANES, sizeof(REAL), height, tile, gather,
+                                     outer, dot, copy_lines,     lines, window,       dots,   add};

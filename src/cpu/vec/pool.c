@@ -70,7 +70,7 @@ ROWS(double)
       __attribute__((vector_size(LANES_##T * sizeof(int64_t)), aligned(sizeof(int64_t)), may_alias));                \
   static inline __attribute__((always_inline)) void join_##T(Vec_##T v, Int_##T place, Vec_##T *best, Int_##T *at) { \
     Int_##T more = (Int_##T)(v > *best) | (Int_##T)(v != v);                                                         \
-    *best = (Vec_##T)((more & (Int_##T)v) | (~more & (Int_##T)*best));                                               \
+    *best = (Vec_##T)((more & (Int_##T)v) | (~more & (Int_##T) * best));                                             \
     *at = (more & place) | (~more & *at);                                                                            \
   }                                                                                                                  \
   static void pairs_##T(const void *above, const void *below, int64_t n, int64_t place, int64_t line, void *best_to, \
@@ -95,6 +95,5 @@ ROWS(double)
 PAIRS(float, int32_t)
 PAIRS(double, int64_t)
 
-const PoolTable VEC(pool_table) = {.max = {max_float, max_double},
-                                   .add = {add_float, add_double},
-                                   .pairs = {pairs_float, pairs_double}};
+const PoolTable VEC(pool_table) = {
+    .max = {max_float, max_double}, .add = {add_float, add_double}, .pairs = {pairs_float, pairs_double}};
