@@ -358,3 +358,111 @@ describe("a fused step is the step that autograd can record:", function()
     end)
   end
 end)
+
+-- A convolution as a sum over taps of products of slices.
+local function convolved(x, w, stride, pad, dilation, groups)
+  local function results(d) return (x:size(d) + 2 * pad - dilation * (w:size(d) - 1) - 1) // stride + 1 end
+  local n, h, width, padded, sum = x:size(1), results(3), results(4), F.pad(x, { pad, pad, pad, pad }), nil
+  local from, to = x:size(2) // groups, w:size(1) // groups
+  for i = 0, w:size(3) - 1 do
+    for j = 0, w:size(4) - 1 do
+      local top, left, parts = i * dilation + 1, j * dilation + 1, {}
+      local slice = padded[{ {}, {}, { top, top + (h - 1) * stride, stride },
+        { left, left + (width - 1) * stride, stride } }]:reshape(n, x:size(2), h * width)
+      for g = 1, groups do
+        local tap = w[{ { (g - 1) * to + 1, g * to }, {}, i + 1, j + 1 }]
+        parts[g] = torch.matmul(tap, slice:narrow(2, (g - 1) * from + 1, from))
+      end
+      sum = (sum or 0) + torch.cat(parts, 2)
+    end
+  end
+  return sum:view(n, w:size(1), h, width)
+end
+
+-- Result and both gradients of f(x, w), flat, in double; the gradient of the result is the same for both sides.
+local function directions(f, x, w, dtype)
+  x, w = x:to(dtype):requires_grad_(), w:to(dtype):requires_grad_()
+  local y = f(x, w)
+  local ramp = (torch.arange(1, y:numel() + 1, { dtype = torch.float64 }) % 7 - 3):view(y.shape):to(dtype)
+  local gx, gw = torch.autograd.grad(y, { x, w }, ramp)
+  return y:double(), gx:double(), gw:double()
+end
+
+-- o: channels in and out, groups, kernel (two sizes), stride, padding, dilation.
+local function check_convolution(o, batch, h, width)
+  local x = torch.randn(batch, o[1], h, width, { dtype = torch.float64 })
+  local w = torch.randn(o[2], o[1] // o[3], o[4], o[5], { dtype = torch.float64 })
+  local function plain(a, b) return convolved(a, b, o[6], o[7], o[8], o[3]) end
+  local function ours(a, b) return F.conv2d(a, b, nil, o[6], o[7], o[8], o[3]) end
+  local expected = { directions(plain, x, w, "float64") }
+  for dtype, tolerance in pairs { float64 = 1e-12, float32 = 1e-5 } do
+    for k, got in ipairs { directions(ours, x, w, dtype) } do
+      local apart = (got - expected[k]):abs():max():item() / (1 + expected[k]:abs():max():item())
+      local what = ({ "result", "gradient of the input", "gradient of the weight" })[k]
+      if apart > tolerance or apart ~= apart then
+        error(("%s, %s, of %dx%d, %s: apart by %g"):format(what, dtype, h, width, table.concat(o, " "), apart), 0)
+      end
+    end
+  end
+  local a, b = x:mul(3):to("int64"), w:mul(3):to("int64")
+  assert.is_true(ours(a, b):equal(convolved(a:double(), b:double(), o[6], o[7], o[8], o[3]):to("int64")), "int64")
+end
+
+it("depthwise convolutions of planes 1 to 1100 wide", function()
+  torch.manual_seed(8)
+  for _, o in ipairs { { 3, 3, 3, 3, 3, 1, 1, 1 }, { 2, 2, 2, 5, 5, 1, 2, 1 }, { 2, 2, 2, 3, 3, 2, 1, 1 },
+    { 2, 2, 2, 1, 4, 1, 0, 1 }, { 2, 2, 2, 4, 2, 3, 1, 1 }, { 2, 2, 2, 3, 3, 1, 2, 2 }, { 2, 2, 2, 2, 2, 2, 0, 1 } } do
+    local h, width = math.max(1, (o[4] - 1) * o[8] + 1 - 2 * o[7]), math.max(1, (o[5] - 1) * o[8] + 1 - 2 * o[7])
+    for _, more in ipairs { 0, 1, 2, 3, 6, 7, 8, 9, 13, 14, 15, 16, 17, 30, 31, 32, 33, 47 } do
+      check_convolution(o, 2, h + more % 7, width + more)
+    end
+    check_convolution(o, 1, h + 40, width + 150) -- several windows one above the other,
+    check_convolution(o, 1, h + 5, width + 1099) -- and side by side
+  end
+end)
+
+it("convolutions of images of 1 to 12 pixels in groups of few and of many channels", function()
+  torch.manual_seed(9)
+  for _, o in ipairs { { 3, 20, 1, 3, 3, 1, 1, 1 }, { 4, 6, 2, 3, 3, 2, 1, 1 }, { 5, 17, 1, 1, 1, 2, 0, 1 },
+    { 4, 30, 2, 2, 3, 1, 1, 1 }, { 3, 1, 1, 3, 3, 1, 1, 1 }, { 2, 9, 1, 3, 3, 3, 2, 2 },
+    { 20, 6, 1, 3, 3, 2, 1, 1 } } do
+    for _, size in ipairs { { 3, 3 }, { 4, 4 }, { 3, 9 }, { 7, 5 }, { 8, 8 }, { 12, 12 } } do
+      for _, batch in ipairs { 1, 3, 7 } do check_convolution(o, batch, size[1], size[2]) end
+    end
+  end
+end)
+
+it("an infinity reaches the gradient of no tap that does not meet it", function()
+  for _, size in ipairs { { 1, 1 }, { 2, 3 }, { 5, 16 }, { 4, 19 }, { 6, 40 } } do
+    for _, at in ipairs { { 1, 1 }, size } do
+      local x = torch.ones(1, 2, size[1], size[2], { dtype = torch.float64 })
+      x[{ 1, 1, at[1], at[2] }] = math.huge
+      local w = torch.ones(2, 1, 3, 3, { dtype = torch.float64 })
+      for _, dtype in ipairs { "float32", "float64" } do
+        local a, b = x:to(dtype), w:to(dtype):requires_grad_()
+        local expected = torch.autograd.grad(convolved(a, b, 1, 1, 1, 2):sum(), { b })
+        assert.is_true(torch.autograd.grad(F.conv2d(a, b, nil, 1, 1, 1, 2):sum(), { b }):equal(expected),
+          ("%s, %dx%d"):format(dtype, size[1], size[2]))
+      end
+    end
+  end
+end)
+
+it("a convolution's gradients are the same for every number of threads", function()
+  local before = torch.get_num_threads()
+  local guard <close> = setmetatable({}, { __close = function() torch.set_num_threads(before) end }) -- luacheck: ignore
+  torch.manual_seed(10)
+  for _, o in ipairs { { 3, 64, 64, 32, 1 }, { 8, 16, 2, 64, 1 }, { 3, 40, 40, 30, 40 }, { 9, 30, 40, 8, 1 } } do
+    local x = torch.randn(o[1], o[2], o[4], o[4], { requires_grad = true })
+    local w, first = torch.randn(o[3], o[2] // o[5], 3, 3, { requires_grad = true }), nil
+    for _, count in ipairs { 1, 2, 5 } do
+      torch.set_num_threads(count)
+      local y = F.conv2d(x, w, nil, 1, 1, 1, o[5])
+      local gx, gw = torch.autograd.grad((y * y):sum(), { x, w })
+      first = first or { y, gx, gw }
+      for k, t in ipairs { y, gx, gw } do
+        assert.is_true(t:equal(first[k]), ("%d of %s with %d threads"):format(k, table.concat(o, " "), count))
+      end
+    end
+  end
+end)

@@ -31,6 +31,17 @@ typedef struct {
   const int64_t *row; /* of the field, where each line begins */
 } ConvPlaces;
 
+/* A window of a plane: lines of `line` elements, a whole number of vectors, from which `rows` lines of `columns` results are
+ * computed. Result (r, q) takes tap t from place r * line + q + offset[t]; square: all taps are square * square neighbours
+ * in order, or 0. As much as a vector behind the last line may be read. */
+typedef struct {
+  int64_t rows, columns, line, taps;
+  const int64_t *offset;
+  int square;
+  const void *next; /* next_bytes that will be read next */
+  int64_t next_bytes;
+} ConvWindow;
+
 typedef struct {
   int mr, nr, wide, lanes, size; /* rows and columns of a tile, columns of a tile of one row */
   int (*height)(int64_t rows);   /* the least height of a tile for so many rows, at most mr */
@@ -38,11 +49,25 @@ typedef struct {
    * written, in whole vectors; columns <= nr (wide if the height is 1). */
   void (*tile)(int height, int64_t columns, int64_t k, const void *a, const void *field, const int64_t *offset, void *c,
                int64_t c_row);
+  /* Packs columns of a field for `tile`, k rows of nr: row p has, from column to[i] on, what follows offset[p] + from[i].
+   * Each piece is at most a vector, in the order of `to`; a vector behind the last row may be written. */
+  void (*gather)(int64_t k, const int64_t *offset, const void *field, int64_t pieces, const int64_t *from,
+                 const int64_t *to, void *out);
   /* c[i][j] (+)= the sum over all places q of field[offset[i] + q] * other[q * other_row + j], for mr rows and `columns`
    * columns in whole vectors; places in `other` are packed. */
   void (*outer)(const ConvPlaces *at, int64_t columns, const void *field, const int64_t *offset, const void *other,
                 int64_t other_row, bool add, void *c, int64_t c_row);
   /* The same for one row and one column: c (+)= the sum over q of field[offset + q] * other[q]. */
   void (*dot)(const ConvPlaces *at, const void *field, const void *other, bool add, void *c);
+  /* rows of n elements, which lie so far apart. */
+  void (*copy_lines)(void *to, int64_t to_row, const void *from, int64_t from_row, int64_t rows, int64_t n);
+  /* Lines of a padded copy: `left` zeros, n elements that lie `step` apart, zeros; sources lie from_row apart. */
+  void (*lines)(void *to, int64_t line, int64_t rows, int64_t left, const void *from, int64_t from_row, int64_t step,
+                int64_t n);
+  /* out[r][q] = *start + the sum over t of w[t] * what tap t takes. */
+  void (*window)(const ConvWindow *at, const void *x, const void *w, const void *start, void *out, int64_t out_row);
+  /* sums[t] += the sum over all results of y[r][q] * what tap t takes. */
+  void (*dots)(const ConvWindow *at, const void *x, const void *y, int64_t y_row, void *sums);
+  void (*add)(void *to, const void *from, int64_t n);
 } ConvKernels;
 #endif

@@ -2,6 +2,7 @@
  * 16-bit floats go through float32, integers through int64. */
 #include "cpu/pool.h"
 #include "base/pool.h"
+#include "cpu/copy.h"
 #include "cpu/copy_tensor.h"
 #include "cpu/formulas.h"
 #include "cpu/position.h"
@@ -24,6 +25,7 @@ typedef struct {
   int64_t *index;
   int64_t first, last; /* windows of a line that have as many elements each, and lie `stride` apart */
   int64_t stride;
+  bool pairs; /* windows of a line are two elements, side by side */
   const PoolTable *table;
 } Job;
 
@@ -43,6 +45,8 @@ static void find_line(Job *job) {
          s[job->last].begin == s[job->first].begin + (job->last - job->first) * job->stride)
     job->last++;
   if (job->last - job->first < SHORT_LINE) job->last = job->first;
+  job->pairs = length == 2 && job->stride == 2 && job->p->step[1] == 1 && job->p->step[2] == 1 &&
+               job->last - job->first >= POOL_PAIRS;
 }
 
 /* What follows p, for each line of a plane's results, which begins at `line`. */
@@ -86,21 +90,27 @@ MAX_WINDOWS(double, -INFINITY)
 MAX_WINDOWS(int64_t, INT64_MIN)
 
 /* The windows of a line that lie evenly, LINE at a time; not empty. */
-#define MAX_LINE(T, K)                                                                                           \
-  static void max_line_##T(const Job *job, const T *x, const Span *s0, const Span *s1, T *out, int64_t *index) { \
-    const Pooling *p = job->p;                                                                                   \
-    for (int64_t o = job->first; o < job->last; o += LINE) {                                                     \
-      int64_t n = job->last - o < LINE ? job->last - o : LINE;                                                   \
-      const Span *s2 = &p->span[2][o];                                                                           \
-      int64_t place = (s0->begin * p->in[1] + s1->begin) * p->in[2] + s2->begin;                                 \
-      int32_t at[LINE];                                                                                          \
-      for (int64_t i = 0; i < n; i++) {                                                                          \
-        out[o + i] = x[place + i * job->stride];                                                                 \
-        at[i] = (int32_t)(place + i * job->stride);                                                              \
-      }                                                                                                          \
-      EACH_ELEMENT(p, { job->table->max[K](x + from, job->stride, n, out + o, at, (int32_t)from); })             \
-      for (int64_t i = 0; i < n; i++) index[o + i] = (int64_t)at[i] + 1;                                         \
-    }                                                                                                            \
+#define MAX_LINE(T, K)                                                                                                 \
+  static void max_line_##T(const Job *job, const T *x, const Span *s0, const Span *s1, T *out, int64_t *index) {       \
+    const Pooling *p = job->p;                                                                                         \
+    if (job->pairs && s0->end - s0->begin == 1 && s1->end - s1->begin == 2) {                                          \
+      int64_t place = (s0->begin * p->in[1] + s1->begin) * p->in[2] + p->span[2][job->first].begin;                    \
+      job->table->pairs[K](x + place, x + place + p->in[2], job->last - job->first, place, p->in[2], out + job->first, \
+                           index + job->first);                                                                        \
+      return;                                                                                                          \
+    }                                                                                                                  \
+    for (int64_t o = job->first; o < job->last; o += LINE) {                                                           \
+      int64_t n = job->last - o < LINE ? job->last - o : LINE;                                                         \
+      const Span *s2 = &p->span[2][o];                                                                                 \
+      int64_t place = (s0->begin * p->in[1] + s1->begin) * p->in[2] + s2->begin;                                       \
+      int32_t at[LINE];                                                                                                \
+      for (int64_t i = 0; i < n; i++) {                                                                                \
+        out[o + i] = x[place + i * job->stride];                                                                       \
+        at[i] = (int32_t)(place + i * job->stride);                                                                    \
+      }                                                                                                                \
+      EACH_ELEMENT(p, { job->table->max[K](x + from, job->stride, n, out + o, at, (int32_t)from); })                   \
+      for (int64_t i = 0; i < n; i++) index[o + i] = (int64_t)at[i] + 1;                                               \
+    }                                                                                                                  \
   }
 MAX_LINE(float, 0)
 MAX_LINE(double, 1)
@@ -254,49 +264,74 @@ typedef struct {
   char *out;
   const int64_t *index;
   int64_t results, size; /* elements of a plane of positions, and of the plane they point into */
+  _Atomic bool bad;      /* a position that is none was met, and skipped */
 } Positions;
 
-#define POSITION_BODIES(T, U)                                                                                        \
-  static void put_##T(void *context, int64_t begin, int64_t end) {                                                   \
-    const Positions *p = context;                                                                                    \
-    for (int64_t n = begin; n < end; n++) {                                                                          \
-      T *out = (T *)(void *)p->out + n * p->size;                                                                    \
-      for (int64_t i = n * p->results; i < (n + 1) * p->results; i++)                                                \
-        out[p->index[i] - 1] = ((const T *)(const void *)p->x)[i];                                                   \
-    }                                                                                                                \
-  }                                                                                                                  \
-  static void add_##T(void *context, int64_t begin, int64_t end) {                                                   \
-    const Positions *p = context;                                                                                    \
-    for (int64_t n = begin; n < end; n++) {                                                                          \
-      T *out = (T *)(void *)p->out + n * p->size;                                                                    \
-      for (int64_t i = n * p->results; i < (n + 1) * p->results; i++)                                                \
-        out[p->index[i] - 1] = (T)((U)out[p->index[i] - 1] + (U)((const T *)(const void *)p->x)[i]);                 \
-    }                                                                                                                \
-  }                                                                                                                  \
-  static void take_##T(void *context, int64_t begin, int64_t end) {                                                  \
-    const Positions *p = context;                                                                                    \
-    for (int64_t n = begin; n < end; n++) {                                                                          \
-      const T *x = (const T *)(const void *)p->x + n * p->size;                                                      \
-      for (int64_t i = n * p->results; i < (n + 1) * p->results; i++) ((T *)(void *)p->out)[i] = x[p->index[i] - 1]; \
-    }                                                                                                                \
+/* For each result i of plane n, `at`: its place in a plane. */
+#define EACH_POSITION(p, n, ...)                                        \
+  {                                                                     \
+    const int64_t *index = (p)->index, last = ((n) + 1) * (p)->results; \
+    const uint64_t size = (uint64_t)(p)->size;                          \
+    for (int64_t i = (n) * (p)->results; i < last; i++) {               \
+      uint64_t at = (uint64_t)index[i] - 1;                             \
+      if (at < size)                                                    \
+        __VA_ARGS__;                                                    \
+      else                                                              \
+        (p)->bad = true;                                                \
+    }                                                                   \
+  }
+/* Zeros that stay in the first cache: a long memset may go around it. */
+static void clear_plane(void *to, int64_t n, int size) {
+  const uint64_t zero = 0;
+  fill_row(size)((char *[]){to}, (int64_t[]){size}, n, &zero);
+}
+#define POSITION_BODIES(T, U)                                       \
+  static void put_##T(void *context, int64_t begin, int64_t end) {  \
+    Positions *p = context;                                         \
+    const T *x = (const T *)(const void *)p->x;                     \
+    for (int64_t n = begin; n < end; n++) {                         \
+      T *out = (T *)(void *)p->out + n * p->size;                   \
+      clear_plane(out, p->size, (int)sizeof *out);                  \
+      EACH_POSITION(p, n, out[at] = x[i])                           \
+    }                                                               \
+  }                                                                 \
+  static void add_##T(void *context, int64_t begin, int64_t end) {  \
+    Positions *p = context;                                         \
+    const T *x = (const T *)(const void *)p->x;                     \
+    for (int64_t n = begin; n < end; n++) {                         \
+      T *out = (T *)(void *)p->out + n * p->size;                   \
+      clear_plane(out, p->size, (int)sizeof *out);                  \
+      EACH_POSITION(p, n, out[at] = (T)((U)out[at] + (U)x[i]))      \
+    }                                                               \
+  }                                                                 \
+  static void take_##T(void *context, int64_t begin, int64_t end) { \
+    Positions *p = context;                                         \
+    T *out = (T *)(void *)p->out;                                   \
+    for (int64_t n = begin; n < end; n++) {                         \
+      const T *x = (const T *)(const void *)p->x + n * p->size;     \
+      EACH_POSITION(p, n, out[i] = x[at])                           \
+    }                                                               \
   }
 POSITION_BODIES(float, float)
 POSITION_BODIES(double, double)
 POSITION_BODIES(int64_t, uint64_t)
 
-static bool by_position(Tensor *x, Tensor *index, int64_t planes, int64_t size, bool clear, const PoolBody *body,
-                        Tensor *out) {
-  if (!position_check(index, size, false, -1)) return false;
-  if (out->numel == 0) return true;
+static bool by_position(Tensor *x, Tensor *index, int64_t planes, int64_t size, const PoolBody *body, Tensor *out) {
+  if (out->numel == 0) return position_check(index, size, false, -1);
   DType lane = lane_of((DType)out->dtype);
   Tensor *packed = tensor_packed(x, lane), *at = packed ? tensor_packed(index, MT_I64) : NULL, *to = NULL;
   if (at) to = out->dtype == lane ? tensor_retain(out) : tensor_new(lane, out->ndim, out->shape, tensor_device(out));
-  bool good = to != NULL && (!clear || cpu_fill(to, scalar_int(0)));
-  if (good && index->numel > 0) {
-    Positions p = {tensor_data(packed), tensor_data(to), (const int64_t *)(const void *)tensor_data(at),
-                   index->numel / planes, size};
+  bool good = to != NULL;
+  if (good) {
+    Positions p = {tensor_data(packed),
+                   tensor_data(to),
+                   (const int64_t *)(const void *)tensor_data(at),
+                   index->numel / planes,
+                   size,
+                   false};
     int64_t work = p.results + size;
     parallel_for(planes, work < UNIT ? UNIT / work : 1, body[lane_number(lane)], &p);
+    good = !p.bad || position_check(index, size, false, -1);
   }
   if (good && to != out) good = tensor_copy_into(out, to);
   tensor_release(to);
@@ -307,9 +342,9 @@ static bool by_position(Tensor *x, Tensor *index, int64_t planes, int64_t size, 
 
 bool cpu_plane_put(Tensor *x, Tensor *index, int64_t planes, bool add, Tensor *out) {
   static const PoolBody put[] = {put_float, put_double, put_int64_t}, sum[] = {add_float, add_double, add_int64_t};
-  return by_position(x, index, planes, planes ? out->numel / planes : 0, true, add ? sum : put, out);
+  return by_position(x, index, planes, planes ? out->numel / planes : 0, add ? sum : put, out);
 }
 bool cpu_plane_take(Tensor *x, Tensor *index, int64_t planes, Tensor *out) {
   static const PoolBody take[] = {take_float, take_double, take_int64_t};
-  return by_position(x, index, planes, planes ? x->numel / planes : 0, false, take, out);
+  return by_position(x, index, planes, planes ? x->numel / planes : 0, take, out);
 }

@@ -31,9 +31,14 @@ bool cpu_plane_take(Tensor *x, Tensor *index, int64_t planes, Tensor *out);
 
 /* One element of each of n windows that lie `stride` apart, float and double: joins x[i * stride], whose place is
  * place + i * stride, into the best so far; or adds it. */
+enum { POOL_PAIRS = 8 }; /* windows that `pairs` takes at least */
 typedef struct PoolTable {
   void (*max[2])(const void *x, int64_t stride, int64_t n, void *best, int32_t *at, int32_t place);
   void (*add[2])(const void *x, int64_t stride, int64_t n, void *sum);
+  /* n windows of two by two, side by side, from the lines `top` and `bottom`; the first begins at place `place` (from 0), and
+   * the lines lie `line` places apart. Writes the largest of each and its position, from 1. */
+  void (*pairs[2])(const void *top, const void *bottom, int64_t n, int64_t place, int64_t line, void *best,
+                   int64_t *index);
 } PoolTable;
 VEC_TABLE(PoolTable, pool_table);
 #endif
