@@ -72,8 +72,7 @@ static void pack_task(void *context, int64_t begin, int64_t end) {
     if (s->bias) memcpy(to, at_const(s->bias, g * s->rows + row, size), (size_t)(rows * size));
     to += line;
     if (!s->up) { /* all taps, in their order */
-      copy_transposed(to, size, line, at_const(s->w, (g * s->rows + row) * f->k, size), f->k * size, size, rows, f->k,
-                      size);
+      copy_transposed(to, line, at_const(s->w, (g * s->rows + row) * f->k, size), f->k * size, f->k, rows, size, false);
       continue;
     }
     for (int64_t channel = 0; channel < f->channels; channel++) {
@@ -384,7 +383,7 @@ static void turn_task(void *context, int64_t begin, int64_t end) {
     char *to = at(s->turned, i * s->places * s->y_row, size);
     const char *from = at_const(s->y, (s->field.first * c->groups + i) * c->out * s->places, size);
     if (s->y_row > c->out) memset(to, 0, (size_t)(s->places * s->y_row * size));
-    copy_transposed(to, s->y_row * size, size, from, size, s->places * size, s->places, c->out, size);
+    copy_transposed(to, s->y_row * size, from, s->places * size, s->places, c->out, size, false);
   }
 }
 
@@ -420,8 +419,8 @@ static void weights_store(void *context, int64_t begin, int64_t end) {
   const int64_t out = s->conv->out, k = s->field.k;
   const int size = s->field.size;
   for (int64_t g = begin; g < end; g++)
-    copy_transposed(at(s->w, g * out * k, size), k * size, size, at_const(s->sums, g * s->rows * s->y_row, size), size,
-                    s->y_row * size, out, k, size);
+    copy_transposed(at(s->w, g * out * k, size), k * size, at_const(s->sums, g * s->rows * s->y_row, size),
+                    s->y_row * size, out, k, size, false);
 }
 
 static void run_images(Weights *s, int64_t first, int64_t images) {
