@@ -48,7 +48,7 @@ VEC_FLAGS_avx512 = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16
 SETS = $(if $(filter x86_64,$(MACHINE)),base avx2 avx512,base)
 
 SRC := $(wildcard src/base/*.c src/tensor/*.c src/cpu/*.c src/graph/*.c src/ops/*.c)
-LUASRC := $(filter-out src/lua/static.c src/lua/image.c,$(wildcard src/lua/*.c))
+LUASRC := $(filter-out src/lua/static.c src/lua/image.c src/lua/cuda.c,$(wildcard src/lua/*.c))
 VECSRC := $(wildcard src/cpu/vec/*.c)
 LUATREE := $(shell find lua -name '*.lua' 2>/dev/null | sort)
 # Hosts link the archive and Lua; the other C tests know nothing of Lua.

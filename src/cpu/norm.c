@@ -232,7 +232,7 @@ bool cpu_norm_back(const NormLayout *l, Tensor *grad, Tensor *x, Tensor *weight,
                    bool fixed, Tensor *gx, Tensor *gw, Tensor *gb) {
   DType lane = lane_of(x);
   Job j = job_of(l, lane, eps, fixed);
-  if (gx->numel == 0) return cpu_fill(gw, scalar_int(0)) && cpu_fill(gb, scalar_int(0));
+  if (gx->numel == 0) return tensor_fill(gw, scalar_int(0)) && tensor_fill(gb, scalar_int(0));
   int64_t sums = 2 * j.l.groups * j.runs, shares = j.each ? 2 * SHARES * j.l.channels : 0;
   size_t bytes = (size_t)(sums + shares) * sizeof(double);
   Tensor *px = ready(l, x, lane), *pg = ready(l, grad, lane), *pw = weight ? tensor_packed(weight, lane) : NULL,

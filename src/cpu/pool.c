@@ -291,7 +291,7 @@ static bool by_position(Tensor *x, Tensor *index, int64_t planes, int64_t size, 
   DType lane = lane_of((DType)out->dtype);
   Tensor *packed = tensor_packed(x, lane), *at = packed ? tensor_packed(index, MT_I64) : NULL, *to = NULL;
   if (at) to = out->dtype == lane ? tensor_retain(out) : tensor_new(lane, out->ndim, out->shape, tensor_device(out));
-  bool good = to != NULL && (!clear || cpu_fill(to, scalar_int(0)));
+  bool good = to != NULL && (!clear || tensor_fill(to, scalar_int(0)));
   if (good && index->numel > 0) {
     Positions p = {tensor_data(packed), tensor_data(to), (const int64_t *)(const void *)tensor_data(at),
                    index->numel / planes, size};

@@ -42,7 +42,7 @@ static bool infer_polygamma(OpCall *c) {
 }
 static bool cpu_polygamma(OpCall *c) {
   PointwiseContext context = {.s = scalar_int(c->arg[1].i)};
-  return cpu_pointwise_with(c, PW_polygamma, &context);
+  return any_pointwise_with(c, PW_polygamma, &context);
 }
 static void back_polygamma(Grad *g) {
   int64_t n = g_arg(g, 1)->i;
@@ -51,7 +51,7 @@ static void back_polygamma(Grad *g) {
 OP(polygamma, .schema = "polygamma(Tensor input, int n) -> Tensor",
    .doc = "The n-th derivative of digamma at input. Integers become the default float dtype.",
    .samples = "p(3,4) 1 | p(3) 0 | p(3) 3 | i(3) 2", .errors = "p(3) -1", .saves = "input: input",
-   .flags = OP_METHOD | OP_INPLACE | OP_INTO, .infer = infer_polygamma, .kernel = {cpu_polygamma},
+   .flags = OP_METHOD | OP_INPLACE | OP_INTO, .infer = infer_polygamma, .kernel = EVERYWHERE(cpu_polygamma),
    .backward = back_polygamma);
 static bool compose_polygamma(OpCall *c) { return compose_return(c, 0, polygamma(c->arg[0].i, in(c, 1))); }
 OP(polygamma_of, .schema = "polygamma(int n, Tensor input) -> Tensor",
@@ -92,7 +92,7 @@ OP(zeta, .schema = "zeta(Operand input, Operand other) -> Tensor",
    .doc =
        "Hurwitz's zeta function: the sum over k >= 0 of (other + k)^-input. Integers become the default float dtype.",
    .samples = "h(3,4) p(3,4) | 2 p(3)", .errors = "h(3) p(4)", .saves = "other: input other", .flags = HIDDEN,
-   .infer = infer_binary_float, .kernel = {cpu_pointwise}, .formula = PW_zeta, .backward = back_zeta);
+   .infer = infer_binary_float, .kernel = EVERYWHERE(any_pointwise), .formula = PW_zeta, .backward = back_zeta);
 
 /* ---- modified Bessel functions ---- */
 
