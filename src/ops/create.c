@@ -295,6 +295,11 @@ OP(zero_, .schema = "zero(Tensor input) -> Tensor", .doc = "Every element set to
 Tensor *op_cast(Tensor *t, DType d) {
   return !t || t->dtype == d ? t : op_run(&def_cast, (Arg[]){ARG_T(t), ARG_DTYPE(d)});
 }
+Tensor *op_on(Tensor *t, Device d) {
+  Arg device = {.given = true, .device = d};
+  if (!t || (tensor_device(t).kind == d.kind && tensor_device(t).index == d.index)) return t;
+  return op_run(&def_move, (Arg[]){ARG_T(t), device});
+}
 Tensor *op_contiguous(Tensor *t) { return !t || tensor_is_contiguous(t) ? t : op_run(&def_clone, (Arg[]){ARG_T(t)}); }
 Tensor *op_detach(Tensor *t) { return t && !failed() ? pool_add(tensor_detach(t)) : NULL; }
 static Tensor *like(OpDef *def, Tensor *t) { return op_run(def, (Arg[]){ARG_T(t), ARG_NIL, ARG_NIL, ARG_NIL}); }

@@ -65,13 +65,13 @@ static bool compose_mvlgamma(OpCall *c) {
   if (in(c, 0)->dtype == MT_BOOL)
     return fail(MT_EARG, "The input tensor may not be a boolean tensor. Use :float() first");
   Tensor *t = read_float(to_read(c));
-  Tensor *shift = t ? op_full((DType)t->dtype, 1, &p, tensor_device(t), scalar_int(0)) : NULL;
+  Tensor *shift = t ? op_full((DType)t->dtype, 1, &p, (Device){MT_CPU, 0}, scalar_int(0)) : NULL;
   if (!shift) return false;
   char *to = tensor_data(shift);
   for (int64_t j = 0; j < p; j++, to += dtype_size((DType)shift->dtype))
     scalar_store(scalar_float(-0.5 * (double)j), (DType)shift->dtype, to);
   extern OpDef def_lgamma;
-  Tensor *sum = op_sum_dim(unary(&def_lgamma, op_add(op_unsqueeze(t, -1), shift)), -1, false);
+  Tensor *sum = op_sum_dim(unary(&def_lgamma, op_add(op_unsqueeze(t, -1), op_on(shift, tensor_device(t)))), -1, false);
   double factors = (double)p * ((double)p - 1) / 4;
   return compose_return(c, 0, op_add(sum, op_float(factors * 1.1447298858494002)));
 }
