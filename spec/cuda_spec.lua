@@ -14,7 +14,9 @@ end
 local try, difference = operators.try, operators.difference
 
 -- Views of memory as it lies: a copy on the device lies in order.
-local sees_memory = { as_strided = true, as_strided_scatter = true, part_view = true }
+local sees_memory = {
+  as_strided = true, as_strided_scatter = true, part_view = true, view = true, view_as = true,
+}
 -- Parts of one whole: what goes in belongs together, and the operator that they are parts of is compared.
 local part = { recurrent_back = true, cross_entropy_back = true }
 local tolerance = {
