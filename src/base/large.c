@@ -3,7 +3,8 @@
  * Policy. What a program has used in the recent past it will use again: in use and cached together may reach the
  * highest use of the last two windows of WINDOW large allocations, plus a quarter for sizes that do not match. When
  * that is less, KEEP bytes may be cached all the same. With a cap, in use and cached together stay below it. Beyond
- * that the blocks that have waited longest go back to the system. So a training step finds all its memory warm, a
+ * that the blocks that have waited longest go back to the system, and so does what has waited for two windows: sizes that
+ * change from step to step would otherwise leave one block of each behind. So a training step finds all its memory warm, a
  * loop over one size never holds more than its own peak, and a peak is forgotten after two windows. A fresh 4 KiB page
  * costs 1.7 microseconds in a virtual machine, half a second for each GB; huge pages are fifteen times cheaper.
  *
@@ -22,6 +23,7 @@ typedef struct Entry {
   struct Entry *next, *prev;   /* the same size, last freed first */
   struct Entry *newer, *older; /* all sizes */
   size_t size;
+  uint64_t freed; /* when, counted in large allocations */
 } Entry;
 
 #ifndef MAP_POPULATE
@@ -31,7 +33,7 @@ typedef struct Entry {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static Entry *list[CLASSES], *newest, *oldest;
 static int64_t cached, high, high_before;
-static int gets;
+static uint64_t gets;
 
 void large_lock(void) { pthread_mutex_lock(&lock); }
 void large_unlock(void) { pthread_mutex_unlock(&lock); }
@@ -91,10 +93,11 @@ static void unlink_entry(Entry *e) {
   cached -= (int64_t)e->size;
 }
 
-/* Takes the oldest blocks off the lists until `allowed` bytes remain; the caller frees the chain without the lock. */
+/* Takes the oldest blocks off the lists until `allowed` bytes remain, and none that waited for long; the caller frees the
+ * chain without the lock. */
 static Entry *take_beyond(int64_t allowed) {
   Entry *chain = NULL;
-  while (oldest && cached > allowed) {
+  while (oldest && (cached > allowed || gets - oldest->freed > 2 * WINDOW)) {
     Entry *e = oldest;
     unlink_entry(e);
     e->next = chain;
@@ -126,8 +129,7 @@ static void raise_high(int64_t in_use) {
 void *large_get(size_t size, int64_t in_use, int64_t cap) {
   if (!CACHING) return system_get(size);
   pthread_mutex_lock(&lock);
-  if (++gets == WINDOW) {
-    gets = 0;
+  if (++gets % WINDOW == 0) {
     high_before = high;
     high = 0;
   }
@@ -161,7 +163,7 @@ void large_put(void *block, size_t size, int64_t in_use, int64_t cap) {
   Entry *e = block;
   pthread_mutex_lock(&lock);
   Entry **head = &list[class_of(size)];
-  *e = (Entry){.next = *head, .older = newest, .size = size};
+  *e = (Entry){.next = *head, .older = newest, .size = size, .freed = gets};
   if (*head) (*head)->prev = e;
   *head = e;
   if (newest)
