@@ -84,6 +84,17 @@ struct Buffer { /* the same bytes on both sides */
 enum Layout { PACKED, MISALIGNED, STRIDED, ONE, VALUE, TWO_DIMS, LAYOUTS };
 static const char *layout_name[] = {"packed", "misaligned", "strided", "one element", "a number", "two dims"};
 
+/* The value of those that the CPU rounds early where the result is tiny goes to `want`. False where it is below what float
+ * holds, or infinity meets zero: nothing is asked there. */
+static bool exact(int f, DType d, const char *a, const char *b, char *want) {
+  long double x = scalar_load(d, f == PW_gelu ? a : b).d, half = sqrtl(0.5L), below = 0.5L * erfcl(-x * half);
+  if (f != PW_gelu && f != PW_gelu_back) return true;
+  if (f == PW_gelu_back && !(fabsl(x) < 12 && !std::isinf(scalar_load(d, a).d))) return false;
+  long double slope = below + x * 0.398942280401432677939946L * expl(-x * x / 2);
+  scalar_store(scalar_float((double)(f == PW_gelu ? x * below : (long double)scalar_load(d, a).d * slope)), d, want);
+  return true;
+}
+
 /* Formulas that lose digits on one side, and those whose CPU text is another approximation. */
 static double allowed(int f, DType d) {
   if (d == MT_F16 || d == MT_BF16) return 2;
@@ -178,7 +189,8 @@ static void test_formula(int f, DType d, Layout layout) {
       row(ptr, stride, n, &context);
       for (int i = 0; good && i < n; i++) {
         const char *g = got.data() + shift * out_size + i * r.stride[0][0] + j * r.stride[0][1];
-        const char *w = ptr[0] + i * out_size;
+        char *w = ptr[0] + i * out_size;
+        if (!exact(f, d, ptr[1] + i * stride[1], info->inputs > 1 ? ptr[2] + i * stride[2] : ptr[1], w)) continue;
         double ulps = info->to_bool ? 0 : allowed(f, d);
         if (!(good = near(out_type, g, w, ulps))) {
           double a = scalar_double(scalar_load(info->choice ? MT_BOOL : d, ptr[1] + i * stride[1]));

@@ -54,15 +54,17 @@ DEFINE_2(nextafter)
 FORMULA_FN float ldexp_f32(float x, float e) { return ldexpf(x, e > 9999 ? 9999 : e > -9999 ? (int)e : -9999); }
 FORMULA_FN double ldexp_f64(double x, double e) { return ldexp(x, e > 9999 ? 9999 : e > -9999 ? (int)e : -9999); }
 
-/* 1 / (1 + exp(-x)), through exp(-|x|) so that small results keep their digits; log(1 + exp(x)); the normal
- * distribution through erfc, for the same reason, and with it gelu and its slope. */
+FORMULA_FN float normal_f32(float x) { return normcdff(x); }
+FORMULA_FN double normal_f64(double x) { return normcdf(x); }
+
+/* 1 / (1 + exp(-x)), through exp(-|x|) so that small results keep their digits; log(1 + exp(x)); gelu
+ * and its slope by the normal distribution. */
 #define DEFINE_MORE(T, S)                                                                              \
   FORMULA_FN T sigmoid_##S(T x) {                                                                      \
     T e = exp_##S(-fabs_##S(x));                                                                       \
     return (x < 0 ? e : 1) / (1 + e);                                                                  \
   }                                                                                                    \
   FORMULA_FN T log1p_exp_##S(T x) { return log1p_##S(exp_##S(x)); }                                    \
-  FORMULA_FN T normal_##S(T x) { return (T)0.5 * erfc_##S(-x * (T)SPECIAL_SQRT_HALF); }                \
   FORMULA_FN T gelu_##S(T x) { return x * normal_##S(x); }                                             \
   FORMULA_FN T gelu_slope_##S(T x) {                                                                   \
     return normal_##S(x) + x * (T)0.39894228040143267794 * exp_##S((T)-0.5 * x * x);                   \

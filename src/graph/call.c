@@ -276,6 +276,17 @@ static void host_release(HostCall *h) {
   drop_results(&h->call);
 }
 
+/* Arguments that the kernel wrote besides its results, an optimiser's state, go back. */
+static bool host_written(HostCall *h, const OpCall *c) {
+  for (int k = 0; k < c->def->info->params; k++) {
+    Tensor *host = h->held[k], *own = host ? c->arg[k].tensor : NULL;
+    if (!host || host == own || host->storage->version == 0) continue;
+    if (!tensor_copy_into(own, host)) return false;
+    tensor_written(own);
+  }
+  return true;
+}
+
 /* What the host made, on the call's device. */
 static bool host_results(OpCall *c, OpCall *h) {
   c->outs = h->outs;
@@ -303,7 +314,7 @@ static bool call_through_host(OpCall *c) {
   bool good = host_args(&h, c) && c->def->infer(&h.call);
   for (int k = 0; good && k < h.call.outs; k++) good = (h.call.out[k] = make_out(&h.call, k)) != NULL;
   if (good && (c->def->flags & OP_MODIFIES)) good = tensor_copy_into(h.call.out[0], in(&h.call, 0));
-  good = good && run_kernel(&h.call) && host_results(c, &h.call);
+  good = good && run_kernel(&h.call) && host_written(&h, c) && host_results(c, &h.call);
   host_release(&h);
   return good;
 }

@@ -111,6 +111,8 @@ template <class T> static inline T atomicCAS(T *at, T expected, T value) {
   if (old == expected) *at = value;
   return old;
 }
+static inline float normcdff(float x) { return (float)(0.5 * erfc(-(double)x * 0.70710678118654752440)); }
+static inline double normcdf(double x) { return (double)(0.5L * erfcl(-(long double)x * 0.707106781186547524400844362104849039L)); }
 template <class T> static inline T __ldg(const T *at) { return *at; }
 
 /* kernel<<<grid, block, shared, stream>>>(...), in words that both compilers know. */
