@@ -166,10 +166,11 @@ test:
 	@$(MAKE) $(J) --no-print-directory module archive ctests static-test
 	@$(PROVE) --build $(BUILD) --busted "$(BUSTED)" $(or $(SPEC),$(CTESTBIN) $(STATICTEST) spec)
 
+CFORMATTED = $$(find src spec bench -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' -o -name '*.cc')
 check:
 	luacheck -q lua spec examples bench
 	$(LUA) spec/support/check_floors.lua
-	clang-format --dry-run -Werror $$(find src spec bench -name '*.[ch]')
+	clang-format --dry-run -Werror $(CFORMATTED)
 	@$(MAKE) $(J) --no-print-directory BUILD=$(BUILD)/check-gcc CC=gcc CFLAGS="-O2 -Werror" module ctests
 	@if command -v clang >/dev/null; then $(MAKE) $(J) --no-print-directory BUILD=$(BUILD)/check-clang CC=clang \
 	  CFLAGS="-O1 -Werror" VEC_OPT=-O1 module ctests; fi
@@ -311,7 +312,7 @@ docs:
 	$(RUN) spec/support/docs.lua $(BUILD)
 
 format:
-	clang-format -i $$(find src spec bench -name '*.[ch]')
+	clang-format -i $(CFORMATTED)
 
 install: $(MODULE) $(IMAGE)
 	$(INSTALL) -d $(DESTDIR)$(INST_LIBDIR)/moontorch

@@ -1,5 +1,5 @@
---- Every operator on a GPU against the same call on the CPU: values, dtypes, layouts, gradients, the in-place form. Runs
--- where moontorch/cuda.so finds a device (`make test-cuda-standin` gives it one that is not there).
+--- Every operator on a GPU against the same call on the CPU: values, dtypes, layouts, gradients. Runs where
+-- moontorch/cuda.so finds a device; `make test-cuda-standin` gives it one that is not there.
 local torch = require "moontorch"
 local samples = require "spec.support.samples"
 local operators = require "spec.support.operators"
@@ -18,7 +18,7 @@ local sees_memory = {
   as_strided = true, as_strided_scatter = true, part_view = true, view = true, view_as = true,
 }
 -- Parts of one whole: what goes in belongs together, and the operator that they are parts of is compared.
-local part = { recurrent_back = true, cross_entropy_back = true }
+local pieces = { recurrent_back = true, cross_entropy_back = true }
 local tolerance = {
   [torch.float64] = 1e-11, [torch.float32] = 2e-5, [torch.float16] = 1e-2, [torch.bfloat16] = 6e-2,
 }
@@ -96,7 +96,7 @@ end
 local LAYOUTS = { swapped = samples.swapped, sliced = samples.sliced }
 
 for _, op in ipairs(operators.all()) do
-  if not part[op.name] then describe("CUDA " .. op.label, function()
+  if not pieces[op.name] then describe("CUDA " .. op.label, function()
     it("is the CPU's in values, layouts and gradients", function()
       local r = operators.report()
       local form = operators.pure(op)
@@ -115,7 +115,8 @@ for _, op in ipairs(operators.all()) do
           compare(op, r, sample.text .. " " .. name, form, laid, 1e-11)
         end
         for _, dtype in ipairs { torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool } do
-          compare(op, r, sample.text .. " in " .. tostring(dtype), form, samples.build(sample, op.name, dtype, true), 1e-6)
+          local typed = samples.build(sample, op.name, dtype, true)
+          compare(op, r, sample.text .. " in " .. tostring(dtype), form, typed, 1e-6)
         end
       end
       r.finish()

@@ -64,14 +64,18 @@ static bool near(DType d, const char *a, const char *b, double ulps) {
     double largest = d == MT_F64 ? 1.7e308 : d == MT_F32 ? 3.4e38 : d == MT_F16 ? 65400 : 3.3e38;
     return std::fabs(std::isinf(x.d) ? y.d : x.d) > largest;
   }
-  double scale = std::fmax(std::fmax(std::fabs(x.d), std::fabs(y.d)), d == MT_F16 ? 6.2e-5 : d == MT_F64 ? 2.3e-308 : 1.2e-38);
+  double scale = std::fmax(std::fmax(std::fabs(x.d), std::fabs(y.d)), d == MT_F16   ? 6.2e-5
+                                                                      : d == MT_F64 ? 2.3e-308
+                                                                                    : 1.2e-38);
   return std::fabs(x.d - y.d) <= ulps * std::ldexp(scale, 1 - digits);
 }
 
 struct Buffer { /* the same bytes on both sides */
   char *device = nullptr;
   std::vector<char> host;
-  explicit Buffer(size_t bytes) : host(bytes + 16, (char)0x5a) { must(cudaMalloc((void **)&device, bytes + 16), "malloc"); }
+  explicit Buffer(size_t bytes) : host(bytes + 16, (char)0x5a) {
+    must(cudaMalloc((void **)&device, bytes + 16), "malloc");
+  }
   ~Buffer() { cudaFree(device); }
   void up() { must(cudaMemcpyAsync(device, host.data(), host.size(), cudaMemcpyHostToDevice, nullptr), "up"); }
   void down(std::vector<char> &to) {
@@ -154,7 +158,11 @@ static void test_formula(int f, DType d, Layout layout) {
   }
   PointwiseContext context = {};
   FormulaNumbers numbers = {};
-  double s = info->extra == EXTRA_EXPONENT ? 2 : info->extra == EXTRA_LIMITS ? -3 : f == PW_polygamma ? 1 : 2, t = 5, u = 1;
+  double s = info->extra == EXTRA_EXPONENT ? 2
+             : info->extra == EXTRA_LIMITS ? -3
+             : f == PW_polygamma           ? 1
+                                           : 2,
+         t = 5, u = 1;
   bool is_float = dtype_info[d].category == CAT_FLOAT;
   FormulaNumber *to[3] = {&numbers.s, &numbers.t, &numbers.u};
   double from[3] = {s, t, u};
@@ -195,14 +203,15 @@ static void test_formula(int f, DType d, Layout layout) {
         if (!(good = near(out_type, g, w, ulps))) {
           double a = scalar_double(scalar_load(info->choice ? MT_BOOL : d, ptr[1] + i * stride[1]));
           double b = info->inputs > 1 ? scalar_double(scalar_load(d, ptr[2] + i * stride[2])) : 0;
-          snprintf(detail, sizeof detail, "%s, element %d of %.17g, %.17g: %.17g, not %.17g", layout_name[layout], i, a, b,
-                   scalar_double(scalar_load(out_type, g)), scalar_double(scalar_load(out_type, w)));
+          snprintf(detail, sizeof detail, "%s, element %d of %.17g, %.17g: %.17g, not %.17g", layout_name[layout], i, a,
+                   b, scalar_double(scalar_load(out_type, g)), scalar_double(scalar_load(out_type, w)));
         }
       }
     }
     for (size_t k = (size_t)((r.numel - 1) * (layout == STRIDED ? STEP : 1) + 1 + shift) * (size_t)out_size;
          good && k < got.size(); k++)
-      if (got[k] != 0x5a) good = false, snprintf(detail, sizeof detail, "%s: wrote behind its end", layout_name[layout]);
+      if (got[k] != 0x5a)
+        good = false, snprintf(detail, sizeof detail, "%s: wrote behind its end", layout_name[layout]);
     check(good, info->name, d, detail);
   }
   for (Buffer *b : in) delete b;

@@ -18,8 +18,7 @@ template <class To, class From, class Index> __global__ void __launch_bounds__(T
   EACH_ELEMENT(i, r.numel) {
     int64_t at[ROWS_OPERANDS];
     rows_at<Index>(r, i, at);
-    *(typename To::Memory *)(r.ptr[0] + at[0]) =
-        convert<To, From>(*(const typename From::Memory *)(r.ptr[1] + at[1]));
+    *(typename To::Memory *)(r.ptr[0] + at[0]) = convert<To, From>(*(const typename From::Memory *)(r.ptr[1] + at[1]));
   }
 }
 

@@ -58,13 +58,15 @@ const char *driver_start(void) {
   int version = 0;
   cudaError_t error = cudaDriverGetVersion(&version);
   if (error != cudaSuccess || version == 0)
-    return "Found no NVIDIA driver on your system. Please check that you have an NVIDIA GPU and installed a driver from "
+    return "Found no NVIDIA driver on your system. Please check that you have an NVIDIA GPU and installed a driver "
+           "from "
            "http://www.nvidia.com/Download/index.aspx. moontorch/cuda.so is there; keep the tensor on the cpu";
   error = cudaGetDeviceCount(&devices);
   cudaGetLastError();
   if (error == cudaErrorInsufficientDriver)
     return "The NVIDIA driver on your system is too old for this moontorch/cuda.so. Please update your GPU driver by "
-           "downloading and installing a new version from http://www.nvidia.com/Download/index.aspx, or keep the tensor "
+           "downloading and installing a new version from http://www.nvidia.com/Download/index.aspx, or keep the "
+           "tensor "
            "on the cpu";
   if (error != cudaSuccess || devices == 0) {
     devices = 0;

@@ -95,7 +95,7 @@ static inline unsigned blocks_for(int64_t n, int64_t each) {
   int64_t blocks = (n + THREADS * each - 1) / (THREADS * each);
   return (unsigned)(blocks < 1 ? 1 : blocks > 1 << 20 ? 1 << 20 : blocks);
 }
-#define EACH_ELEMENT(i, n)                                                                  \
+#define EACH_ELEMENT(i, n) \
   for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < (n); i += (int64_t)gridDim.x * blockDim.x)
 
 static inline int launched(void) { return (int)cudaGetLastError(); }

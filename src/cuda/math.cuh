@@ -6,11 +6,11 @@
 #define SPECIAL_FN static __device__ __noinline__ __attribute__((unused))
 #include "cpu/formulas_plain.h"
 
-#define DEFINE_1(name)                                           \
-  FORMULA_FN float name##_f32(float x) { return name##f(x); }    \
+#define DEFINE_1(name)                                        \
+  FORMULA_FN float name##_f32(float x) { return name##f(x); } \
   FORMULA_FN double name##_f64(double x) { return name(x); }
-#define DEFINE_2(name)                                                       \
-  FORMULA_FN float name##_f32(float x, float y) { return name##f(x, y); }    \
+#define DEFINE_2(name)                                                    \
+  FORMULA_FN float name##_f32(float x, float y) { return name##f(x, y); } \
   FORMULA_FN double name##_f64(double x, double y) { return name(x, y); }
 DEFINE_1(exp)
 DEFINE_1(expm1)
@@ -59,16 +59,14 @@ FORMULA_FN double normal_f64(double x) { return normcdf(x); }
 
 /* 1 / (1 + exp(-x)), through exp(-|x|) so that small results keep their digits; log(1 + exp(x)); gelu
  * and its slope by the normal distribution. */
-#define DEFINE_MORE(T, S)                                                                              \
-  FORMULA_FN T sigmoid_##S(T x) {                                                                      \
-    T e = exp_##S(-fabs_##S(x));                                                                       \
-    return (x < 0 ? e : 1) / (1 + e);                                                                  \
-  }                                                                                                    \
-  FORMULA_FN T log1p_exp_##S(T x) { return log1p_##S(exp_##S(x)); }                                    \
-  FORMULA_FN T gelu_##S(T x) { return x * normal_##S(x); }                                             \
-  FORMULA_FN T gelu_slope_##S(T x) {                                                                   \
-    return normal_##S(x) + x * (T)0.39894228040143267794 * exp_##S((T)-0.5 * x * x);                   \
-  }
+#define DEFINE_MORE(T, S)                                           \
+  FORMULA_FN T sigmoid_##S(T x) {                                   \
+    T e = exp_##S(-fabs_##S(x));                                    \
+    return (x < 0 ? e : 1) / (1 + e);                               \
+  }                                                                 \
+  FORMULA_FN T log1p_exp_##S(T x) { return log1p_##S(exp_##S(x)); } \
+  FORMULA_FN T gelu_##S(T x) { return x * normal_##S(x); }          \
+  FORMULA_FN T gelu_slope_##S(T x) { return normal_##S(x) + x * (T)0.39894228040143267794 * exp_##S((T)-0.5 * x * x); }
 DEFINE_MORE(float, f32)
 DEFINE_MORE(double, f64)
 #undef DEFINE_MORE

@@ -89,10 +89,12 @@ static void *fresh(int index, int64_t bytes) {
   size_t left = 0, total = 0;
   if (cudaMemGetInfo(&left, &total) != cudaSuccess) cudaGetLastError();
   fail(MT_ENOMEM,
-       "CUDA out of memory. Tried to allocate %.2f MiB. GPU %d has a total capacity of %.2f GiB of which %.2f MiB is free. "
+       "CUDA out of memory. Tried to allocate %.2f MiB. GPU %d has a total capacity of %.2f GiB of which %.2f MiB is "
+       "free. "
        "%.2f MiB is allocated by moontorch. Free tensors (x:free(), torch.scope), use smaller batches, or "
        "torch.utils.checkpoint",
-       (double)bytes / 0x1p20, index, (double)total / 0x1p30, (double)left / 0x1p20, (double)p->stats.allocated / 0x1p20);
+       (double)bytes / 0x1p20, index, (double)total / 0x1p30, (double)left / 0x1p20,
+       (double)p->stats.allocated / 0x1p20);
   return NULL;
 }
 

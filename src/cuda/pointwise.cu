@@ -14,9 +14,7 @@ extern "C" {
 enum Group { LIGHT_SAME, LIGHT_BOOL, PLAIN_SAME, PLAIN_BOOL };
 enum { ANY = -1 };
 
-template <class T> struct Numbers {
-  typename T::Value s, t, u;
-};
+template <class T> struct Numbers { typename T::Value s, t, u; };
 
 #define TO_BOOL_SAME 0
 #define TO_BOOL_BOOL 1
@@ -55,22 +53,22 @@ template <class T> struct Numbers {
   BOOL_##types(ARM, name, result, bools)
 
 /* The value of formula f; R is bool's byte or the type. zero takes what the CPU raises for: an integer divided by zero. */
-#define COMPUTE(T, U, S, kind)                                                                                     \
-  template <int TO_BOOL, bool PLAIN, class R>                                                                      \
-  static __device__ inline R compute_##S(int f, T a, T b, T c, T s, T t, T u) {                                    \
-    int zero = 0;                                                                                                  \
-    (void)b, (void)c, (void)s, (void)t, (void)u, (void)zero;                                                       \
-    if constexpr (PLAIN) {                                                                                         \
-      switch (f) {                                                                                                 \
-        PLAIN_FORMULAS(kind##_ARM, T, U, S)                                                                        \
-      default: return (R)0;                                                                                        \
-      }                                                                                                            \
-    } else {                                                                                                       \
-      switch (f) {                                                                                                 \
-        FORMULAS(kind##_ARM, T, U, S)                                                                              \
-      default: return (R)0;                                                                                        \
-      }                                                                                                            \
-    }                                                                                                              \
+#define COMPUTE(T, U, S, kind)                                                  \
+  template <int TO_BOOL, bool PLAIN, class R>                                   \
+  static __device__ inline R compute_##S(int f, T a, T b, T c, T s, T t, T u) { \
+    int zero = 0;                                                               \
+    (void)b, (void)c, (void)s, (void)t, (void)u, (void)zero;                    \
+    if constexpr (PLAIN) {                                                      \
+      switch (f) {                                                              \
+        PLAIN_FORMULAS(kind##_ARM, T, U, S)                                     \
+      default: return (R)0;                                                     \
+      }                                                                         \
+    } else {                                                                    \
+      switch (f) {                                                              \
+        FORMULAS(kind##_ARM, T, U, S)                                           \
+      default: return (R)0;                                                     \
+      }                                                                         \
+    }                                                                           \
   }
 COMPUTE(float, uint32_t, f32, FLOAT)
 COMPUTE(double, uint64_t, f64, FLOAT)
@@ -81,10 +79,10 @@ COMPUTE(int8_t, uint32_t, i8, INT)
 COMPUTE(uint8_t, uint32_t, u8, INT)
 COMPUTE(uint8_t, uint32_t, b8, BOOL)
 
-#define TYPED(tag, S)                                                                                                   \
-  template <int TO_BOOL, bool PLAIN, class R, class V> static __device__ inline R compute(tag, int f, V a, V b, V c, V s, \
-                                                                                          V t, V u) {                  \
-    return compute_##S<TO_BOOL, PLAIN, R>(f, a, b, c, s, t, u);                                                         \
+#define TYPED(tag, S)                                                            \
+  template <int TO_BOOL, bool PLAIN, class R, class V>                           \
+  static __device__ inline R compute(tag, int f, V a, V b, V c, V s, V t, V u) { \
+    return compute_##S<TO_BOOL, PLAIN, R>(f, a, b, c, s, t, u);                  \
   }
 TYPED(F32, f32)
 TYPED(F16, f32)
@@ -151,9 +149,7 @@ __global__ void __launch_bounds__(THREADS) strided(int formula, Rows r, Numbers<
   }
 }
 
-template <class M, int N> struct alignas(sizeof(M) * N) Pack {
-  M at[N];
-};
+template <class M, int N> struct alignas(sizeof(M) * N) Pack { M at[N]; };
 
 /* Packed operands, N elements of each at a time; the first threads do what is left over. */
 template <class T, int GROUP, int FIXED, int INPUTS>
@@ -251,9 +247,7 @@ enum {
   KIND_W = HAS_WIDE
 };
 enum { INPUTS_UNARY = 1, INPUTS_BINARY = 2, INPUTS_TERNARY = 3, INPUTS_CHOICE = 4 };
-static const struct {
-  uint8_t kinds, to_bool, inputs;
-} about[] = {FORMULAS(KIND, , , ) PLAIN_FORMULAS(KIND, , , )};
+static const struct { uint8_t kinds, to_bool, inputs; } about[] = {FORMULAS(KIND, , , ) PLAIN_FORMULAS(KIND, , , )};
 
 /* nextafter is written by hand for 16-bit floats; ldexp does not exist for them. */
 static bool exists(int f, int dtype) {

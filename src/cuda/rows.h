@@ -35,7 +35,8 @@ typedef struct FormulaNumbers {
 
 /* Runs a formula (cpu/formula_ids.h) for inputs of a dtype. 0, a CUDA error, or -1 when the formula does not exist for
  * the dtype. The stream is a cudaStream_t. */
-CUDA_API int cuda_launch_pointwise(int formula, int dtype, const Rows *rows, const FormulaNumbers *numbers, void *stream);
+CUDA_API int cuda_launch_pointwise(int formula, int dtype, const Rows *rows, const FormulaNumbers *numbers,
+                                   void *stream);
 /* Converts every element, between any two dtypes; rows has two operands. */
 CUDA_API int cuda_launch_cast(int to, int from, const Rows *rows, void *stream);
 /* Writes `element`, the bits of one element of `size` bytes, everywhere; rows has one operand. */

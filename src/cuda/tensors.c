@@ -52,7 +52,8 @@ static bool copy_peer(Tensor *to, const Tensor *from) {
   bool good = true;
   if (from->dtype != d || !tensor_same_shape(to, from) || !tensor_is_contiguous(from))
     good = (source = tensor_new(d, to->ndim, to->shape, tensor_device(from))) && cuda_copy(source, from);
-  if (good && !tensor_is_contiguous(to)) good = (target = tensor_new(d, to->ndim, to->shape, tensor_device(to))) != NULL;
+  if (good && !tensor_is_contiguous(to))
+    good = (target = tensor_new(d, to->ndim, to->shape, tensor_device(to))) != NULL;
   int there = tensor_device(to).index, here = tensor_device(from).index;
   if (good) {
     void *t = tensor_data(target ? target : to);
@@ -122,7 +123,8 @@ bool cuda_pointwise(OpCall *c, int f, const PointwiseContext *context) {
   int inputs = traits->inputs;
   uint64_t value[ROWS_OPERANDS] = {0};
   bool good = driver_use(c->device.index);
-  FormulaNumbers n = {number_of(context->s, d, false), number_of(context->t, d, false), number_of(context->u, d, false)};
+  FormulaNumbers n = {number_of(context->s, d, false), number_of(context->t, d, false),
+                      number_of(context->u, d, false)};
   if (traits->extra == EXTRA_LIMITS) {
     n.s = number_of(context->has_s ? context->s : limit(d, -1), d, true);
     n.t = number_of(context->has_t ? context->t : limit(d, 1), d, true);
@@ -145,8 +147,9 @@ bool cuda_pointwise(OpCall *c, int f, const PointwiseContext *context) {
     rows_for(&r, inputs + 1, operand);
     memcpy(r.value, value, sizeof value);
     int error = cuda_launch_pointwise(f, d, &r, &n, driver_stream(c->device.index));
-    good = error >= 0 ? driver_check((cudaError_t)error, traits->name)
-                      : fail(MT_ENOTIMPL, "\"%s_cuda\" not implemented for '%s'", traits->name, dtype_info[d].type_name);
+    good = error >= 0
+               ? driver_check((cudaError_t)error, traits->name)
+               : fail(MT_ENOTIMPL, "\"%s_cuda\" not implemented for '%s'", traits->name, dtype_info[d].type_name);
   }
   for (int k = 1; k <= inputs; k++) tensor_release(owned[k]);
   return good;

@@ -295,7 +295,8 @@ static bool host_results(OpCall *c, OpCall *h) {
     Tensor *t = h->out[k];
     c->meta[k] = h->meta[k];
     c->out[k] = NULL;
-    if (t && (!(c->out[k] = tensor_new((DType)t->dtype, t->ndim, t->shape, c->device)) || !tensor_copy_into(c->out[k], t)))
+    if (t &&
+        (!(c->out[k] = tensor_new((DType)t->dtype, t->ndim, t->shape, c->device)) || !tensor_copy_into(c->out[k], t)))
       return drop_results(c), false;
   }
   return true;

@@ -92,7 +92,7 @@ typedef struct OpDef {
   int formula; /* pointwise: id in cpu/formulas.h, 0 none */
   bool (*infer)(OpCall *call);
   bool (*kernel[MT_DEVICES])(OpCall *call); /* by device; a module that drives devices fills its own slots */
-  bool (*compose)(OpCall *call); /* definition in other ops: fills out/list/value */
+  bool (*compose)(OpCall *call);            /* definition in other ops: fills out/list/value */
   void (*backward)(struct Grad *grad);
   int line;     /* order of overloads within a file */
   Schema *info; /* parsed schema, filled at load */
@@ -107,7 +107,7 @@ typedef struct OpDef {
 #else
 #define OP_SECTION "mt_ops"
 #endif
-#define OP(id, ...)                                 \
+#define OP(id, ...)                                                \
   OpDef def_##id = {.symbol = #id, .line = __LINE__, __VA_ARGS__}; \
   static OpDef *const registered_##id __attribute__((section(OP_SECTION), used)) = &def_##id
 

@@ -17,8 +17,8 @@ static int f_memory_stats(lua_State *L) {
   const struct {
     const char *name;
     int64_t value;
-  } field[] = {{"allocated", s.allocated}, {"peak", s.peak},     {"reserved", s.reserved}, {"peak_reserved", s.peak_reserved},
-               {"blocks", s.blocks},       {"retries", s.retries}};
+  } field[] = {{"allocated", s.allocated},         {"peak", s.peak},     {"reserved", s.reserved},
+               {"peak_reserved", s.peak_reserved}, {"blocks", s.blocks}, {"retries", s.retries}};
   for (size_t k = 0; k < sizeof field / sizeof *field; k++) {
     lua_pushinteger(L, field[k].value);
     lua_setfield(L, -2, field[k].name);
@@ -48,9 +48,12 @@ static int f_mem_get_info(lua_State *L) {
   return 2;
 }
 
-static const luaL_Reg functions[] = {{"device_count", f_device_count}, {"memory_stats", f_memory_stats},
-                                     {"empty_cache", f_empty_cache},   {"reset_peak", f_reset_peak},
-                                     {"synchronize", f_synchronize},   {"mem_get_info", f_mem_get_info},
+static const luaL_Reg functions[] = {{"device_count", f_device_count},
+                                     {"memory_stats", f_memory_stats},
+                                     {"empty_cache", f_empty_cache},
+                                     {"reset_peak", f_reset_peak},
+                                     {"synchronize", f_synchronize},
+                                     {"mem_get_info", f_mem_get_info},
                                      {NULL, NULL}};
 
 /* (the core's table) -> functions, or nil and why there is no device. */

@@ -4,7 +4,8 @@
 #include "tensor/core_api.h"
 
 #define FIELD(result, name, parameters, arguments) .name = name,
-static const CoreApi core_api = {.version = CORE_API_VERSION, .size = sizeof(CoreApi), .fail = fail, CORE_FUNCTIONS(FIELD)};
+static const CoreApi core_api = {
+    .version = CORE_API_VERSION, .size = sizeof(CoreApi), .fail = fail, CORE_FUNCTIONS(FIELD)};
 
 /* Loads the module for d unless that was tried before. Never raises: what is missing is said when the device is used. */
 void want_device(lua_State *L, Device d) {
@@ -13,7 +14,8 @@ void want_device(lua_State *L, Device d) {
   if (!lua_checkstack(L, 6)) return;
   if (lua_getglobal(L, "require") == LUA_TFUNCTION) {
     lua_pushliteral(L, "moontorch.cuda");
-    if (lua_pcall(L, 1, 1, 0) == LUA_OK && lua_type(L, -1) == LUA_TTABLE && lua_getfield(L, -1, "_load") == LUA_TFUNCTION)
+    if (lua_pcall(L, 1, 1, 0) == LUA_OK && lua_type(L, -1) == LUA_TTABLE &&
+        lua_getfield(L, -1, "_load") == LUA_TFUNCTION)
       lua_pcall(L, 0, 0, 0);
   }
   lua_settop(L, top);

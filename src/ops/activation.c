@@ -96,10 +96,10 @@ OP(gelu, .schema = "gelu(Tensor input, *, str approximate='none') -> Tensor",
    .samples = SMOOTH " | f(3,4) approximate='tanh'", .errors = REFUSED " | f(3) approximate='erf'",
    .saves = "input: input", .flags = INNER, .infer = infer_gelu, .kernel = EVERYWHERE(cpu_gelu), .backward = back_gelu);
 
-#define ACTIVATION(id, what)                                                                          \
-  static void back_##id(Grad *g) { g_set(g, 0, slope(&def_##id##_back, g_out(g, 0), g_in(g, 0))); }   \
-  OP(id, .schema = #id "(Tensor input) -> Tensor", .doc = what, .samples = SMOOTH, .errors = REFUSED, \
-     .saves = "input: input", .flags = INNER, .infer = infer_only_float, .kernel = EVERYWHERE(any_pointwise),   \
+#define ACTIVATION(id, what)                                                                                  \
+  static void back_##id(Grad *g) { g_set(g, 0, slope(&def_##id##_back, g_out(g, 0), g_in(g, 0))); }           \
+  OP(id, .schema = #id "(Tensor input) -> Tensor", .doc = what, .samples = SMOOTH, .errors = REFUSED,         \
+     .saves = "input: input", .flags = INNER, .infer = infer_only_float, .kernel = EVERYWHERE(any_pointwise), \
      .formula = PW_##id, .backward = back_##id)
 ACTIVATION(silu, "input sigmoid(input).");
 ACTIVATION(mish, "input tanh(softplus(input)).");
@@ -185,12 +185,14 @@ OP(softplus_back, .schema = "softplus_back(Tensor grad, Tensor input, Number bet
 OP(softplus, .schema = "softplus(Tensor input, Number beta=1, Number threshold=20) -> Tensor",
    .doc = "log(1 + exp(beta input)) / beta, and input itself where beta input > threshold.",
    .samples = SMOOTH " | f(3,4) 2 | f(3,4) 1.5 1", .errors = REFUSED, .saves = "input: input",
-   .flags = OP_HIDDEN | OP_INTO, .infer = infer_only_float, .kernel = EVERYWHERE(cpu_softplus), .backward = back_softplus);
+   .flags = OP_HIDDEN | OP_INTO, .infer = infer_only_float, .kernel = EVERYWHERE(cpu_softplus),
+   .backward = back_softplus);
 
 static void back_logsigmoid(Grad *g) { g_set(g, 0, gy_times(g, sigmoid(op_neg(g_in(g, 0))))); }
 OP(logsigmoid, .schema = "logsigmoid(Tensor input) -> Tensor", .doc = "log(sigmoid(input)), without overflow.",
    .samples = SMOOTH, .errors = REFUSED, .saves = "input: input", .flags = OP_HIDDEN | OP_INTO,
-   .infer = infer_only_float, .kernel = EVERYWHERE(any_pointwise), .formula = PW_logsigmoid, .backward = back_logsigmoid);
+   .infer = infer_only_float, .kernel = EVERYWHERE(any_pointwise), .formula = PW_logsigmoid,
+   .backward = back_logsigmoid);
 
 /* ---- straight pieces ---- */
 
@@ -210,11 +212,11 @@ static void back_zeroed(Grad *g) {
   if (g_needs(g, 0)) g_set(g, 0, zeroed(g->node->def, g_out(g, 0), g_in(g, 1), low, high));
   if (g_needs(g, 1)) g_set(g, 1, op_zeros_like(g_out(g, 0)));
 }
-#define ZEROES(id, where)                                                                                             \
-  OP(id, .schema = #id "(Tensor grad, Tensor input, Number low, Number high) -> Tensor",                              \
-     .doc = "grad, and 0 where input " where, .samples = "f(3,4) f(3,4) -0.5 0.3",                                    \
-     .saves = "grad: input; input: input", .flags = OP_HIDDEN | OP_INTO, .infer = infer_binary, .kernel = EVERYWHERE(cpu_##id), \
-     .backward = back_zeroed)
+#define ZEROES(id, where)                                                                       \
+  OP(id, .schema = #id "(Tensor grad, Tensor input, Number low, Number high) -> Tensor",        \
+     .doc = "grad, and 0 where input " where, .samples = "f(3,4) f(3,4) -0.5 0.3",              \
+     .saves = "grad: input; input: input", .flags = OP_HIDDEN | OP_INTO, .infer = infer_binary, \
+     .kernel = EVERYWHERE(cpu_##id), .backward = back_zeroed)
 ZEROES(zero_inside, "is within [low, high].");
 ZEROES(zero_outside, "is low or less, or high or more.");
 

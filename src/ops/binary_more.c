@@ -22,7 +22,8 @@ OP(logaddexp, .schema = "logaddexp(Tensor input, Tensor other) -> Tensor",
 OP(logaddexp2, .schema = "logaddexp2(Tensor input, Tensor other) -> Tensor",
    .doc = "log2(2^input + 2^other) without overflow.", .samples = "f(3,4) f(3,4) | f(3,4) f(4)",
    .errors = "f(3) f(4) | i(3) i(3)", .saves = "input: input other; other: input other", .flags = OP_BOTH | OP_INTO,
-   .infer = infer_two_floats, .kernel = EVERYWHERE(any_pointwise), .formula = PW_logaddexp2, .backward = back_logaddexp2);
+   .infer = infer_two_floats, .kernel = EVERYWHERE(any_pointwise), .formula = PW_logaddexp2,
+   .backward = back_logaddexp2);
 
 /* x log(y): 0 where x is 0, also in the gradient where log is none. `past`: y + past is the logarithm's argument. */
 static void back_x_log(Grad *g, OpDef *def, int past) {
@@ -120,10 +121,11 @@ static bool infer_divisors(OpCall *c) {
           fail(MT_ENOTIMPL, "\"%s_cpu\" not implemented for '%s': it works on integers, use :long() first",
                c->def->info->name, dtype_info[c->compute].type_name));
 }
-#define DIVISORS(id, what)                                                                                \
-  OP(id, .schema = #id "(Tensor input, Tensor other) -> Tensor", .doc = what,                             \
-     .samples = "i(3,4) i(3,4) | i(3,4) i(4) | i(0) i(0)", .errors = "i(3) i(4) | f(3) f(3) | b(3) b(3)", \
-     .flags = OP_POINTWISE | OP_NO_GRADIENT, .infer = infer_divisors, .kernel = EVERYWHERE(any_pointwise), .formula = PW_##id)
+#define DIVISORS(id, what)                                                                                 \
+  OP(id, .schema = #id "(Tensor input, Tensor other) -> Tensor", .doc = what,                              \
+     .samples = "i(3,4) i(3,4) | i(3,4) i(4) | i(0) i(0)", .errors = "i(3) i(4) | f(3) f(3) | b(3) b(3)",  \
+     .flags = OP_POINTWISE | OP_NO_GRADIENT, .infer = infer_divisors, .kernel = EVERYWHERE(any_pointwise), \
+     .formula = PW_##id)
 DIVISORS(gcd, "Greatest common divisor of integers, not negative; with 0 the other's magnitude.");
 DIVISORS(lcm, "Least common multiple of integers, not negative; 0 with 0.");
 

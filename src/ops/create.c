@@ -231,7 +231,8 @@ OP(clone, .schema = "clone(Tensor input) -> Tensor", .doc = "A copy with its own
 
 static bool infer_cast(OpCall *c) { return out_shape(c, 0, c->arg[1].dtype, in(c, 0)->ndim, in(c, 0)->shape); }
 OP(cast, .schema = "cast(Tensor input, dtype dtype) -> Tensor", .doc = "A copy in another dtype.",
-   .samples = "f(2,3) 'float64'", .flags = OP_HIDDEN, .infer = infer_cast, .kernel = EVERYWHERE(cpu_copy), .backward = back_pass);
+   .samples = "f(2,3) 'float64'", .flags = OP_HIDDEN, .infer = infer_cast, .kernel = EVERYWHERE(cpu_copy),
+   .backward = back_pass);
 
 /* PyTorch broadcasts both and says what does not fit; a source that would make the tensor larger is refused too. */
 static bool fail_copy(const Tensor *to, const Tensor *from) {
@@ -259,8 +260,9 @@ static void back_move(Grad *g) {
   Arg device = {.given = true, .device = g_meta(g, 0)->device};
   if (g_needs(g, 0)) g_set(g, 0, op_run(&def_move, (Arg[]){ARG_T(g_out(g, 0)), device}));
 }
-OP(move, .schema = "_move(Tensor input, device device) -> Tensor", .doc = "A copy on another device.",
-   .flags = OP_HIDDEN, .infer = infer_move, .kernel = EVERYWHERE(cpu_copy), .backward = back_move);
+OP(move, .schema = "move(Tensor input, device device) -> Tensor", .doc = "A copy on another device.",
+   .samples = "f(2,3) 'cpu' | i(3) 'cpu' | f() 'cpu'", .flags = OP_HIDDEN, .infer = infer_move,
+   .kernel = EVERYWHERE(cpu_copy), .backward = back_move);
 
 static bool cpu_copy_into(OpCall *c) { return tensor_copy_into(c->out[0], in(c, 1)); }
 static void back_copy_into(Grad *g) {
@@ -286,8 +288,8 @@ static bool infer_fill_tensor(OpCall *c) {
 }
 OP(fill_tensor, .schema = "fill(Tensor input, Tensor value) -> Tensor",
    .doc = "Every element set to a 0-dim tensor's value.", .samples = "f(2,3) f()", .errors = "f(2) f(2)",
-   .flags = OP_BOTH | OP_INPLACE | OP_INTO | OP_OVERWRITES, .infer = infer_fill_tensor, .kernel = EVERYWHERE(cpu_copy_into),
-   .backward = back_copy_into);
+   .flags = OP_BOTH | OP_INPLACE | OP_INTO | OP_OVERWRITES, .infer = infer_fill_tensor,
+   .kernel = EVERYWHERE(cpu_copy_into), .backward = back_copy_into);
 OP(zero_, .schema = "zero(Tensor input) -> Tensor", .doc = "Every element set to 0.", .samples = "f(2,3) | i(3)",
    .flags = OP_METHOD | OP_INPLACE | OP_INPLACE_ONLY | OP_INTO | OP_OVERWRITES, .infer = infer_same,
    .kernel = EVERYWHERE(cpu_zero_self), .backward = back_nothing);

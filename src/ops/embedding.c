@@ -172,7 +172,8 @@ static Tensor *new_index(int64_t n) { return op_full(MT_I64, 1, &n, (Device){MT_
 static int64_t *numbers(const Tensor *t) { return (int64_t *)(void *)tensor_data(t); }
 
 /* Bags are read on the host; what is made of them goes to `device`. */
-static bool read_bags(Bags *b, Device device, int64_t rows, Tensor *indices, Tensor *offsets, bool last, int64_t padding) {
+static bool read_bags(Bags *b, Device device, int64_t rows, Tensor *indices, Tensor *offsets, bool last,
+                      int64_t padding) {
   indices = op_host(indices);
   if (!indices || !cpu_embedding_check(indices, rows)) {
     if (fail_code() == MT_EINDEX)

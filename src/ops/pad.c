@@ -316,8 +316,8 @@ static bool compose_fold(OpCall *c) {
   for (int d = 1; t && d >= 0; d--) {
     shape[2 + d] = size[d] + 2 * b.pad[d];
     Tensor *zero = op_full((DType)t->dtype, 4, shape, tensor_device(t), scalar_int(0));
-    t = op_run(&def_index_add,
-               (Arg[]){ARG_T(zero), ARG_I(2 + d), ARG_T(op_on(positions(&b, d, steps[d]), c->device)), ARG_T(t), ARG_N(scalar_int(1))});
+    t = op_run(&def_index_add, (Arg[]){ARG_T(zero), ARG_I(2 + d), ARG_T(op_on(positions(&b, d, steps[d]), c->device)),
+                                       ARG_T(t), ARG_N(scalar_int(1))});
   }
   for (int d = 0; t && d < 2; d++)
     if (b.pad[d] > 0) t = op_narrow(t, 2 + d, b.pad[d], size[d]);

@@ -79,8 +79,8 @@ OP(rsub, .schema = "rsub(Tensor input, Operand other, *, Number alpha=1) -> Tens
 OP(mul, .schema = "mul(Tensor input, Operand other) -> Tensor", .alias = "multiply",
    .doc = "input * other, broadcast and promoted.",
    .samples = "f(3,4) f(3,4) | f(3,1) f(1,4) | i(3) f() | b(3) b(3) | f(3) 2", .errors = "f(3) f(4)",
-   .saves = "input: other; other: input", .flags = OP_POINTWISE, .infer = infer_binary, .kernel = EVERYWHERE(any_pointwise),
-   .formula = PW_mul, .backward = back_mul);
+   .saves = "input: other; other: input", .flags = OP_POINTWISE, .infer = infer_binary,
+   .kernel = EVERYWHERE(any_pointwise), .formula = PW_mul, .backward = back_mul);
 
 /* div has one schema and three formulas. */
 enum { TRUE_DIV, TRUNC_DIV, FLOOR_DIV, UNKNOWN_DIV };
@@ -115,8 +115,8 @@ OP(div, .schema = "div(Tensor input, Operand other, *, str? rounding_mode=None) 
    .doc = "input / other. rounding_mode nil divides truly (integers become float); 'trunc' and 'floor' round and keep "
           "integers.",
    .samples = "f(3,4) p(3,4) | f(3,4) p(4) | f(3) 2 | i(3) 2", .errors = "f(3) f(4)",
-   .saves = "input: other; other: input other", .flags = OP_BOTH | OP_INPLACE, .infer = infer_div, .kernel = EVERYWHERE(cpu_div),
-   .backward = back_div);
+   .saves = "input: other; other: input other", .flags = OP_BOTH | OP_INPLACE, .infer = infer_div,
+   .kernel = EVERYWHERE(cpu_div), .backward = back_div);
 static bool compose_true_divide(OpCall *c) {
   Arg arg[] = {c->arg[0], c->arg[1], ARG_NIL};
   return compose_return(c, 0, c->inplace ? op_run_inplace(&def_div, arg) : op_run(&def_div, arg));
@@ -139,8 +139,8 @@ static void back_remainder(Grad *g) {
 }
 OP(remainder, .schema = "remainder(Operand input, Operand other) -> Tensor",
    .doc = "Python's %: the result has the divisor's sign.", .samples = "f(3,4) p(3,4) | i(3) 2", .errors = "f(3) f(4)",
-   .saves = "other: input other", .flags = OP_BOTH | OP_INPLACE, .infer = infer_binary, .kernel = EVERYWHERE(any_pointwise),
-   .formula = PW_remainder, .backward = back_remainder);
+   .saves = "other: input other", .flags = OP_BOTH | OP_INPLACE, .infer = infer_binary,
+   .kernel = EVERYWHERE(any_pointwise), .formula = PW_remainder, .backward = back_remainder);
 static void back_fmod(Grad *g) {
   Tensor *gy = g_out(g, 0);
   if (g_needs(g, 0)) g_set(g, 0, gy);
@@ -149,8 +149,8 @@ static void back_fmod(Grad *g) {
 }
 OP(fmod, .schema = "fmod(Tensor input, Operand other) -> Tensor",
    .doc = "C's fmod: the result has the dividend's sign.", .samples = "f(3,4) p(3,4) | i(3) 2", .errors = "f(3) f(4)",
-   .saves = "other: input other", .flags = OP_BOTH | OP_INPLACE, .infer = infer_binary, .kernel = EVERYWHERE(any_pointwise),
-   .formula = PW_fmod, .backward = back_fmod);
+   .saves = "other: input other", .flags = OP_BOTH | OP_INPLACE, .infer = infer_binary,
+   .kernel = EVERYWHERE(any_pointwise), .formula = PW_fmod, .backward = back_fmod);
 
 /* pow: the exponent as a number takes the fast cases. d/da = b a^(b-1), d/db = a^b ln a, both 0 where PyTorch says so. */
 static bool infer_pow(OpCall *c) {
@@ -285,8 +285,8 @@ static void back_where(Grad *g) {
 OP(where, .schema = "where(Tensor condition, Operand input, Operand other) -> Tensor",
    .doc = "input where condition holds, else other; all three broadcast.",
    .samples = "b(3,4) f(3,4) f(4) | b(3) 1.5 f(3)", .errors = "f(3) f(3) f(3)",
-   .saves = "input: condition; other: condition", .flags = OP_FUNCTION, .infer = infer_where, .kernel = EVERYWHERE(any_pointwise),
-   .formula = PW_where, .backward = back_where);
+   .saves = "input: condition; other: condition", .flags = OP_FUNCTION, .infer = infer_where,
+   .kernel = EVERYWHERE(any_pointwise), .formula = PW_where, .backward = back_where);
 
 /* input + value * a * b and input + value * a / b */
 static void back_addcmul(Grad *g) {

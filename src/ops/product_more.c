@@ -292,7 +292,8 @@ static bool compose_combinations(OpCall *c) {
     row[k]++;
     for (int64_t j = k + 1; j < r; j++) row[j] = again ? row[k] : row[j - 1] + 1;
   }
-  return compose_return(c, 0, op_reshape(op_index_select(t, 0, op_on(index, tensor_device(t))), 2, (int64_t[]){rows, r}));
+  return compose_return(c, 0,
+                        op_reshape(op_index_select(t, 0, op_on(index, tensor_device(t))), 2, (int64_t[]){rows, r}));
 }
 OP(combinations, .schema = "combinations(Tensor input, int r=2, bool with_replacement=False) -> Tensor",
    .doc = "All choices of r elements of a vector, one row each, in the order of their positions.",

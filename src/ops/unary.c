@@ -108,10 +108,10 @@ OP(square, .schema = "square(Tensor input) -> Tensor", .doc = "input * input.", 
 
 /* Steps: the gradient is zero everywhere. */
 static void back_step(Grad *g) { g_set(g, 0, op_zeros_like(g_out(g, 0))); }
-#define STEP(id, also, what)                                                                                       \
-  OP(id, .schema = #id "(Tensor input) -> Tensor", .alias = also, .doc = what, .samples = "f(3,4) | i(3)",         \
-     .errors = "b(3)", .flags = OP_POINTWISE, .infer = refuse_bool, .kernel = EVERYWHERE(any_pointwise), .formula = PW_##id, \
-     .backward = back_step)
+#define STEP(id, also, what)                                                                               \
+  OP(id, .schema = #id "(Tensor input) -> Tensor", .alias = also, .doc = what, .samples = "f(3,4) | i(3)", \
+     .errors = "b(3)", .flags = OP_POINTWISE, .infer = refuse_bool, .kernel = EVERYWHERE(any_pointwise),   \
+     .formula = PW_##id, .backward = back_step)
 STEP(floor, NULL, "Largest integer not above.");
 STEP(ceil, NULL, "Smallest integer not below.");
 STEP(trunc, "fix", "The integer part.");
@@ -139,9 +139,10 @@ OP(round, .schema = "round(Tensor input, *, int decimals=0) -> Tensor",
    .doc = "Nearest number with that many decimals, halves to even.", .samples = "f(3,4) | f(3) decimals=2 | i(3)",
    .errors = "b(3)", .flags = OP_BOTH | OP_INPLACE, .compose = compose_round);
 
-#define TEST(id, what)                                                                      \
-  OP(id, .schema = #id "(Tensor input) -> Tensor", .doc = what, .samples = "f(3,4) | i(3)", \
-     .flags = OP_BOTH | OP_NO_GRADIENT, .infer = infer_to_bool, .kernel = EVERYWHERE(any_pointwise), .formula = PW_##id)
+#define TEST(id, what)                                                                               \
+  OP(id, .schema = #id "(Tensor input) -> Tensor", .doc = what, .samples = "f(3,4) | i(3)",          \
+     .flags = OP_BOTH | OP_NO_GRADIENT, .infer = infer_to_bool, .kernel = EVERYWHERE(any_pointwise), \
+     .formula = PW_##id)
 TEST(isnan, "True where input is NaN.");
 TEST(isinf, "True where input is infinite.");
 TEST(isfinite, "True where input is neither infinite nor NaN.");
@@ -188,7 +189,8 @@ static void back_clamp(Grad *g) {
 OP(clamp, .schema = "clamp(Tensor input, Number? min=None, Number? max=None) -> Tensor", .alias = "clip",
    .doc = "input limited to [min, max]; either may be left out. NaN stays.",
    .samples = "f(3,4) -0.5 0.5 | f(3,4) min=0 | f(3,4) max=0.1 | i(3) 0 2", .errors = "f(3)", .saves = "input: input",
-   .flags = OP_POINTWISE, .infer = infer_clamp, .kernel = EVERYWHERE(any_pointwise), .formula = PW_clamp, .backward = back_clamp);
+   .flags = OP_POINTWISE, .infer = infer_clamp, .kernel = EVERYWHERE(any_pointwise), .formula = PW_clamp,
+   .backward = back_clamp);
 static bool compose_clamp(OpCall *c) {
   Tensor *t = to_read(c);
   extern OpDef def_maximum, def_minimum;

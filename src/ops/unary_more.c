@@ -91,9 +91,10 @@ OP(frac, .schema = "frac(Tensor input) -> Tensor", .doc = "What trunc takes off:
    .samples = "f(3,4) | f() | f(0)", .errors = "i(3) | b(3)", .flags = OP_POINTWISE, .infer = infer_only_float,
    .kernel = EVERYWHERE(any_pointwise), .formula = PW_frac, .backward = back_frac);
 
-#define TEST(id, what)                                                                             \
-  OP(id, .schema = #id "(Tensor input) -> Tensor", .doc = what, .samples = "f(3,4) | i(3) | b(2)", \
-     .flags = OP_BOTH | OP_NO_GRADIENT, .infer = infer_to_bool, .kernel = EVERYWHERE(any_pointwise), .formula = PW_##id)
+#define TEST(id, what)                                                                               \
+  OP(id, .schema = #id "(Tensor input) -> Tensor", .doc = what, .samples = "f(3,4) | i(3) | b(2)",   \
+     .flags = OP_BOTH | OP_NO_GRADIENT, .infer = infer_to_bool, .kernel = EVERYWHERE(any_pointwise), \
+     .formula = PW_##id)
 TEST(signbit, "True where the sign bit is set: below zero, and for -0.");
 TEST(isposinf, "True where input is positive infinity.");
 TEST(isneginf, "True where input is negative infinity.");

@@ -12,23 +12,23 @@
 enum { CORE_API_VERSION = 1 };
 
 /* X(result, name, parameters, arguments); fail() is apart, since its arguments vary. */
-#define CORE_FUNCTIONS(X)                                                                                            \
-  X(bool, failed, (void), ())                                                                                        \
-  X(const char *, device_text, (Device d), (d))                                                                      \
-  X(const char *, tensor_text, (const Tensor *t), (t))                                                               \
-  X(Tensor *, tensor_new, (DType d, int ndim, const int64_t *shape, Device device), (d, ndim, shape, device))        \
-  X(void, tensor_destroy, (Tensor * t), (t))                                                                         \
-  X(bool, tensor_is_contiguous, (const Tensor *t), (t))                                                              \
-  X(bool, tensor_same_shape, (const Tensor *a, const Tensor *b), (a, b))                                             \
-  X(bool, tensor_copy_into, (Tensor * to, const Tensor *from), (to, from))                                           \
-  X(Scalar, tensor_scalar, (const Tensor *t), (t))                                                                   \
+#define CORE_FUNCTIONS(X)                                                                                             \
+  X(bool, failed, (void), ())                                                                                         \
+  X(const char *, device_text, (Device d), (d))                                                                       \
+  X(const char *, tensor_text, (const Tensor *t), (t))                                                                \
+  X(Tensor *, tensor_new, (DType d, int ndim, const int64_t *shape, Device device), (d, ndim, shape, device))         \
+  X(void, tensor_destroy, (Tensor * t), (t))                                                                          \
+  X(bool, tensor_is_contiguous, (const Tensor *t), (t))                                                               \
+  X(bool, tensor_same_shape, (const Tensor *a, const Tensor *b), (a, b))                                              \
+  X(bool, tensor_copy_into, (Tensor * to, const Tensor *from), (to, from))                                            \
+  X(Scalar, tensor_scalar, (const Tensor *t), (t))                                                                    \
   X(bool, shape_expand, (const Tensor *t, int ndim, const int64_t *shape, int64_t *stride), (t, ndim, shape, stride)) \
-  X(void, iter_begin, (Iter * it, int ndim, const int64_t *shape), (it, ndim, shape))                                \
-  X(void, iter_add, (Iter * it, char *ptr, const int64_t *stride, int size), (it, ptr, stride, size))                \
-  X(void, iter_finish, (Iter * it), (it))                                                                            \
-  X(void *, mem_alloc, (size_t bytes), (bytes))                                                                      \
-  X(void *, mem_zero, (size_t bytes), (bytes))                                                                       \
-  X(void, mem_free, (void *memory), (memory))                                                                        \
+  X(void, iter_begin, (Iter * it, int ndim, const int64_t *shape), (it, ndim, shape))                                 \
+  X(void, iter_add, (Iter * it, char *ptr, const int64_t *stride, int size), (it, ptr, stride, size))                 \
+  X(void, iter_finish, (Iter * it), (it))                                                                             \
+  X(void *, mem_alloc, (size_t bytes), (bytes))                                                                       \
+  X(void *, mem_zero, (size_t bytes), (bytes))                                                                        \
+  X(void, mem_free, (void *memory), (memory))                                                                         \
   X(void, device_register, (DeviceKind kind, const DeviceDriver *driver), (kind, driver))
 
 bool tensor_copy_into(Tensor *to, const Tensor *from);

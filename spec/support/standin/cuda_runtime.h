@@ -95,11 +95,11 @@ static inline int __clz(int x) { return x ? __builtin_clz((unsigned)x) : 32; }
 static inline void __threadfence() {}
 static inline void __threadfence_system() {}
 
-#define STANDIN_ATOMIC(name, expression)                       \
-  template <class T> static inline T name(T *at, T value) {    \
-    T old = *at;                                               \
-    *at = expression;                                          \
-    return old;                                                \
+#define STANDIN_ATOMIC(name, expression)                    \
+  template <class T> static inline T name(T *at, T value) { \
+    T old = *at;                                            \
+    *at = expression;                                       \
+    return old;                                             \
   }
 STANDIN_ATOMIC(atomicAdd, old + value)
 STANDIN_ATOMIC(atomicMax, old > value ? old : value)
@@ -112,7 +112,9 @@ template <class T> static inline T atomicCAS(T *at, T expected, T value) {
   return old;
 }
 static inline float normcdff(float x) { return (float)(0.5 * erfc(-(double)x * 0.70710678118654752440)); }
-static inline double normcdf(double x) { return (double)(0.5L * erfcl(-(long double)x * 0.707106781186547524400844362104849039L)); }
+static inline double normcdf(double x) {
+  return (double)(0.5L * erfcl(-(long double)x * 0.707106781186547524400844362104849039L));
+}
 template <class T> static inline T __ldg(const T *at) { return *at; }
 
 /* kernel<<<grid, block, shared, stream>>>(...), in words that both compilers know. */

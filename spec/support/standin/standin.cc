@@ -202,7 +202,8 @@ void run_block(bool reverse) {
       }
     }
     if (barrier + vote > 0 && barrier + vote + done == block.count) {
-      if (done > 0) die(std::string(block.name) + ": some threads ended before a barrier, " + (where ? where : "a vote"));
+      if (done > 0)
+        die(std::string(block.name) + ": some threads ended before a barrier, " + (where ? where : "a vote"));
       if (barrier > 0 && vote > 0) die(std::string(block.name) + ": threads meet at different barriers");
       int votes = 0;
       for (Fiber *f : block.fiber) {
@@ -228,8 +229,8 @@ constexpr size_t GUARD = 256;
 struct Device {
   char *arena = nullptr;
   size_t bytes = 0, used = 0, open = 0;
-  std::map<size_t, size_t> free_blocks;  /* offset to size, guards included */
-  std::map<size_t, size_t> blocks;       /* handed out: offset of the memory to bytes asked for */
+  std::map<size_t, size_t> free_blocks; /* offset to size, guards included */
+  std::map<size_t, size_t> blocks;      /* handed out: offset of the memory to bytes asked for */
 };
 
 std::recursive_mutex lock;
@@ -264,7 +265,7 @@ bool enter() {
   calls++;
   return at == 0 || !(calls == at || (for_good && calls > at));
 }
-#define ENTER(error)                            \
+#define ENTER(error)                                 \
   std::lock_guard<std::recursive_mutex> guard(lock); \
   if (!enter()) return note(error)
 
@@ -299,7 +300,7 @@ bool within(const void *p, size_t bytes) {
 
 size_t rounded(size_t bytes) { return (bytes + 511) / 512 * 512; }
 
-} // namespace
+}  // namespace
 
 /* Streams ----------------------------------------------------------------------------------------------------------- */
 
@@ -343,7 +344,7 @@ cudaError_t enqueue(cudaStream_t stream, std::function<void()> job) {
   return cudaSuccess;
 }
 
-} // namespace
+}  // namespace
 
 void standin_launch(dim3 grid, dim3 threads, size_t shared, cudaStream_t stream, const char *name,
                     std::function<void()> thread) {
@@ -605,7 +606,8 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
   ENTER(cudaErrorUnknown);
   bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
   bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
-  if (bytes > 0 && kind != cudaMemcpyDefault && ((owner(to) != nullptr) != to_device || (owner(from) != nullptr) != from_device))
+  if (bytes > 0 && kind != cudaMemcpyDefault &&
+      ((owner(to) != nullptr) != to_device || (owner(from) != nullptr) != from_device))
     return note(cudaErrorInvalidValue);
   return copy(to, from, bytes, stream);
 }
