@@ -63,7 +63,7 @@ VEC_FLAGS_avx512 = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16
 SETS = $(if $(filter x86_64,$(MACHINE)),base avx2 avx512,base)
 
 SRC := $(wildcard src/base/*.c src/tensor/*.c src/cpu/*.c src/graph/*.c src/ops/*.c)
-LUASRC := $(filter-out src/lua/static.c src/lua/image.c,$(wildcard src/lua/*.c))
+LUASRC := $(filter-out src/lua/static.c src/lua/image.c src/lua/cuda.c,$(wildcard src/lua/*.c))
 VECSRC := $(wildcard src/cpu/vec/*.c)
 LUATREE := $(shell find lua -name '*.lua' 2>/dev/null | sort)
 # Hosts link the archive and Lua; the other C tests know nothing of Lua.
@@ -181,10 +181,11 @@ test:
 	@$(MAKE) $(J) --no-print-directory module archive ctests static-test
 	@$(PROVE) --build $(BUILD) --busted "$(BUSTED)" $(or $(SPEC),$(CTESTBIN) $(STATICTEST) spec)
 
+CFORMATTED = $$(find src spec bench -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' -o -name '*.cc')
 check:
 	luacheck -q lua spec examples bench
 	$(LUA) spec/support/check_floors.lua
-	clang-format --dry-run -Werror $$(find src spec bench -name '*.[ch]')
+	clang-format --dry-run -Werror $(CFORMATTED)
 	@$(MAKE) $(J) --no-print-directory BUILD=$(BUILD)/check-gcc CC=gcc CFLAGS="-O2 -Werror" module ctests
 	@if command -v clang >/dev/null; then $(MAKE) $(J) --no-print-directory BUILD=$(BUILD)/check-clang CC=clang \
 	  CFLAGS="-O1 -Werror" VEC_OPT=-O1 module ctests; fi
@@ -243,12 +244,63 @@ $(BUILD)/bench/machine: bench/machine.c
 	@mkdir -p $(@D)
 	$(call Q,CC)$(CC) -O3 -Wall -Wextra -pthread -o $@ $<
 
-CUDA_SOURCES := $(wildcard src/cuda/*.cu)
+# moontorch/cuda.so, with nvcc from CUDA_HOME or the PATH. ARCHS names compute capabilities (ARCHS=90 builds for one).
+NVCC ?= $(if $(CUDA_HOME),$(CUDA_HOME)/bin/nvcc,nvcc)
+CUDA_ROOT = $(or $(CUDA_HOME),$(patsubst %/bin/nvcc,%,$(shell command -v $(NVCC) 2>/dev/null)))
+ARCHS ?= 75 80 86 89 90
+GENCODE = $(foreach a,$(ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
+  -gencode arch=compute_$(lastword $(ARCHS)),code=compute_$(lastword $(ARCHS))
+NVCC_FLAGS = -std=c++17 -O3 $(GENCODE) --threads 0 -Isrc -Xcompiler -fPIC,-fvisibility=hidden,-Wall \
+  -Werror all-warnings -diag-suppress 186
+CUDA_KERNELS := $(wildcard src/cuda/*.cu)
+CUDA_HOST := $(wildcard src/cuda/*.c) src/lua/cuda.c src/base/dtype.c src/cpu/formula_ids.c
+CUDA_HEADERS := $(wildcard src/cuda/*.h src/cuda/*.cuh src/cpu/formula*.h src/cpu/special.h src/tensor/*.h src/base/*.h)
 cuda:
-	@command -v nvcc >/dev/null || { echo "cuda: nvcc is not on the PATH; install the CUDA toolkit"; exit 1; }
-	@nvcc --version | tail -2 | head -1
-	@echo "cuda: $(if $(CUDA_SOURCES),$(words $(CUDA_SOURCES)) sources in src/cuda,this version has no CUDA \
-	sources; the CPU library is complete without them)"
+	@command -v $(NVCC) >/dev/null || { echo "cuda: there is no nvcc at CUDA_HOME or on the PATH; install the CUDA \
+	toolkit (developer.nvidia.com/cuda-downloads)"; exit 1; }
+	@$(MAKE) $(J) --no-print-directory $(BUILD)/moontorch/cuda.so
+$(BUILD)/moontorch/cuda.so: $(CUDA_KERNELS:src/%.cu=$(BUILD)/gpu/%.cu.o) $(CUDA_HOST:src/%.c=$(BUILD)/gpu/%.o)
+	@mkdir -p $(@D)
+	$(call Q,LD)$(CC) $(LIBFLAG) -o $@ $^ $(LINK_FLAGS) -L$(CUDA_ROOT)/lib64 -L$(CUDA_ROOT)/lib -lcudart_static -lstdc++ \
+	  -ldl -lrt -lm -pthread
+$(BUILD)/gpu/%.cu.o: src/%.cu $(CUDA_HEADERS) Makefile
+	@mkdir -p $(@D)
+	$(call Q,NVCC)$(NVCC) $(NVCC_FLAGS) -c $< -o $@
+$(BUILD)/gpu/%.o: src/%.c $(CUDA_HEADERS)
+	@mkdir -p $(@D)
+	$(call Q,CC)$(CC) $(BASE_FLAGS) -I$(CUDA_ROOT)/include -I$(LUA_INCDIR) -c $< -o $@
+
+# The same sources for a GPU that is not there: spec/support/standin runs kernels on the host, under the sanitizers.
+STANDIN = $(BUILD)/standin
+STANDIN_DIR = spec/support/standin
+STANDIN_FLAGS = -O1 -g1 -fPIC -fvisibility=hidden $(SANITIZE) -I$(STANDIN_DIR) -Isrc $(WARN)
+STANDIN_OBJ = $(CUDA_KERNELS:src/%.cu=$(STANDIN)/%.cu.o) $(STANDIN)/standin.o
+$(STANDIN)/%.cu.o: src/%.cu $(CUDA_HEADERS) $(wildcard $(STANDIN_DIR)/*.h)
+	@mkdir -p $(@D)
+	$(call Q,CXX)g++ -std=c++17 $(STANDIN_FLAGS) -Wno-unused-function -x c++ -c $< -o $@
+$(STANDIN)/%.o: src/%.c $(CUDA_HEADERS) $(wildcard $(STANDIN_DIR)/*.h)
+	@mkdir -p $(@D)
+	$(call Q,CC)gcc -std=gnu11 $(STANDIN_FLAGS) -I$(LUA_INCDIR) -c $< -o $@
+$(STANDIN)/standin.o: $(STANDIN_DIR)/standin.cc $(wildcard $(STANDIN_DIR)/*.h)
+	@mkdir -p $(@D)
+	$(call Q,CXX)g++ -std=c++17 $(STANDIN_FLAGS) -c $< -o $@
+$(STANDIN)/moontorch/cuda.so: $(STANDIN_OBJ) $(CUDA_HOST:src/%.c=$(STANDIN)/%.o)
+	@mkdir -p $(@D)
+	$(call Q,LD)g++ -shared $(SANITIZE) -o $@ $^ $(LINK_FLAGS) -lm -pthread
+$(STANDIN)/spec/%_test: spec/cuda/%_test.cc $(STANDIN_OBJ) $(BUILD)/asan/libcore.a
+	@mkdir -p $(@D)
+	$(call Q,CXX)g++ -std=c++17 $(STANDIN_FLAGS) -fpermissive -o $@ $^ -lm -pthread
+CUDA_TESTS = $(patsubst spec/cuda/%.cc,$(STANDIN)/spec/%,$(wildcard spec/cuda/*_test.cc))
+standin: $(STANDIN)/moontorch/cuda.so $(CUDA_TESTS)
+	@cp $(BUILD)/asan/moontorch/*.so $(STANDIN)/moontorch/
+test-cuda-standin:
+	@$(MAKE) $(J) --no-print-directory BUILD=$(BUILD)/asan CC=gcc CFLAGS="-O1 -g1 $(SANITIZE)" VEC_OPT=-O1 module \
+	  $(BUILD)/asan/libcore.a
+	@$(MAKE) $(J) --no-print-directory standin
+	@for order in "STANDIN_LAZY=0" "STANDIN_LAZY=1 STANDIN_REVERSE=1"; do echo "threads: $$order"; \
+	  $(PROVE) --build $(STANDIN) $(addprefix --env ,$(ASAN_ENV)) $$(for word in $$order; do echo --env $$word; done) \
+	    --timeout 1200 --lua-env LD_PRELOAD=$$(gcc -print-file-name=libasan.so) --busted "$(BUSTED)" \
+	    $(or $(SPEC),$(CUDA_TESTS) spec/cuda_spec.lua) || exit 1; done
 
 # PyTorch's answers to all samples of the op table; PYTHON has the PyTorch that is asked.
 golden-table:
@@ -275,7 +327,7 @@ docs:
 	$(RUN) spec/support/docs.lua $(BUILD)
 
 format:
-	clang-format -i $$(find src spec bench -name '*.[ch]')
+	clang-format -i $(CFORMATTED)
 
 install: $(MODULE) $(IMAGE)
 	$(INSTALL) -d $(DESTDIR)$(INST_LIBDIR)/moontorch
@@ -287,5 +339,5 @@ clean:
 	rm -rf $(BUILD)
 
 .PHONY: all rock module archive ctests static-test deps demo example test check asan oom fuzz fuzz-calls fuzz-files \
-  gcstress bench bench-memory golden-table crossover coverage cuda docs format install clean FORCE
+  gcstress bench bench-memory golden-table crossover coverage cuda standin test-cuda-standin docs format install clean FORCE
 .DELETE_ON_ERROR:

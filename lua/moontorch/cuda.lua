@@ -5,20 +5,41 @@ local core = require "moontorch.core"
 
 local cuda = {}
 
+-- The functions of moontorch/cuda.so, false where there is none or no device; nil until it was looked for.
+local library
+
+-- Looks for the object on package.cpath, as require would; this module has its name.
+local function find()
+  local path = package.searchpath("moontorch.cuda", package.cpath)
+  if not path then return false end
+  local open, why = package.loadlib(path, "luaopen_moontorch_cuda")
+  if not open then return false, ("moontorch/cuda.so cannot be loaded: %s. Keep the tensor on the cpu"):format(why) end
+  local found, reason = open(core._device_api())
+  return found or false, reason
+end
+
+--- For the core: looks once.
+function cuda._load()
+  if library ~= nil then return end
+  local reason
+  library, reason = find()
+  if reason then core._device_missing(reason) end
+end
+
 local function backend()
-  local found, library = pcall(require, "moontorch.cuda_core")
-  return found and library or nil
+  cuda._load()
+  return library
 end
 
 --- Is there a GPU, its driver, and moontorch/cuda.so?
 function cuda.is_available()
-  local library = backend()
-  return library ~= nil and library.device_count() > 0
+  return backend() ~= false
 end
 
+--- How many GPUs there are.
 function cuda.device_count()
-  local library = backend()
-  return library and library.device_count() or 0
+  local found = backend()
+  return found and found.device_count() or 0
 end
 
 -- Every creation function exists here too, so that `local t = torch.cuda.is_available() and torch.cuda or torch` makes

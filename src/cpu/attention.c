@@ -416,7 +416,7 @@ static Stack result(const Job *j, const Tensor *t) { return stack_of(t, j->dims,
 bool cpu_attention(const Attention *a, Tensor *out, Tensor *lse) {
   Job j = job_of(a, lse);
   if (lse->numel == 0) return true;
-  if (j.source == 0) return cpu_fill(out, scalar_int(0)) && cpu_fill(lse, scalar_int(0));
+  if (j.source == 0) return tensor_fill(out, scalar_int(0)) && tensor_fill(lse, scalar_int(0));
   Tensor *held[HELD] = {NULL};
   bool good = lay_out(&j, KEYS, BLOCK_BYTES, false) && stack_inputs(&j, a, held);
   if (good) {
@@ -433,7 +433,7 @@ bool cpu_attention_back(const Attention *a, Tensor *out, Tensor *lse, Tensor *gr
   Job j = job_of(a, lse);
   if (j.matrices == 0) return true;
   if (j.length == 0 || j.source == 0)
-    return cpu_fill(gq, scalar_int(0)) && cpu_fill(gk, scalar_int(0)) && cpu_fill(gv, scalar_int(0));
+    return tensor_fill(gq, scalar_int(0)) && tensor_fill(gk, scalar_int(0)) && tensor_fill(gv, scalar_int(0));
   Tensor *held[HELD] = {NULL};
   int64_t partial = 0;
   bool good = lay_out(&j, KEYS_BACK, BLOCK_BYTES_BACK, true) && stack_inputs(&j, a, held) &&

@@ -565,7 +565,7 @@ static bool dispatch(Which which, const Conv *c, DType lane, const char *a, cons
 /* Operands packed in the dtype that is computed in. */
 static bool run(Which which, const Conv *c, Tensor *a, Tensor *b, Tensor *bias, Tensor *out) {
   if (out->numel == 0) return true;
-  if (which == WEIGHT && (a->numel == 0 || b->numel == 0)) return cpu_fill(out, scalar_int(0));
+  if (which == WEIGHT && (a->numel == 0 || b->numel == 0)) return tensor_fill(out, scalar_int(0));
   DType lane = lane_of((DType)out->dtype);
   Tensor *x = tensor_packed(a, lane), *y = x ? tensor_packed(b, lane) : NULL,
          *z = y && bias ? tensor_packed(bias, lane) : NULL;

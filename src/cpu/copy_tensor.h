@@ -3,10 +3,10 @@
 #define MT_COPY_TENSOR_H
 #include "tensor/tensor.h"
 
-/* Writes from's values, cast and broadcast, into to. Does not touch versions or the graph. */
+/* Writes from's values, cast and broadcast, into to, from any device to any. Does not touch versions or the graph. */
 bool tensor_copy_into(Tensor *to, const Tensor *from);
 /* A new contiguous tensor of dtype d with from's values; owned. */
 Tensor *tensor_cast(const Tensor *from, DType d);
 /* Writes one number into every element. */
-bool cpu_fill(Tensor *to, Scalar value);
+bool tensor_fill(Tensor *to, Scalar value);
 #endif

@@ -8,6 +8,7 @@
 #include "base/pool.h"
 #include "base/size.h"
 #include "cpu/copy.h"
+#include "cpu/copy_tensor.h"
 #include "cpu/index_rows.h"
 #include "cpu/kernels.h"
 #include "cpu/stream.h"
@@ -53,10 +54,18 @@ static void check_row(char **ptr, const int64_t *stride, int64_t n, const void *
   }
 }
 
+static bool check_on_host(const Tensor *index, int64_t size, bool negative, int dim) {
+  Tensor *host = tensor_new((DType)index->dtype, index->ndim, index->shape, (Device){MT_CPU, 0});
+  bool good = host && tensor_copy_into(host, index) && position_check(host, size, negative, dim);
+  tensor_release(host);
+  return good;
+}
+
 bool position_check(const Tensor *index, int64_t size, bool negative, int dim) {
   if (index->dtype != MT_I64 && index->dtype != MT_I32)
     return fail(MT_EARG, "Expected a long tensor for index, but got %s: use :long()",
                 dtype_info[index->dtype].type_name);
+  if (tensor_device(index).kind != MT_CPU) return check_on_host(index, size, negative, dim);
   atomic_bool bad = false;
   Check c = {index->dtype == MT_I64, negative, size, dim, &bad};
   Iter it;

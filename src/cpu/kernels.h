@@ -7,8 +7,8 @@
 
 /* Any pointwise formula: tensors are the first arguments, a Scalar (EXTRA_SCALAR, EXPONENT) or two (LIMITS) follow them;
  * for EXTRA_FACTORS the operator fills the context. Inputs of another dtype than call->compute are converted. */
-bool cpu_pointwise(OpCall *call);
-bool cpu_pointwise_with(OpCall *call, Formula formula, const PointwiseContext *context);
+bool any_pointwise(OpCall *call);
+bool any_pointwise_with(OpCall *call, Formula formula, const PointwiseContext *context);
 
 /* Parts of a base, see part.c. */
 bool cpu_part(OpCall *call);

@@ -104,5 +104,5 @@ bool cpu_masked_fill(OpCall *c) {
   OpCall choice = *c;
   choice.arg = arg;
   choice.compute = (DType)c->out[0]->dtype;
-  return cpu_pointwise_with(&choice, PW_where, NULL);
+  return any_pointwise_with(&choice, PW_where, NULL);
 }

@@ -246,7 +246,7 @@ bool cpu_norm_back(const NormLayout *l, Tensor *grad, Tensor *x, Tensor *weight,
                    bool fixed, Tensor *gx, Tensor *gw, Tensor *gb) {
   DType lane = lane_of(x);
   Job j = job_of(l, lane, eps, fixed);
-  if (gx->numel == 0) return cpu_fill(gw, scalar_int(0)) && cpu_fill(gb, scalar_int(0));
+  if (gx->numel == 0) return tensor_fill(gw, scalar_int(0)) && tensor_fill(gb, scalar_int(0));
   j.shares = j.l.groups < 8 * SHARES ? (j.l.groups + 7) / 8 : SHARES;
   size_t bytes = (size_t)(j.each ? 2 * j.shares * j.l.channels : 2 * j.l.groups * j.runs) * sizeof(double);
   Tensor *px = ready(l, x, lane), *pg = ready(l, grad, lane), *pw = weight ? tensor_packed(weight, lane) : NULL,

@@ -1,14 +1,6 @@
-/* Pointwise kernels: what is known of each formula, and the choice among the instruction sets' tables. */
+/* Pointwise kernels: the choice among the instruction sets' tables. */
 #include "cpu/pointwise.h"
 #include "cpu/stream.h"
-
-enum { INPUTS_UNARY = 1, INPUTS_BINARY = 2, INPUTS_TERNARY = 3, INPUTS_CHOICE = 3 };
-enum { CHOICE_UNARY, CHOICE_BINARY = 0, CHOICE_TERNARY = 0, CHOICE_CHOICE = 1 };
-enum { TO_BOOL_SAME, TO_BOOL_BOOL };
-
-#define INFO(T, U, S, name, operands, result, extra, ...) \
-  [PW_##name] = {#name, INPUTS_##operands, TO_BOOL_##result, CHOICE_##operands, EXTRA_##extra},
-const PointwiseInfo pointwise_info[PW_FORMULAS] = {FORMULAS(INFO, , , ) PLAIN_FORMULAS(INFO, , , )};
 
 RowFn pointwise_row(Formula formula, DType dtype) {
   if (formula >= PW_VECTORISED) return pointwise_plain[formula - PW_VECTORISED][dtype];

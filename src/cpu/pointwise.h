@@ -6,42 +6,9 @@
 #ifndef MT_POINTWISE_H
 #define MT_POINTWISE_H
 #include "base/dtype.h"
-#include "cpu/formulas_plain.h"
+#include "cpu/formula_ids.h"
 #include "cpu/isa.h"
 #include "cpu/rows.h"
-
-#define FORMULA_ENUM(T, U, S, name, ...) PW_##name,
-typedef enum {
-  FORMULAS(FORMULA_ENUM, , , ) PW_VECTORISED, /* the number of those that each instruction set has */
-  PW_BEFORE_PLAIN = PW_VECTORISED - 1,
-  PLAIN_FORMULAS(FORMULA_ENUM, , , ) PW_FORMULAS
-} Formula;
-
-typedef struct {
-  Scalar s, t, u;    /* factors; exponent; lower and upper limit. Integers wrap, limits saturate */
-  bool has_s, has_t; /* clamp: which limits there are */
-  int *zero;         /* set to 1 when an integer was divided by zero; may be NULL */
-} PointwiseContext;
-
-typedef enum {
-  EXTRA_NONE,
-  EXTRA_SCALAR,
-  EXTRA_FACTORS,
-  EXTRA_LIMITS,
-  EXTRA_EXPONENT,
-  EXTRA_ANGLE,
-  EXTRA_ZERO
-} FormulaExtra;
-
-typedef struct {
-  const char *name;
-  uint8_t inputs;
-  bool to_bool;  /* the output is bool */
-  bool choice;   /* the first input is bool */
-  uint8_t extra; /* FormulaExtra */
-} PointwiseInfo;
-
-extern const PointwiseInfo pointwise_info[PW_FORMULAS];
 
 typedef struct {
   RowFn fn[PW_VECTORISED][MT_DTYPES];

@@ -3,6 +3,7 @@
 #include "cpu/joined.h"
 #include "cpu/kernels.h"
 #include "cpu/stream.h"
+#include "tensor/device.h"
 #include "tensor/iter.h"
 #include "tensor/shape.h"
 
@@ -190,12 +191,18 @@ static bool through_float(OpCall *c, Formula f, const PointwiseContext *context)
   OpCall inner = *c;
   inner.compute = MT_F32;
   inner.out[0] = wide;
-  bool good = wide && cpu_pointwise_with(&inner, f, context) && tensor_copy_into(out, wide);
+  bool good = wide && any_pointwise_with(&inner, f, context) && tensor_copy_into(out, wide);
   tensor_release(wide);
   return good;
 }
 
-bool cpu_pointwise_with(OpCall *c, Formula f, const PointwiseContext *context) {
+static bool pointwise_elsewhere(OpCall *c, Formula f, const PointwiseContext *context) {
+  const DeviceDriver *driver = device_driver(c->device);
+  return driver && driver->pointwise(c, f, context);
+}
+
+bool any_pointwise_with(OpCall *c, Formula f, const PointwiseContext *context) {
+  if (__builtin_expect(c->device.kind != MT_CPU, 0)) return pointwise_elsewhere(c, f, context);
   const PointwiseInfo *info = &pointwise_info[f];
   RowFn row = pointwise_row(f, c->compute);
   if (!row)
@@ -224,7 +231,7 @@ bool cpu_pointwise_with(OpCall *c, Formula f, const PointwiseContext *context) {
   return good;
 }
 
-bool cpu_pointwise(OpCall *c) {
+bool any_pointwise(OpCall *c) {
   Formula f = (Formula)c->formula;
   const PointwiseInfo *info = &pointwise_info[f];
   int zero = 0;
@@ -238,7 +245,7 @@ bool cpu_pointwise(OpCall *c) {
     context.t = extra[1].number;
     context.has_t = extra[1].given;
   }
-  if (!cpu_pointwise_with(c, f, &context)) return false;
+  if (!any_pointwise_with(c, f, &context)) return false;
   return !zero ||
          fail(MT_EARG, "ZeroDivisionError: integer division by zero. Use float tensors (:float()) to get inf or nan");
 }

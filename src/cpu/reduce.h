@@ -100,6 +100,6 @@ static inline Lines lines_of(const Tensor *t, int dim) {
   }
   return l;
 }
-/* t as contiguous elements of dtype d: t itself (retained) or a copy; owned. */
+/* t as contiguous elements of dtype d on the host: t itself (retained) or a copy; owned. */
 Tensor *tensor_packed(Tensor *t, DType d);
 #endif

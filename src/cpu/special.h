@@ -68,7 +68,7 @@ SPECIAL_FN double zeta_f64(double x, double q) {
   if (q == floor(q)) return (double)INFINITY;
   if (x != floor(x)) return (double)NAN; /* a power of a negative number */
   double near = -q - floor(-q), below = zeta_positive(x, near) - zeta_positive(x, 1 - q);
-  return zeta_positive(x, 1 - near) + (fmod(x, 2) != 0 ? -below : below);
+  return zeta_positive(x, 1 - near) + (fmod(x, 2.0) != 0 ? -below : below);
 }
 
 /* The n-th derivative of digamma, n a whole number. */
@@ -76,7 +76,7 @@ SPECIAL_FN double polygamma_f64(double n, double x) {
   if (n == 0) return digamma_f64(x);
   if (n == 1 && isinf(x) && x > 0) return 0;
   double y = tgamma(n + 1) * zeta_f64(n + 1, x);
-  return fmod(n, 2) != 0 ? y : -y;
+  return fmod(n, 2.0) != 0 ? y : -y;
 }
 
 /* exp(x^2) erfc(x). The square is split, so that exp loses nothing; far out the asymptotic series. */

@@ -225,6 +225,145 @@ static bool call_inplace(OpCall *c) {
   return done;
 }
 
+/* Through the host: for operators whose kernel a device lacks. Inputs come to the host, the results go back. ------- */
+
+typedef struct {
+  OpCall call;
+  Arg arg[MAX_PARAMS];
+  Tensor *held[MAX_PARAMS]; /* owned: inputs on the host */
+  Tensor **list[MAX_PARAMS];
+} HostCall;
+
+static Tensor *to_host(Tensor *t) {
+  if (tensor_device(t).kind == MT_CPU) return tensor_retain(t);
+  Tensor *host = tensor_new((DType)t->dtype, t->ndim, t->shape, (Device){MT_CPU, 0});
+  if (host && !tensor_copy_into(host, t)) {
+    tensor_release(host);
+    return NULL;
+  }
+  if (host) host->is_scalar = t->is_scalar;
+  return host;
+}
+
+static bool host_list(HostCall *h, const OpCall *c, int k) {
+  const Arg *a = &c->arg[k];
+  if (!(h->list[k] = mem_zero(sizeof(Tensor *) * (size_t)(a->n + 1)))) return false;
+  for (int i = 0; i < a->n; i++)
+    if (a->tensors[i] && !(h->list[k][i] = to_host(a->tensors[i]))) return false;
+  h->arg[k].tensors = h->list[k];
+  return true;
+}
+
+static bool host_args(HostCall *h, const OpCall *c) {
+  const Schema *s = c->def->info;
+  for (int k = 0; k < s->params; k++) {
+    h->arg[k] = c->arg[k];
+    if (!c->arg[k].given) continue;
+    if (s->param[k].type == TYPE_DEVICE) h->arg[k].device = (Device){MT_CPU, 0};
+    if (s->param[k].type == TYPE_TENSORS && !host_list(h, c, k)) return false;
+    if (s->param[k].type < TYPE_TENSORS && !(h->arg[k].tensor = h->held[k] = to_host(c->arg[k].tensor))) return false;
+  }
+  return true;
+}
+
+static void host_release(HostCall *h) {
+  const Schema *s = h->call.def->info;
+  for (int k = 0; k < s->params; k++) {
+    tensor_release(h->held[k]);
+    for (int i = 0; h->list[k] && i < h->arg[k].n; i++) tensor_release(h->list[k][i]);
+    mem_free(h->list[k]);
+  }
+  drop_results(&h->call);
+}
+
+/* Arguments that the kernel wrote besides its results, an optimiser's state, go back. */
+static bool host_written(HostCall *h, const OpCall *c) {
+  for (int k = 0; k < c->def->info->params; k++) {
+    Tensor *host = h->held[k], *own = host ? c->arg[k].tensor : NULL;
+    if (!host || host == own || host->storage->version == 0) continue;
+    if (!tensor_copy_into(own, host)) return false;
+    tensor_written(own);
+  }
+  return true;
+}
+
+/* What the host made, on the call's device. */
+static bool host_results(OpCall *c, OpCall *h) {
+  c->outs = h->outs;
+  c->value = h->value;
+  for (int k = 0; k < h->outs; k++) {
+    Tensor *t = h->out[k];
+    c->meta[k] = h->meta[k];
+    c->out[k] = NULL;
+    if (t &&
+        (!(c->out[k] = tensor_new((DType)t->dtype, t->ndim, t->shape, c->device)) || !tensor_copy_into(c->out[k], t)))
+      return drop_results(c), false;
+  }
+  return true;
+}
+
+static bool call_through_host(OpCall *c) {
+  HostCall h;
+  memset(h.held, 0, sizeof h.held);
+  memset(h.list, 0, sizeof h.list);
+  h.call = *c;
+  h.call.arg = h.arg;
+  h.call.device = (Device){MT_CPU, 0};
+  h.call.inplace = false;
+  h.call.outs = c->def->info->outs;
+  for (int k = 0; k < MAX_OUTS; k++) h.call.out[k] = NULL;
+  bool good = host_args(&h, c) && c->def->infer(&h.call);
+  for (int k = 0; good && k < h.call.outs; k++) good = (h.call.out[k] = make_out(&h.call, k)) != NULL;
+  if (good && (c->def->flags & OP_MODIFIES)) good = tensor_copy_into(h.call.out[0], in(&h.call, 0));
+  good = good && run_kernel(&h.call) && host_written(&h, c) && host_results(c, &h.call);
+  host_release(&h);
+  return good;
+}
+
+static bool record_made(OpCall *c) {
+  if (!record_wanted(c)) return true;
+  Node *node = record_reserve(c);
+  return node && record_commit(c, node);
+}
+
+/* The _ form: the result is computed aside and copied. */
+static bool finish_inplace_host(OpCall *c) {
+  Tensor *self = in(c, 0), *result = c->out[0];
+  Node *node = NULL;
+  bool good = check_inplace(c) && (!record_wanted(c) || (node = record_reserve(c))) && tensor_copy_into(self, result);
+  drop_results(c);
+  if (!good) {
+    node_release(node);
+    return false;
+  }
+  c->out[0] = tensor_retain(self);
+  tensor_written(self);
+  if (node && !record_commit(c, node)) return drop_results(c), false;
+  return true;
+}
+
+static bool call_elsewhere(OpCall *c) {
+  c->outs = c->def->info->outs;
+  for (int k = 0; k < MAX_OUTS; k++) c->out[k] = NULL;
+  if (!call_through_host(c)) return false;
+  if (c->inplace) return finish_inplace_host(c);
+  return record_made(c) || (drop_results(c), false);
+}
+
+/* A device has no kernel of its own: where tensors, or the argument `device` of a creation, say that it runs there. */
+static bool lacks_kernel(const OpCall *c) {
+  const Schema *s = c->def->info;
+  Device d = c->device;
+  for (int k = 0; k < s->params && s->tensors == 0; k++)
+    if (s->param[k].type == TYPE_DEVICE && c->arg[k].given) d = c->arg[k].device;
+  return d.kind != MT_CPU && !c->def->kernel[d.kind] && !(c->def->flags & OP_VIEW);
+}
+static void creation_device(OpCall *c) {
+  const Schema *s = c->def->info;
+  for (int k = 0; k < s->params; k++)
+    if (s->param[k].type == TYPE_DEVICE && c->arg[k].given) c->device = c->arg[k].device;
+}
+
 static bool call_kernel(OpCall *c) {
   const Schema *s = c->def->info;
   c->outs = s->outs;
@@ -235,10 +374,7 @@ static bool call_kernel(OpCall *c) {
     if (!(c->out[k] = make_out(c, k))) return drop_results(c), false;
   bool good = (c->def->flags & OP_VIEW) ||
               ((!(c->def->flags & OP_MODIFIES) || tensor_copy_into(c->out[0], in(c, 0))) && run_kernel(c));
-  if (good && record_wanted(c)) {
-    Node *node = record_reserve(c);
-    good = node && record_commit(c, node);
-  }
+  good = good && record_made(c);
   if (!good) drop_results(c);
   return good;
 }
@@ -274,6 +410,10 @@ bool op_call(OpCall *c) {
   c->formula = c->def->formula;
   if (!find_device(c, s)) return false;
   if (c->def->compose && !c->def->kernel[c->device.kind]) return call_composed(c);
+  if (__builtin_expect(c->device.kind != MT_CPU || s->tensors == 0, 0) && lacks_kernel(c)) {
+    creation_device(c);
+    return call_elsewhere(c);
+  }
   return call_kernel(c);
 }
 

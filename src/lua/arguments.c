@@ -282,7 +282,10 @@ static bool take(lua_State *L, const Schema *s, int k, int idx, bool numbers, Pa
     good = a->str != NULL;
     break;
   case TYPE_DTYPE: good = read_dtype(L, idx, &a->dtype); break;
-  case TYPE_DEVICE: good = read_device(L, idx, &a->device); break;
+  case TYPE_DEVICE:
+    good = read_device(L, idx, &a->device);
+    if (good) want_device(L, a->device);
+    break;
   case TYPE_GENERATOR: {
     Box *b = box_at(L, idx, &GENERATOR_MARK);
     a->generator = b ? b->generator : NULL;

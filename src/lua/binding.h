@@ -60,6 +60,10 @@ int core_notice_handler(lua_State *L); /* core._notice_handler(f): f(about, posi
 void give_notice(lua_State *L);        /* calls it for the pending MT_ENOTICE, which ends */
 int core_library_source(lua_State *L); /* core._library_source(prefix): chunks whose name starts so are ours */
 
+/* --- devices (devices.c) --- */
+void want_device(lua_State *L, Device d); /* before d is used: loads what drives it */
+void devices_open(lua_State *L, int core);
+
 /* --- collector (collect.c) --- */
 void charge(lua_State *L, int64_t bytes); /* native bytes that a new box keeps alive */
 void collect_hard(lua_State *L);          /* before a retry: full collection, caches trimmed */

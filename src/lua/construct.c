@@ -122,16 +122,27 @@ static void push_from_value(lua_State *L, const char *name, int idx, DType dtype
   if (!measure_shape(L, idx, &n) || !survey(L, idx, 0, &n)) raise_failure(L, name);
   if (dtype == MT_NO_DTYPE) dtype = dtype_of(&n);
   Box *box = push_box(L, &TENSOR_MARK);
-  Tensor *t = tensor_new(dtype, n.ndim, n.shape, device);
+  Device host = {MT_CPU, 0};
+  Tensor *t = tensor_new(dtype, n.ndim, n.shape, host);
   if (!t && fail_code() == MT_ENOMEM) {
     fail_clear();
     collect_hard(L);
-    t = tensor_new(dtype, n.ndim, n.shape, device);
+    t = tensor_new(dtype, n.ndim, n.shape, host);
   }
   if (!t) raise_failure(L, name);
   box->tensor = t;
   luaL_checkstack(L, 2 * MT_MAX_DIMS + 4, NULL);
   store(L, idx, 0, &n, dtype, tensor_data(t));
+  if (device.kind != MT_CPU) {
+    extern OpDef def_move;
+    int mark = pool_open();
+    Tensor *moved = tensor_retain(op_run(&def_move, (Arg[]){ARG_T(t), {.given = true, .device = device}}));
+    pool_shut(mark);
+    box->tensor = moved;
+    tensor_release(t);
+    if (!moved) raise_failure(L, name);
+    t = moved;
+  }
   box_fill(L, box, t);
 }
 
@@ -147,7 +158,7 @@ static void read_options(lua_State *L, const char *name, int idx, DType *dtype, 
     else if (strcmp(key, "dtype") == 0)
       good = read_dtype(L, -1, dtype);
     else if (strcmp(key, "device") == 0)
-      good = read_device(L, -1, device);
+      good = read_device(L, -1, device) && (want_device(L, *device), true);
     else if (strcmp(key, "requires_grad") == 0)
       *requires_grad = lua_toboolean(L, -1);
     else if (strcmp(key, "pin_memory") != 0 && strcmp(key, "copy") != 0)
@@ -246,8 +257,7 @@ static Tensor *host_tensor(lua_State *L, const char *name, const char *what) {
   return t;
 }
 
-static void push_element(lua_State *L, DType d, const char *from) {
-  Scalar s = scalar_load(d, from);
+static void push_number(lua_State *L, Scalar s) {
   if (s.category == CAT_FLOAT)
     lua_pushnumber(L, s.d);
   else if (s.category == CAT_INT)
@@ -255,16 +265,19 @@ static void push_element(lua_State *L, DType d, const char *from) {
   else
     lua_pushboolean(L, s.i != 0);
 }
+static void push_element(lua_State *L, DType d, const char *from) { push_number(L, scalar_load(d, from)); }
 
 static int m_item(lua_State *L) {
-  Tensor *t = host_tensor(L, "item", "number");
+  Tensor *t = check_tensor(L, 1, "item");
   if (t->numel != 1)
     return raise_text(
         L, "item",
         "a Tensor with %d elements cannot be converted to Scalar: its shape is %s; index it first (x[i]), "
         "or use tolist()",
         (int)t->numel, shape_text(t->ndim, t->shape));
-  push_element(L, (DType)t->dtype, tensor_data(t));
+  Scalar value = tensor_scalar(t);
+  if (failed()) return raise_failure(L, "item");
+  push_number(L, value);
   return 1;
 }
 

@@ -22,6 +22,7 @@ __attribute__((visibility("default"))) int luaopen_moontorch_core(lua_State *L) 
   boxes_open(L, 2);
   lua_rawgetp(L, LUA_REGISTRYINDEX, &TENSOR_MARK); /* 4: metatable of tensors */
   objects_open(L, 1);
+  devices_open(L, 1);
   operators_open(L, 1, 2, 4);
   construct_open(L, 1, 2);
   autograd_open(L, 1, 2, 3);

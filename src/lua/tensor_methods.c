@@ -176,12 +176,11 @@ static int m_identity(lua_State *L) {
 /* --- casts --- */
 
 static Tensor *convert(Tensor *t, DType d, Device device) {
-  if (device.kind != tensor_device(t).kind || device.index != tensor_device(t).index) {
-    storage_new(0, device); /* says what is missing */
-    if (!failed()) fail(MT_ERUNTIME, "device %s is not available", device_text(device));
-    return NULL;
-  }
-  return op_cast(t, d);
+  extern OpDef def_move;
+  if (device.kind == tensor_device(t).kind && device.index == tensor_device(t).index) return op_cast(t, d);
+  Tensor *cast = dtype_size(d) <= dtype_size((DType)t->dtype) ? op_cast(t, d) : t; /* fewer bytes to carry */
+  Arg to = {.given = true, .device = device};
+  return op_cast(op_run(&def_move, (Arg[]){ARG_T(cast), to}), d);
 }
 
 /* core._conversions: conversion -> the Parameter that it comes from, while the conversion lives. */
@@ -201,6 +200,7 @@ static void note_conversion(lua_State *L, Tensor *from, Tensor *made) {
 static int push_converted(lua_State *L, const char *name, Tensor *t, DType d, Device device, bool copy) {
   Device own = tensor_device(t);
   if (!copy && t->dtype == d && own.kind == device.kind && own.index == device.index) return lua_pushvalue(L, 1), 1;
+  want_device(L, device);
   int mark = pool_open();
   Tensor *made = convert(t, d, device);
   extern OpDef def_clone;

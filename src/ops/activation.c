@@ -20,7 +20,7 @@ static double number(const Arg *a) { return scalar_double(a->number); }
 
 static bool with_factors(OpCall *c, Formula f, double s, double t, double u) {
   PointwiseContext context = {.s = scalar_float(s), .t = scalar_float(t), .u = scalar_float(u)};
-  return cpu_pointwise_with(c, f, &context);
+  return any_pointwise_with(c, f, &context);
 }
 
 /* ---- smooth, without settings: gelu, silu, mish, hardswish ---- */
@@ -35,7 +35,7 @@ static bool with_factors(OpCall *c, Formula f, double s, double t, double u) {
   OP(id##_back, .schema = #id "_back(Tensor grad, Tensor input) -> Tensor",                          \
      .doc = "grad times the derivative of " #id " at input.", .samples = "f(3,4) f(3,4)",            \
      .saves = "grad: input; input: grad input", .flags = OP_HIDDEN | OP_INTO, .infer = infer_binary, \
-     .kernel = {cpu_pointwise}, .formula = PW_##id##_back, .backward = back_##id##_back)
+     .kernel = EVERYWHERE(any_pointwise), .formula = PW_##id##_back, .backward = back_##id##_back)
 extern OpDef def_gelu_back, def_gelu_tanh_back, def_silu_back, def_mish_back, def_hardswish_back;
 static Tensor *slope(OpDef *def, Tensor *gy, Tensor *x) { return op_run(def, (Arg[]){ARG_T(gy), ARG_T(x)}); }
 
@@ -86,7 +86,7 @@ static bool infer_gelu(OpCall *c) {
     return fail(MT_EARG, "approximate argument must be either none or tanh. Got '%s'", approximate->str);
   return infer_only_float(c);
 }
-static bool cpu_gelu(OpCall *c) { return cpu_pointwise_with(c, is_tanh(&c->arg[1]) ? PW_gelu_tanh : PW_gelu, NULL); }
+static bool cpu_gelu(OpCall *c) { return any_pointwise_with(c, is_tanh(&c->arg[1]) ? PW_gelu_tanh : PW_gelu, NULL); }
 static void back_gelu(Grad *g) {
   g_set(g, 0, slope(is_tanh(g_arg(g, 1)) ? &def_gelu_tanh_back : &def_gelu_back, g_out(g, 0), g_in(g, 0)));
 }
@@ -94,12 +94,12 @@ OP(gelu, .schema = "gelu(Tensor input, *, str approximate='none') -> Tensor",
    .doc = "input times the standard normal distribution function of it; approximate 'tanh' takes "
           "(1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2 for that function.",
    .samples = SMOOTH " | f(3,4) approximate='tanh'", .errors = REFUSED " | f(3) approximate='erf'",
-   .saves = "input: input", .flags = INNER, .infer = infer_gelu, .kernel = {cpu_gelu}, .backward = back_gelu);
+   .saves = "input: input", .flags = INNER, .infer = infer_gelu, .kernel = EVERYWHERE(cpu_gelu), .backward = back_gelu);
 
-#define ACTIVATION(id, what)                                                                          \
-  static void back_##id(Grad *g) { g_set(g, 0, slope(&def_##id##_back, g_out(g, 0), g_in(g, 0))); }   \
-  OP(id, .schema = #id "(Tensor input) -> Tensor", .doc = what, .samples = SMOOTH, .errors = REFUSED, \
-     .saves = "input: input", .flags = INNER, .infer = infer_only_float, .kernel = {cpu_pointwise},   \
+#define ACTIVATION(id, what)                                                                                  \
+  static void back_##id(Grad *g) { g_set(g, 0, slope(&def_##id##_back, g_out(g, 0), g_in(g, 0))); }           \
+  OP(id, .schema = #id "(Tensor input) -> Tensor", .doc = what, .samples = SMOOTH, .errors = REFUSED,         \
+     .saves = "input: input", .flags = INNER, .infer = infer_only_float, .kernel = EVERYWHERE(any_pointwise), \
      .formula = PW_##id, .backward = back_##id)
 ACTIVATION(silu, "input sigmoid(input).");
 ACTIVATION(mish, "input tanh(softplus(input)).");
@@ -132,11 +132,11 @@ static void back_elu_back(Grad *g) {
 OP(elu_back, .schema = "elu_back(Tensor grad, Tensor input, Number alpha, Number scale, Number input_scale) -> Tensor",
    .doc = "grad times the derivative of elu at input.", .samples = "f(3,4) f(3,4) 1.5 1.2 0.8",
    .saves = "grad: input; input: grad input", .flags = OP_HIDDEN | OP_INTO, .infer = infer_binary,
-   .kernel = {cpu_elu_back}, .backward = back_elu_back);
+   .kernel = EVERYWHERE(cpu_elu_back), .backward = back_elu_back);
 OP(elu, .schema = "elu(Tensor input, Number alpha=1, Number scale=1, Number input_scale=1) -> Tensor",
    .doc = "scale input, and below 0 scale alpha (exp(input_scale input) - 1).",
    .samples = SMOOTH " | f(3,4) 1.5 | f(3,4) 1.5 1.2 0.8", .errors = REFUSED, .saves = "input: input", .flags = INNER,
-   .infer = infer_only_float, .kernel = {cpu_elu}, .backward = back_elu);
+   .infer = infer_only_float, .kernel = EVERYWHERE(cpu_elu), .backward = back_elu);
 
 static bool run_elu(OpCall *c, double alpha, double scale, double input_scale) {
   Arg arg[] = {c->arg[0], ARG_N(scalar_float(alpha)), ARG_N(scalar_float(scale)), ARG_N(scalar_float(input_scale))};
@@ -181,16 +181,18 @@ static void back_softplus_back(Grad *g) {
 OP(softplus_back, .schema = "softplus_back(Tensor grad, Tensor input, Number beta, Number threshold) -> Tensor",
    .doc = "grad times the derivative of softplus at input.", .samples = "f(3,4) f(3,4) 1.5 1",
    .saves = "grad: input; input: grad input", .flags = OP_HIDDEN | OP_INTO, .infer = infer_binary,
-   .kernel = {cpu_softplus_back}, .backward = back_softplus_back);
+   .kernel = EVERYWHERE(cpu_softplus_back), .backward = back_softplus_back);
 OP(softplus, .schema = "softplus(Tensor input, Number beta=1, Number threshold=20) -> Tensor",
    .doc = "log(1 + exp(beta input)) / beta, and input itself where beta input > threshold.",
    .samples = SMOOTH " | f(3,4) 2 | f(3,4) 1.5 1", .errors = REFUSED, .saves = "input: input",
-   .flags = OP_HIDDEN | OP_INTO, .infer = infer_only_float, .kernel = {cpu_softplus}, .backward = back_softplus);
+   .flags = OP_HIDDEN | OP_INTO, .infer = infer_only_float, .kernel = EVERYWHERE(cpu_softplus),
+   .backward = back_softplus);
 
 static void back_logsigmoid(Grad *g) { g_set(g, 0, gy_times(g, sigmoid(op_neg(g_in(g, 0))))); }
 OP(logsigmoid, .schema = "logsigmoid(Tensor input) -> Tensor", .doc = "log(sigmoid(input)), without overflow.",
    .samples = SMOOTH, .errors = REFUSED, .saves = "input: input", .flags = OP_HIDDEN | OP_INTO,
-   .infer = infer_only_float, .kernel = {cpu_pointwise}, .formula = PW_logsigmoid, .backward = back_logsigmoid);
+   .infer = infer_only_float, .kernel = EVERYWHERE(any_pointwise), .formula = PW_logsigmoid,
+   .backward = back_logsigmoid);
 
 /* ---- straight pieces ---- */
 
@@ -210,17 +212,17 @@ static void back_zeroed(Grad *g) {
   if (g_needs(g, 0)) g_set(g, 0, zeroed(g->node->def, g_out(g, 0), g_in(g, 1), low, high));
   if (g_needs(g, 1)) g_set(g, 1, op_zeros_like(g_out(g, 0)));
 }
-#define ZEROES(id, where)                                                                                             \
-  OP(id, .schema = #id "(Tensor grad, Tensor input, Number low, Number high) -> Tensor",                              \
-     .doc = "grad, and 0 where input " where, .samples = "f(3,4) f(3,4) -0.5 0.3",                                    \
-     .saves = "grad: input; input: input", .flags = OP_HIDDEN | OP_INTO, .infer = infer_binary, .kernel = {cpu_##id}, \
-     .backward = back_zeroed)
+#define ZEROES(id, where)                                                                       \
+  OP(id, .schema = #id "(Tensor grad, Tensor input, Number low, Number high) -> Tensor",        \
+     .doc = "grad, and 0 where input " where, .samples = "f(3,4) f(3,4) -0.5 0.3",              \
+     .saves = "grad: input; input: input", .flags = OP_HIDDEN | OP_INTO, .infer = infer_binary, \
+     .kernel = EVERYWHERE(cpu_##id), .backward = back_zeroed)
 ZEROES(zero_inside, "is within [low, high].");
 ZEROES(zero_outside, "is low or less, or high or more.");
 
 static bool cpu_leaky_relu_back(OpCall *c) {
   PointwiseContext context = {.s = c->arg[2].number};
-  return cpu_pointwise_with(c, PW_leaky_relu_back, &context);
+  return any_pointwise_with(c, PW_leaky_relu_back, &context);
 }
 static Tensor *leaky_slope(Tensor *gy, Tensor *x, const Arg *setting) {
   extern OpDef def_leaky_relu_back;
@@ -234,10 +236,10 @@ static void back_leaky_relu_back(Grad *g) {
 OP(leaky_relu_back, .schema = "leaky_relu_back(Tensor grad, Tensor input, Number negative_slope) -> Tensor",
    .doc = "grad times the derivative of leaky_relu at input.", .samples = "f(3,4) f(3,4) 0.1",
    .saves = "grad: input; input: input", .flags = OP_HIDDEN | OP_INTO, .infer = infer_binary,
-   .kernel = {cpu_leaky_relu_back}, .backward = back_leaky_relu_back);
+   .kernel = EVERYWHERE(cpu_leaky_relu_back), .backward = back_leaky_relu_back);
 OP(leaky_relu, .schema = "leaky_relu(Tensor input, Number negative_slope=0.01) -> Tensor",
    .doc = "input, and negative_slope input below 0.", .samples = SMOOTH " | f(3,4) 0.2", .errors = REFUSED,
-   .saves = "input: input", .flags = INNER, .infer = infer_only_float, .kernel = {cpu_pointwise},
+   .saves = "input: input", .flags = INNER, .infer = infer_only_float, .kernel = EVERYWHERE(any_pointwise),
    .formula = PW_leaky_relu, .backward = back_leaky_relu);
 
 /* input x weight, both broadcast already */
@@ -248,7 +250,7 @@ static void back_prelu_pair(Grad *g) {
 }
 OP(prelu_pair, .schema = "prelu_pair(Tensor input, Tensor weight) -> Tensor", .doc = "input, and weight input below 0.",
    .samples = "f(3,4) f(3,4) | f(3,4) f(4)", .saves = "input: input weight; weight: input",
-   .flags = OP_HIDDEN | OP_INTO, .infer = infer_binary, .kernel = {cpu_pointwise}, .formula = PW_prelu,
+   .flags = OP_HIDDEN | OP_INTO, .infer = infer_binary, .kernel = EVERYWHERE(any_pointwise), .formula = PW_prelu,
    .backward = back_prelu_pair);
 static bool compose_prelu(OpCall *c) {
   Tensor *x = in(c, 0), *w = in(c, 1);
@@ -289,7 +291,7 @@ static bool infer_hardtanh(OpCall *c) {
 }
 static bool cpu_hardtanh(OpCall *c) {
   PointwiseContext context = {.s = c->arg[1].number, .t = c->arg[2].number, .has_s = true, .has_t = true};
-  return cpu_pointwise_with(c, PW_clamp, &context);
+  return any_pointwise_with(c, PW_clamp, &context);
 }
 static void back_hardtanh(Grad *g) {
   g_set(g, 0, zeroed(&def_zero_outside, g_out(g, 0), g_in(g, 0), number(g_arg(g, 1)), number(g_arg(g, 2))));
@@ -297,7 +299,7 @@ static void back_hardtanh(Grad *g) {
 OP(hardtanh, .schema = "hardtanh(Tensor input, Number min_val=-1, Number max_val=1) -> Tensor",
    .doc = "input limited to [min_val, max_val].", .samples = SMOOTH " | f(3,4) -0.5 0.2 | i(3)",
    .errors = "b(3) | f(3) 2 1", .saves = "input: input", .flags = INNER, .infer = infer_hardtanh,
-   .kernel = {cpu_hardtanh}, .backward = back_hardtanh);
+   .kernel = EVERYWHERE(cpu_hardtanh), .backward = back_hardtanh);
 static bool compose_relu6(OpCall *c) {
   Arg arg[] = {c->arg[0], ARG_N(scalar_int(0)), ARG_N(scalar_int(6))};
   return compose_return(c, 0, c->inplace ? op_run_inplace(&def_hardtanh, arg) : op_run(&def_hardtanh, arg));
@@ -311,7 +313,7 @@ static void back_hardsigmoid(Grad *g) {
 }
 OP(hardsigmoid, .schema = "hardsigmoid(Tensor input) -> Tensor", .doc = "min(max(input + 3, 0), 6) / 6.",
    .samples = SMOOTH, .errors = REFUSED, .saves = "input: input", .flags = INNER, .infer = infer_only_float,
-   .kernel = {cpu_pointwise}, .formula = PW_hardsigmoid, .backward = back_hardsigmoid);
+   .kernel = EVERYWHERE(any_pointwise), .formula = PW_hardsigmoid, .backward = back_hardsigmoid);
 
 static void back_shrink(Grad *g) {
   double limit = number(g_arg(g, 1));
@@ -319,7 +321,7 @@ static void back_shrink(Grad *g) {
 }
 OP(hardshrink, .schema = "hardshrink(Tensor input, Number lambd=0.5) -> Tensor",
    .doc = "input, and 0 within [-lambd, lambd].", .samples = SMOOTH " | f(3,4) 0.3", .errors = REFUSED,
-   .saves = "input: input", .flags = OP_BOTH | OP_INTO, .infer = infer_only_float, .kernel = {cpu_pointwise},
+   .saves = "input: input", .flags = OP_BOTH | OP_INTO, .infer = infer_only_float, .kernel = EVERYWHERE(any_pointwise),
    .formula = PW_hardshrink, .backward = back_shrink);
 static bool infer_softshrink(OpCall *c) {
   double lambda = number(&c->arg[1]);
@@ -335,7 +337,7 @@ static bool infer_softshrink(OpCall *c) {
 OP(softshrink, .schema = "softshrink(Tensor input, Number lambd=0.5) -> Tensor",
    .doc = "input brought nearer to 0 by lambd, and 0 within [-lambd, lambd].", .samples = SMOOTH " | f(3,4) 0.3",
    .errors = REFUSED " | f(3) -1", .saves = "input: input", .flags = OP_HIDDEN | OP_INTO, .infer = infer_softshrink,
-   .kernel = {cpu_pointwise}, .formula = PW_softshrink, .backward = back_shrink);
+   .kernel = EVERYWHERE(any_pointwise), .formula = PW_softshrink, .backward = back_shrink);
 
 static bool infer_threshold(OpCall *c) {
   return infer_same(c) && (c->compute != MT_BOOL ||
@@ -343,7 +345,7 @@ static bool infer_threshold(OpCall *c) {
 }
 static bool cpu_threshold(OpCall *c) {
   PointwiseContext context = {.s = c->arg[1].number, .t = c->arg[2].number, .u = scalar_int(0)};
-  return cpu_pointwise_with(c, PW_threshold, &context);
+  return any_pointwise_with(c, PW_threshold, &context);
 }
 static void back_threshold(Grad *g) {
   g_set(g, 0, zeroed(&def_zero_inside, g_out(g, 0), g_in(g, 0), -INFINITY, number(g_arg(g, 1))));
@@ -351,7 +353,7 @@ static void back_threshold(Grad *g) {
 OP(threshold, .schema = "threshold(Tensor input, Number threshold, Number value) -> Tensor",
    .doc = "input where it is above threshold, else value.", .samples = "f(3,4) 0.2 -1 | f() 0 1 | f(0) 0 1 | i(3) 1 7",
    .errors = "b(3) 0 1", .saves = "input: input", .flags = OP_FUNCTION | OP_INPLACE | OP_INTO, .infer = infer_threshold,
-   .kernel = {cpu_threshold}, .backward = back_threshold);
+   .kernel = EVERYWHERE(cpu_threshold), .backward = back_threshold);
 
 /* ---- rrelu: the slope below 0 is drawn, a number for each such element in their order ---- */
 

@@ -89,7 +89,9 @@ OP(repeat_interleave,
 
 /* Positions 1, 2, ... each as often as repeats says. */
 static Tensor *repeated_positions(Tensor *repeats, const Arg *size) {
-  if (repeats && repeats->dtype == MT_U8) repeats = op_cast(repeats, MT_I64);
+  if (!repeats) return NULL;
+  Device device = tensor_device(repeats);
+  repeats = op_host(repeats->dtype == MT_U8 ? op_cast(repeats, MT_I64) : repeats);
   if (!repeats) return NULL;
   if (repeats->dtype != MT_I64 && repeats->dtype != MT_I32) {
     fail(MT_ENOTIMPL, "\"repeat_interleave_cpu\" not implemented for '%s': repeats are int64, int32 or uint8",
@@ -116,12 +118,12 @@ static Tensor *repeated_positions(Tensor *repeats, const Arg *size) {
          (long long)size->i, (long long)total);
     return NULL;
   }
-  Tensor *out = pool_add(tensor_new(MT_I64, 1, &total, tensor_device(repeats)));
+  Tensor *out = pool_add(tensor_new(MT_I64, 1, &total, (Device){MT_CPU, 0}));
   if (!out) return NULL;
   int64_t *to = (int64_t *)tensor_data(out);
   for (int64_t i = 0; i < repeats->numel; i++)
     for (int64_t k = position_load(p + i * step, wide); k > 0; k--) *to++ = i + 1;
-  return out;
+  return op_on(out, device);
 }
 static bool compose_repeat_each(OpCall *c) {
   Tensor *t = in(c, 0), *k = in(c, 1);

@@ -72,7 +72,7 @@ static bool compose_tensor_split_by(OpCall *c) {
                 "tensor_split expected tensor_indices_or_sections to be a zero-dimensional or one-dimensional tensor, "
                 "but got a tensor with %d dims",
                 by->ndim);
-  by = op_contiguous(op_cast(op_detach(by), MT_I64));
+  by = op_contiguous(op_host(op_cast(op_detach(by), MT_I64)));
   if (!by) return false;
   const int64_t *value = (const int64_t *)tensor_data(by);
   Arg arg[] = {c->arg[0], by->ndim == 0 ? (Arg)ARG_I(*value) : (Arg)ARG_INTS(value, (int32_t)by->numel), c->arg[2]};

@@ -18,11 +18,12 @@ static void back_logaddexp2(Grad *g) { back_sum_of_powers(g, 0.6931471805599453)
 OP(logaddexp, .schema = "logaddexp(Tensor input, Tensor other) -> Tensor",
    .doc = "log(exp(input) + exp(other)) without overflow.", .samples = "f(3,4) f(3,4) | f(3,4) f(4) | f() f(0)",
    .errors = "f(3) f(4) | i(3) i(3)", .saves = "input: input other; other: input other", .flags = OP_BOTH | OP_INTO,
-   .infer = infer_two_floats, .kernel = {cpu_pointwise}, .formula = PW_logaddexp, .backward = back_logaddexp);
+   .infer = infer_two_floats, .kernel = EVERYWHERE(any_pointwise), .formula = PW_logaddexp, .backward = back_logaddexp);
 OP(logaddexp2, .schema = "logaddexp2(Tensor input, Tensor other) -> Tensor",
    .doc = "log2(2^input + 2^other) without overflow.", .samples = "f(3,4) f(3,4) | f(3,4) f(4)",
    .errors = "f(3) f(4) | i(3) i(3)", .saves = "input: input other; other: input other", .flags = OP_BOTH | OP_INTO,
-   .infer = infer_two_floats, .kernel = {cpu_pointwise}, .formula = PW_logaddexp2, .backward = back_logaddexp2);
+   .infer = infer_two_floats, .kernel = EVERYWHERE(any_pointwise), .formula = PW_logaddexp2,
+   .backward = back_logaddexp2);
 
 /* x log(y): 0 where x is 0, also in the gradient where log is none. `past`: y + past is the logarithm's argument. */
 static void back_x_log(Grad *g, OpDef *def, int past) {
@@ -39,13 +40,13 @@ OP(xlogy, .schema = "xlogy(Operand input, Operand other) -> Tensor",
    .doc = "input log(other), 0 where input is 0 and NaN where other is NaN. Integers become the default float dtype.",
    .samples = "f(3,4) p(3,4) | f(3,4) p(4) | f(3) 2 | 2 p(3)", .errors = "f(3) f(4)",
    .saves = "input: input other; other: input other", .flags = OP_POINTWISE, .infer = infer_binary_float,
-   .kernel = {cpu_pointwise}, .formula = PW_xlogy, .backward = back_xlogy);
+   .kernel = EVERYWHERE(any_pointwise), .formula = PW_xlogy, .backward = back_xlogy);
 OP(xlog1py, .schema = "xlog1py(Operand input, Operand other) -> Tensor",
    .doc =
        "input log(1 + other), 0 where input is 0 and NaN where other is NaN. Integers become the default float dtype.",
    .samples = "f(3,4) p(3,4) | f(3,4) p(4) | f(3) 2 | 2 p(3)", .errors = "f(3) f(4)",
    .saves = "input: input other; other: input other", .flags = OP_HIDDEN | OP_INTO, .infer = infer_binary_float,
-   .kernel = {cpu_pointwise}, .formula = PW_xlog1py, .backward = back_xlog1py);
+   .kernel = EVERYWHERE(any_pointwise), .formula = PW_xlog1py, .backward = back_xlog1py);
 
 static void back_hypot(Grad *g) {
   Tensor *scaled = op_div(g_out(g, 0), g_result(g, 0));
@@ -56,7 +57,7 @@ OP(hypot, .schema = "hypot(Tensor input, Tensor other) -> Tensor",
    .doc = "Length of the hypotenuse, sqrt(input^2 + other^2), without overflow.",
    .samples = "f(3,4) f(3,4) | f(3,4) f(4)", .errors = "f(3) f(4) | i(3) i(3)",
    .saves = "input: input result; other: other result", .flags = OP_POINTWISE, .infer = infer_two_floats,
-   .kernel = {cpu_pointwise}, .formula = PW_hypot, .backward = back_hypot);
+   .kernel = EVERYWHERE(any_pointwise), .formula = PW_hypot, .backward = back_hypot);
 
 /* The slope is 1 or -1, 0 where input is 0: a constant, so it is taken out of the graph. */
 static void back_copysign(Grad *g) {
@@ -70,7 +71,7 @@ OP(copysign, .schema = "copysign(Tensor input, Operand other) -> Tensor",
    .doc = "input's magnitude with other's sign, -0 and NaN included. Integers become the default float dtype.",
    .samples = "f(3,4) f(3,4) | f(3,4) f(4) | f(3) -2", .errors = "f(3) f(4)",
    .saves = "input: input result; other:", .flags = OP_POINTWISE, .infer = infer_binary_float,
-   .kernel = {cpu_pointwise}, .formula = PW_copysign, .backward = back_copysign);
+   .kernel = EVERYWHERE(any_pointwise), .formula = PW_copysign, .backward = back_copysign);
 
 /* Like maximum and minimum, but a number wins over NaN. Ties halve the gradient. */
 static void back_ignoring_nan(Grad *g, Tensor *(*wins)(Tensor *, Tensor *)) {
@@ -84,11 +85,11 @@ static void back_fmin(Grad *g) { back_ignoring_nan(g, op_lt); }
 OP(fmax, .schema = "fmax(Tensor input, Tensor other) -> Tensor", .doc = "The larger of both; a number wins over NaN.",
    .samples = "f(3,4) f(3,4) | f(3,4) f(4) | i(3) i(3) | b(3) b(3)", .errors = "f(3) f(4)",
    .saves = "input: input other; other: input other", .flags = OP_BOTH | OP_INTO, .infer = infer_binary,
-   .kernel = {cpu_pointwise}, .formula = PW_fmax, .backward = back_fmax);
+   .kernel = EVERYWHERE(any_pointwise), .formula = PW_fmax, .backward = back_fmax);
 OP(fmin, .schema = "fmin(Tensor input, Tensor other) -> Tensor", .doc = "The smaller of both; a number wins over NaN.",
    .samples = "f(3,4) f(3,4) | f(3,4) f(4) | i(3) i(3) | b(3) b(3)", .errors = "f(3) f(4)",
    .saves = "input: input other; other: input other", .flags = OP_BOTH | OP_INTO, .infer = infer_binary,
-   .kernel = {cpu_pointwise}, .formula = PW_fmin, .backward = back_fmin);
+   .kernel = EVERYWHERE(any_pointwise), .formula = PW_fmin, .backward = back_fmin);
 
 static void back_nextafter(Grad *g) {
   if (g_needs(g, 0)) g_set(g, 0, op_where(op_eq(g_in(g, 0), g_in(g, 1)), op_float(0), g_out(g, 0)));
@@ -97,7 +98,7 @@ static void back_nextafter(Grad *g) {
 OP(nextafter, .schema = "nextafter(Tensor input, Tensor other) -> Tensor",
    .doc = "The dtype's next number after input on the way to other.", .samples = "f(3,4) f(3,4) | f(3,4) f(4)",
    .errors = "f(3) f(4) | i(3) i(3)", .saves = "input: input other; other:", .flags = OP_POINTWISE,
-   .infer = infer_two_floats, .kernel = {cpu_pointwise}, .formula = PW_nextafter, .backward = back_nextafter);
+   .infer = infer_two_floats, .kernel = EVERYWHERE(any_pointwise), .formula = PW_nextafter, .backward = back_nextafter);
 
 static bool infer_heaviside(OpCall *c) {
   if (in(c, 0)->dtype != in(c, 1)->dtype)
@@ -111,7 +112,7 @@ static bool infer_heaviside(OpCall *c) {
 OP(heaviside, .schema = "heaviside(Tensor input, Tensor values) -> Tensor",
    .doc = "0 where input is below 0, values where it is 0, 1 above. Both have the same dtype.",
    .samples = "f(3,4) f(3,4) | f(3,4) f(4) | i(3) i(3) | b(3) b(3)", .errors = "f(3) f(4) | f(3) i(3)",
-   .flags = OP_POINTWISE | OP_NO_GRADIENT, .infer = infer_heaviside, .kernel = {cpu_pointwise},
+   .flags = OP_POINTWISE | OP_NO_GRADIENT, .infer = infer_heaviside, .kernel = EVERYWHERE(any_pointwise),
    .formula = PW_heaviside);
 
 static bool infer_divisors(OpCall *c) {
@@ -120,10 +121,11 @@ static bool infer_divisors(OpCall *c) {
           fail(MT_ENOTIMPL, "\"%s_cpu\" not implemented for '%s': it works on integers, use :long() first",
                c->def->info->name, dtype_info[c->compute].type_name));
 }
-#define DIVISORS(id, what)                                                                                \
-  OP(id, .schema = #id "(Tensor input, Tensor other) -> Tensor", .doc = what,                             \
-     .samples = "i(3,4) i(3,4) | i(3,4) i(4) | i(0) i(0)", .errors = "i(3) i(4) | f(3) f(3) | b(3) b(3)", \
-     .flags = OP_POINTWISE | OP_NO_GRADIENT, .infer = infer_divisors, .kernel = {cpu_pointwise}, .formula = PW_##id)
+#define DIVISORS(id, what)                                                                                 \
+  OP(id, .schema = #id "(Tensor input, Tensor other) -> Tensor", .doc = what,                              \
+     .samples = "i(3,4) i(3,4) | i(3,4) i(4) | i(0) i(0)", .errors = "i(3) i(4) | f(3) f(3) | b(3) b(3)",  \
+     .flags = OP_POINTWISE | OP_NO_GRADIENT, .infer = infer_divisors, .kernel = EVERYWHERE(any_pointwise), \
+     .formula = PW_##id)
 DIVISORS(gcd, "Greatest common divisor of integers, not negative; with 0 the other's magnitude.");
 DIVISORS(lcm, "Least common multiple of integers, not negative; 0 with 0.");
 
@@ -140,7 +142,7 @@ static void back_ldexp_whole(Grad *g) {
 }
 OP(ldexp_whole, .schema = "ldexp_whole(Tensor input, Tensor other) -> Tensor",
    .doc = "input 2^other, in input's float dtype.", .samples = "f(3,4) i(3,4) | f(3,4) i(4)", .errors = "f(3) i(4)",
-   .saves = "input: other", .flags = OP_HIDDEN, .infer = infer_ldexp_whole, .kernel = {cpu_pointwise},
+   .saves = "input: other", .flags = OP_HIDDEN, .infer = infer_ldexp_whole, .kernel = EVERYWHERE(any_pointwise),
    .formula = PW_ldexp, .backward = back_ldexp_whole);
 static bool compose_ldexp(OpCall *c) {
   Tensor *x = to_read(c), *e = in(c, 1);

@@ -33,10 +33,11 @@ static bool infer_zeros(OpCall *c) {
   return infer_sized(c);
 }
 static bool zeros(OpCall *c) {
+  if (c->device.kind != MT_CPU) return tensor_fill(c->out[0], scalar_int(0));
   memset(tensor_data(c->out[0]), 0, (size_t)tensor_bytes(c->out[0]));
   return true;
 }
-static bool ones(OpCall *c) { return cpu_fill(c->out[0], scalar_int(1)); }
+static bool ones(OpCall *c) { return tensor_fill(c->out[0], scalar_int(1)); }
 static bool empty(OpCall *c) {
   c->out[0]->storage->uninitialised = true;
   storage_unwritten(c->out[0]->storage, (DType)c->out[0]->dtype, 0);
@@ -45,24 +46,24 @@ static bool empty(OpCall *c) {
 
 OP(zeros, .schema = "zeros(Size... size, " OPTIONS ") -> Tensor", .doc = "A tensor filled with 0.",
    .samples = "{2,3} | {} | {0,3}", .errors = "{-1}", .flags = OP_FUNCTION | OP_NO_GRADIENT, .infer = infer_zeros,
-   .kernel = {zeros});
+   .kernel = EVERYWHERE(zeros));
 OP(ones, .schema = "ones(Size... size, " OPTIONS ") -> Tensor", .doc = "A tensor filled with 1.",
    .samples = "{2,3} | {}", .errors = "{-1}", .flags = OP_FUNCTION | OP_NO_GRADIENT, .infer = infer_sized,
-   .kernel = {ones});
+   .kernel = EVERYWHERE(ones));
 OP(empty, .schema = "empty(Size... size, " OPTIONS ") -> Tensor",
    .doc = "A tensor whose values are whatever its memory held; NaN, the largest integer or true under "
           "use_deterministic_algorithms. nn refuses parameters that nobody wrote to.",
    .samples = "{2,3}", .errors = "{-1}", .flags = OP_FUNCTION | OP_NO_GRADIENT | OP_RANDOM, .infer = infer_sized,
-   .kernel = {empty});
+   .kernel = EVERYWHERE(empty));
 OP(zeros_like, .schema = "zeros_like(Tensor input, " LIKE_OPTIONS ") -> Tensor",
    .doc = "Zeros of input's shape and dtype.", .samples = "f(2,3) | i(2)", .flags = OP_FUNCTION | OP_NO_GRADIENT,
-   .infer = infer_like, .kernel = {zeros});
+   .infer = infer_like, .kernel = EVERYWHERE(zeros));
 OP(ones_like, .schema = "ones_like(Tensor input, " LIKE_OPTIONS ") -> Tensor",
    .doc = "Ones of input's shape and dtype.", .samples = "f(2,3) | i(2)", .flags = OP_FUNCTION | OP_NO_GRADIENT,
-   .infer = infer_like, .kernel = {ones});
+   .infer = infer_like, .kernel = EVERYWHERE(ones));
 OP(empty_like, .schema = "empty_like(Tensor input, " LIKE_OPTIONS ") -> Tensor",
    .doc = "Unwritten memory of input's shape and dtype.", .samples = "f(2,3)",
-   .flags = OP_FUNCTION | OP_NO_GRADIENT | OP_RANDOM, .infer = infer_like, .kernel = {empty});
+   .flags = OP_FUNCTION | OP_NO_GRADIENT | OP_RANDOM, .infer = infer_like, .kernel = EVERYWHERE(empty));
 
 static DType dtype_of(Scalar s) {
   return s.category == CAT_FLOAT ? default_dtype() : s.category == CAT_INT ? MT_I64 : MT_BOOL;
@@ -76,14 +77,14 @@ static bool infer_full_like(OpCall *c) {
   use_device(c, 3);
   return out_shape(c, 0, arg_dtype(c, 2, (DType)in(c, 0)->dtype), in(c, 0)->ndim, in(c, 0)->shape);
 }
-static bool full(OpCall *c) { return cpu_fill(c->out[0], c->arg[1].number); }
+static bool full(OpCall *c) { return tensor_fill(c->out[0], c->arg[1].number); }
 OP(full, .schema = "full(Size size, Number fill_value, " OPTIONS ") -> Tensor",
    .doc = "A tensor filled with one number; its dtype follows the number's kind.",
    .samples = "{2,3} 1.5 | {2} 3 | {} 2.5", .errors = "{-1} 2", .flags = OP_FUNCTION | OP_NO_GRADIENT,
-   .infer = infer_full, .kernel = {full});
+   .infer = infer_full, .kernel = EVERYWHERE(full));
 OP(full_like, .schema = "full_like(Tensor input, Number fill_value, " LIKE_OPTIONS ") -> Tensor",
    .doc = "input's shape and dtype, filled with one number.", .samples = "f(2,3) 1.5",
-   .flags = OP_FUNCTION | OP_NO_GRADIENT, .infer = infer_full_like, .kernel = {full});
+   .flags = OP_FUNCTION | OP_NO_GRADIENT, .infer = infer_full_like, .kernel = EVERYWHERE(full));
 
 /* new_*: dtype and device of the tensor they are called on */
 static bool infer_new(OpCall *c) {
@@ -94,19 +95,19 @@ static bool infer_new_full(OpCall *c) {
   use_device(c, 4);
   return out_shape(c, 0, arg_dtype(c, 3, (DType)in(c, 0)->dtype), c->arg[1].n, c->arg[1].ints);
 }
-static bool new_full(OpCall *c) { return cpu_fill(c->out[0], c->arg[2].number); }
+static bool new_full(OpCall *c) { return tensor_fill(c->out[0], c->arg[2].number); }
 OP(new_zeros, .schema = "new_zeros(Tensor input, Size... size, " OPTIONS ") -> Tensor",
    .doc = "Zeros of input's dtype and device.", .samples = "f(2) {2,3}", .errors = "f(2) {-1}",
-   .flags = OP_METHOD | OP_NO_GRADIENT, .infer = infer_new, .kernel = {zeros});
+   .flags = OP_METHOD | OP_NO_GRADIENT, .infer = infer_new, .kernel = EVERYWHERE(zeros));
 OP(new_ones, .schema = "new_ones(Tensor input, Size... size, " OPTIONS ") -> Tensor",
    .doc = "Ones of input's dtype and device.", .samples = "f(2) {2,3}", .errors = "f(2) {-1}",
-   .flags = OP_METHOD | OP_NO_GRADIENT, .infer = infer_new, .kernel = {ones});
+   .flags = OP_METHOD | OP_NO_GRADIENT, .infer = infer_new, .kernel = EVERYWHERE(ones));
 OP(new_empty, .schema = "new_empty(Tensor input, Size... size, " OPTIONS ") -> Tensor",
    .doc = "Unwritten memory of input's dtype.", .samples = "f(2) {2,3}", .errors = "f(2) {-1}",
-   .flags = OP_METHOD | OP_NO_GRADIENT | OP_RANDOM, .infer = infer_new, .kernel = {empty});
+   .flags = OP_METHOD | OP_NO_GRADIENT | OP_RANDOM, .infer = infer_new, .kernel = EVERYWHERE(empty));
 OP(new_full, .schema = "new_full(Tensor input, Size size, Number fill_value, " OPTIONS ") -> Tensor",
    .doc = "One number, in input's dtype and device.", .samples = "f(2) {2,3} 1.5", .errors = "f(2) {-1} 1",
-   .flags = OP_METHOD | OP_NO_GRADIENT, .infer = infer_new_full, .kernel = {new_full});
+   .flags = OP_METHOD | OP_NO_GRADIENT, .infer = infer_new_full, .kernel = EVERYWHERE(new_full));
 
 static bool refuse_bool(DType d, const char *kernel) {
   return d != MT_BOOL || fail(MT_ENOTIMPL, "\"%s\" not implemented for 'Bool': use another dtype and :bool()", kernel);
@@ -227,12 +228,13 @@ OP(eye, .schema = "eye(int n, int? m=None, " OPTIONS ") -> Tensor",
 static bool cpu_copy(OpCall *c) { return tensor_copy_into(c->out[0], in(c, 0)); }
 static void back_pass(Grad *g) { g_set(g, 0, g_out(g, 0)); }
 OP(clone, .schema = "clone(Tensor input) -> Tensor", .doc = "A copy with its own memory, through which gradients flow.",
-   .samples = "f(2,3) | i(3) | f()", .flags = OP_BOTH, .infer = infer_same, .kernel = {cpu_copy},
+   .samples = "f(2,3) | i(3) | f()", .flags = OP_BOTH, .infer = infer_same, .kernel = EVERYWHERE(cpu_copy),
    .backward = back_pass);
 
 static bool infer_cast(OpCall *c) { return out_shape(c, 0, c->arg[1].dtype, in(c, 0)->ndim, in(c, 0)->shape); }
 OP(cast, .schema = "cast(Tensor input, dtype dtype) -> Tensor", .doc = "A copy in another dtype.",
-   .samples = "f(2,3) 'float64'", .flags = OP_HIDDEN, .infer = infer_cast, .kernel = {cpu_copy}, .backward = back_pass);
+   .samples = "f(2,3) 'float64'", .flags = OP_HIDDEN, .infer = infer_cast, .kernel = EVERYWHERE(cpu_copy),
+   .backward = back_pass);
 
 /* PyTorch broadcasts both and says what does not fit; a source that would make the tensor larger is refused too. */
 static bool fail_copy(const Tensor *to, const Tensor *from) {
@@ -250,6 +252,20 @@ static bool infer_copy_into(OpCall *c) {
   if (!shape_expand(from, to->ndim, to->shape, stride)) return fail_copy(to, from);
   return out_shape(c, 0, (DType)to->dtype, to->ndim, to->shape);
 }
+/* A copy on another device; the gradient goes back. */
+static bool infer_move(OpCall *c) {
+  c->device = c->arg[1].device;
+  return out_shape(c, 0, (DType)in(c, 0)->dtype, in(c, 0)->ndim, in(c, 0)->shape);
+}
+extern OpDef def_move;
+static void back_move(Grad *g) {
+  Arg device = {.given = true, .device = g_meta(g, 0)->device};
+  if (g_needs(g, 0)) g_set(g, 0, op_run(&def_move, (Arg[]){ARG_T(g_out(g, 0)), device}));
+}
+OP(move, .schema = "move(Tensor input, device device) -> Tensor", .doc = "A copy on another device.",
+   .samples = "f(2,3) 'cpu' | i(3) 'cpu' | f() 'cpu'", .flags = OP_HIDDEN, .infer = infer_move,
+   .kernel = EVERYWHERE(cpu_copy), .backward = back_move);
+
 static bool cpu_copy_into(OpCall *c) { return tensor_copy_into(c->out[0], in(c, 1)); }
 static void back_copy_into(Grad *g) {
   if (g_needs(g, 1)) g_set(g, 1, g_out(g, 0));
@@ -257,14 +273,14 @@ static void back_copy_into(Grad *g) {
 OP(copy_, .schema = "copy(Tensor input, Operand src, bool non_blocking=False) -> Tensor",
    .doc = "Writes src's values, broadcast and cast, into the tensor.", .samples = "f(2,3) f(3) | i(3) f(3)",
    .errors = "f(3) f(4)", .flags = OP_METHOD | OP_INPLACE | OP_INPLACE_ONLY | OP_INTO | OP_OVERWRITES,
-   .infer = infer_copy_into, .kernel = {cpu_copy_into}, .backward = back_copy_into);
+   .infer = infer_copy_into, .kernel = EVERYWHERE(cpu_copy_into), .backward = back_copy_into);
 
-static bool cpu_fill_self(OpCall *c) { return cpu_fill(c->out[0], c->arg[1].number); }
-static bool cpu_zero_self(OpCall *c) { return cpu_fill(c->out[0], scalar_int(0)); }
+static bool cpu_fill_self(OpCall *c) { return tensor_fill(c->out[0], c->arg[1].number); }
+static bool cpu_zero_self(OpCall *c) { return tensor_fill(c->out[0], scalar_int(0)); }
 static void back_nothing(Grad *g) { (void)g; }
 OP(fill_, .schema = "fill(Tensor input, Number value) -> Tensor", .doc = "Every element set to value.",
    .samples = "f(2,3) 1.5 | i(3) 2", .flags = OP_BOTH | OP_INPLACE | OP_INTO | OP_OVERWRITES, .infer = infer_same,
-   .kernel = {cpu_fill_self}, .backward = back_nothing);
+   .kernel = EVERYWHERE(cpu_fill_self), .backward = back_nothing);
 static bool infer_fill_tensor(OpCall *c) {
   Tensor *value = in(c, 1);
   if (value->ndim != 0)
@@ -274,14 +290,19 @@ static bool infer_fill_tensor(OpCall *c) {
 }
 OP(fill_tensor, .schema = "fill(Tensor input, Tensor value) -> Tensor",
    .doc = "Every element set to a 0-dim tensor's value.", .samples = "f(2,3) f()", .errors = "f(2) f(2)",
-   .flags = OP_BOTH | OP_INPLACE | OP_INTO | OP_OVERWRITES, .infer = infer_fill_tensor, .kernel = {cpu_copy_into},
-   .backward = back_copy_into);
+   .flags = OP_BOTH | OP_INPLACE | OP_INTO | OP_OVERWRITES, .infer = infer_fill_tensor,
+   .kernel = EVERYWHERE(cpu_copy_into), .backward = back_copy_into);
 OP(zero_, .schema = "zero(Tensor input) -> Tensor", .doc = "Every element set to 0.", .samples = "f(2,3) | i(3)",
    .flags = OP_METHOD | OP_INPLACE | OP_INPLACE_ONLY | OP_INTO | OP_OVERWRITES, .infer = infer_same,
-   .kernel = {cpu_zero_self}, .backward = back_nothing);
+   .kernel = EVERYWHERE(cpu_zero_self), .backward = back_nothing);
 
 Tensor *op_cast(Tensor *t, DType d) {
   return !t || t->dtype == d ? t : op_run(&def_cast, (Arg[]){ARG_T(t), ARG_DTYPE(d)});
+}
+Tensor *op_on(Tensor *t, Device d) {
+  Arg device = {.given = true, .device = d};
+  if (!t || (tensor_device(t).kind == d.kind && tensor_device(t).index == d.index)) return t;
+  return op_run(&def_move, (Arg[]){ARG_T(t), device});
 }
 Tensor *op_contiguous(Tensor *t) { return !t || tensor_is_contiguous(t) ? t : op_run(&def_clone, (Arg[]){ARG_T(t)}); }
 Tensor *op_detach(Tensor *t) { return t && !failed() ? pool_add(tensor_detach(t)) : NULL; }

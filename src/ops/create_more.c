@@ -138,13 +138,15 @@ static bool compose_kaiser(OpCall *c) {
   if (w.done) return true;
   DType d = w.dtype;
   int size = dtype_size(d);
-  char *to = tensor_data(w.at);
+  Tensor *window = op_host(w.at);
+  if (!window) return false;
+  char *to = tensor_data(window);
   double middle = (double)(w.length - 1) / 2, whole = bessel_i0(beta);
   for (int64_t i = 0; i < w.length; i++) {
     double x = ((double)i - middle) / middle, y = 1 - x * x;
     scalar_store(scalar_float(bessel_i0(beta * sqrt(y > 0 ? y : 0)) / whole), d, to + i * size);
   }
-  return window_close(c, &w, w.at);
+  return window_close(c, &w, op_on(window, c->device));
 }
 #define WINDOW(id, parameters, compose_fn, what, inputs)                                                             \
   OP(id, .schema = #id "(int window_length, bool periodic=True" parameters ", " OPTIONS ") -> Tensor",               \

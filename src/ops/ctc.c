@@ -193,11 +193,11 @@ static bool ctc_loss(OpCall *c, const Arg *inputs, const Arg *lengths, int64_t r
   }
   if (reduction == 1) {
     int64_t n = lengths->n;
-    Tensor *count = op_full(d, 1, &n, tensor_device(p), scalar_int(0));
+    Tensor *count = op_full(d, 1, &n, (Device){MT_CPU, 0}, scalar_int(0));
     for (int64_t k = 0; count && k < n; k++)
       scalar_store(scalar_float((double)(lengths->ints[k] > 1 ? lengths->ints[k] : 1)), d,
                    tensor_data(count) + k * dtype_size(d));
-    return compose_return(c, 0, op_mean(op_div(loss, count)));
+    return compose_return(c, 0, op_mean(op_div(loss, op_on(count, tensor_device(loss)))));
   }
   if (reduction == 2) return compose_return(c, 0, op_sum(loss));
   return compose_return(c, 0, alone ? op_squeeze(loss, 0) : loss);

@@ -144,11 +144,11 @@ static Tensor *pair_positions(int64_t n, Device device) {
   int64_t twice, count;
   if (!size_mul(n, n > 0 ? n - 1 : 0, &twice)) return NULL;
   count = twice / 2;
-  Tensor *t = failed() ? NULL : pool_add(tensor_new(MT_I64, 1, &count, device));
+  Tensor *t = failed() ? NULL : pool_add(tensor_new(MT_I64, 1, &count, (Device){MT_CPU, 0}));
   int64_t *at = t ? (int64_t *)(void *)tensor_data(t) : NULL;
   for (int64_t i = 0; at && i < n; i++)
     for (int64_t j = i + 1; j < n; j++) *at++ = i * n + j + 1;
-  return t;
+  return op_on(t, device);
 }
 static bool compose_pdist(OpCall *c) {
   Tensor *x = in(c, 0);

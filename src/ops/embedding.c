@@ -171,8 +171,11 @@ typedef struct {
 static Tensor *new_index(int64_t n) { return op_full(MT_I64, 1, &n, (Device){MT_CPU, 0}, scalar_int(0)); }
 static int64_t *numbers(const Tensor *t) { return (int64_t *)(void *)tensor_data(t); }
 
-static bool read_bags(Bags *b, int64_t rows, Tensor *indices, Tensor *offsets, bool last, int64_t padding) {
-  if (!cpu_embedding_check(indices, rows)) {
+/* Bags are read on the host; what is made of them goes to `device`. */
+static bool read_bags(Bags *b, Device device, int64_t rows, Tensor *indices, Tensor *offsets, bool last,
+                      int64_t padding) {
+  indices = op_host(indices);
+  if (!indices || !cpu_embedding_check(indices, rows)) {
     if (fail_code() == MT_EINDEX)
       fail_prefix("embedding_bag: Expected idx >= 0 && idx < num_embeddings but found idx to be outside: ");
     return false;
@@ -217,7 +220,10 @@ static bool read_bags(Bags *b, int64_t rows, Tensor *indices, Tensor *offsets, b
       numbers(b->kept)[k++] = at[i];
     }
   }
-  return true;
+  b->size = op_on(b->size, device);
+  b->bag = op_on(b->bag, device);
+  b->kept = op_on(b->kept, device);
+  return !failed();
 }
 
 enum { BAG_SUM, BAG_MEAN, BAG_MAX };
@@ -286,7 +292,8 @@ static bool check_bagging(const Bagging *g) {
  * without them. */
 static bool embedding_bag(const Bagging *g, Tensor **out) {
   Bags b;
-  if (!check_bagging(g) || !read_bags(&b, g->weight->shape[0], g->indices, g->offsets, g->last, g->padding))
+  Device device = tensor_device(g->weight);
+  if (!check_bagging(g) || !read_bags(&b, device, g->weight->shape[0], g->indices, g->offsets, g->last, g->padding))
     return false;
   Tensor *weights = g->weights;
   if (weights && b.kept->numel < weights->numel) {
@@ -294,17 +301,17 @@ static bool embedding_bag(const Bagging *g, Tensor **out) {
     Tensor *where = new_index(n);
     if (!where) return false;
     if (n > 0) memcpy(tensor_data(where), b.where, sizeof(int64_t) * (size_t)n);
-    weights = op_index_select(weights, 0, where);
+    weights = op_index_select(weights, 0, op_on(where, device));
   }
   out[0] = reduce_bags(&b, g->weight, (int)g->mode, g->by_count, weights, &out[3]);
   bool plain = g->mode == BAG_SUM && g->padding < 0 && g->weight->dtype != MT_F64 && g->weight->stride[1] == 1;
-  out[1] = plain ? new_index(0) : b.bag;
+  out[1] = plain ? op_on(new_index(0), device) : b.bag;
   if (!plain && g->padding >= 0) { /* every index has its bag, padding too */
     Bags all;
-    if (!read_bags(&all, g->weight->shape[0], g->indices, g->offsets, g->last, -1)) return false;
+    if (!read_bags(&all, device, g->weight->shape[0], g->indices, g->offsets, g->last, -1)) return false;
     out[1] = all.bag;
   }
-  out[2] = g->mode == BAG_SUM ? new_index(b.bags) : b.size;
+  out[2] = g->mode == BAG_SUM ? op_on(new_index(b.bags), device) : b.size;
   if (g->mode != BAG_MAX) out[3] = out[2] ? op_detach(out[2]) : NULL;
   return out[0] && out[1] && out[2] && out[3];
 }

@@ -300,7 +300,9 @@ static bool compose_one_hot(OpCall *c) {
     return fail(MT_EARG, "num_classes should be positive, or -1 to take the largest label, got %lld",
                 (long long)classes);
   if (classes == -1 && t->numel == 0) return fail(MT_EARG, "Can not infer total number of classes from empty tensor.");
-  int64_t largest = cpu_largest(t);
+  Tensor *host = op_host(t);
+  if (!host) return false;
+  int64_t largest = cpu_largest(host);
   if (classes == -1)
     classes = largest;
   else if (largest > classes)

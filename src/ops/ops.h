@@ -58,6 +58,9 @@ Tensor *op_full(DType d, int ndim, const int64_t *shape, Device device, Scalar v
 /* Outside of the graph: writes values, cast and broadcast; a contiguous copy, owned by the caller. */
 bool op_copy_values(Tensor *to, const Tensor *from);
 Tensor *op_packed(const Tensor *t);
+/* t on device d: itself where it is there. op_host: what C reads element by element. */
+Tensor *op_on(Tensor *t, Device d);
+static inline Tensor *op_host(Tensor *t) { return op_on(t, (Device){MT_CPU, 0}); }
 
 /* reduce.c */
 Tensor *op_sum(Tensor *t); /* everything, 0-dim */

@@ -52,7 +52,7 @@ static Tensor *pad_by_position(Tensor *t, int dim, PadMode mode, int64_t before,
   Tensor *index = op_full(MT_I64, 1, &n, (Device){MT_CPU, 0}, scalar_int(0));
   int64_t *at = index ? (int64_t *)(void *)tensor_data(index) : NULL;
   for (int64_t i = 0; index && i < n; i++) at[i] = source(mode, i, before, after, size) + 1;
-  return op_index_select(t, dim, index);
+  return op_index_select(t, dim, op_on(index, tensor_device(t)));
 }
 
 /* Says which of the sizes out, of the last dims from the last on, is below 1. */
@@ -259,7 +259,7 @@ static bool compose_unfold(OpCall *c) {
                 two(t->shape + 2), two(b.kernel), two(b.dilation), two(b.pad), two(steps));
   for (int d = 0; d < 2; d++) {
     t = pad_constant(t, 2 + d, b.pad[d], b.pad[d], scalar_int(0));
-    t = op_index_select(t, 2 + d, positions(&b, d, steps[d]));
+    t = op_index_select(t, 2 + d, op_on(positions(&b, d, steps[d]), c->device));
   }
   int64_t six[] = {n, channels, b.kernel[0], steps[0], b.kernel[1], steps[1]};
   int64_t rows, columns, width;
@@ -316,8 +316,8 @@ static bool compose_fold(OpCall *c) {
   for (int d = 1; t && d >= 0; d--) {
     shape[2 + d] = size[d] + 2 * b.pad[d];
     Tensor *zero = op_full((DType)t->dtype, 4, shape, tensor_device(t), scalar_int(0));
-    t = op_run(&def_index_add,
-               (Arg[]){ARG_T(zero), ARG_I(2 + d), ARG_T(positions(&b, d, steps[d])), ARG_T(t), ARG_N(scalar_int(1))});
+    t = op_run(&def_index_add, (Arg[]){ARG_T(zero), ARG_I(2 + d), ARG_T(op_on(positions(&b, d, steps[d]), c->device)),
+                                       ARG_T(t), ARG_N(scalar_int(1))});
   }
   for (int d = 0; t && d < 2; d++)
     if (b.pad[d] > 0) t = op_narrow(t, 2 + d, b.pad[d], size[d]);

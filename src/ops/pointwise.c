@@ -12,7 +12,7 @@ static bool cpu_add_scaled(OpCall *c, int sign, Formula plain) {
   else
     alpha.i = (int64_t)((uint64_t)alpha.i * (uint64_t)(int64_t)sign);
   PointwiseContext context = {.s = alpha, .has_s = true};
-  return cpu_pointwise_with(c, one ? plain : PW_add_scaled, &context);
+  return any_pointwise_with(c, one ? plain : PW_add_scaled, &context);
 }
 static bool cpu_add(OpCall *c) { return cpu_add_scaled(c, 1, PW_add); }
 static bool cpu_sub(OpCall *c) { return cpu_add_scaled(c, -1, PW_sub); }
@@ -64,11 +64,11 @@ static void back_true_div(Grad *g) {
 OP(add, .schema = "add(Tensor input, Operand other, *, Number alpha=1) -> Tensor",
    .doc = "input + alpha * other, broadcast and promoted.",
    .samples = "f(3,4) f(3,4) | f(3,4) f(4) | i(3) f(1) | f(0) f(0) | f(2,3) 2.5", .errors = "f(3) f(4)",
-   .flags = OP_POINTWISE, .infer = infer_add, .kernel = {cpu_add}, .backward = back_add);
+   .flags = OP_POINTWISE, .infer = infer_add, .kernel = EVERYWHERE(cpu_add), .backward = back_add);
 OP(sub, .schema = "sub(Tensor input, Operand other, *, Number alpha=1) -> Tensor", .alias = "subtract",
    .doc = "input - alpha * other, broadcast and promoted.",
    .samples = "f(3,4) f(3,4) | f(3,4) f(4) | i(3) i(3) | f(2,3) 2", .errors = "b(3) b(3) | f(3) f(4)",
-   .flags = OP_POINTWISE, .infer = infer_sub, .kernel = {cpu_sub}, .backward = back_sub);
+   .flags = OP_POINTWISE, .infer = infer_sub, .kernel = EVERYWHERE(cpu_sub), .backward = back_sub);
 
 static bool compose_rsub(OpCall *c) {
   return compose_return(c, 0, op_run(&def_sub, (Arg[]){c->arg[1], c->arg[0], c->arg[2]}));
@@ -79,8 +79,8 @@ OP(rsub, .schema = "rsub(Tensor input, Operand other, *, Number alpha=1) -> Tens
 OP(mul, .schema = "mul(Tensor input, Operand other) -> Tensor", .alias = "multiply",
    .doc = "input * other, broadcast and promoted.",
    .samples = "f(3,4) f(3,4) | f(3,1) f(1,4) | i(3) f() | b(3) b(3) | f(3) 2", .errors = "f(3) f(4)",
-   .saves = "input: other; other: input", .flags = OP_POINTWISE, .infer = infer_binary, .kernel = {cpu_pointwise},
-   .formula = PW_mul, .backward = back_mul);
+   .saves = "input: other; other: input", .flags = OP_POINTWISE, .infer = infer_binary,
+   .kernel = EVERYWHERE(any_pointwise), .formula = PW_mul, .backward = back_mul);
 
 /* div has one schema and three formulas. */
 enum { TRUE_DIV, TRUNC_DIV, FLOOR_DIV, UNKNOWN_DIV };
@@ -101,7 +101,7 @@ static bool infer_div(OpCall *c) {
 static bool cpu_div(OpCall *c) {
   static const Formula by_mode[] = {PW_div, PW_trunc_divide, PW_floor_divide};
   c->formula = by_mode[rounding(&c->arg[2])];
-  return cpu_pointwise(c);
+  return any_pointwise(c);
 }
 static void back_div(Grad *g) {
   if (rounding(g_arg(g, 2)) == TRUE_DIV) {
@@ -115,8 +115,8 @@ OP(div, .schema = "div(Tensor input, Operand other, *, str? rounding_mode=None) 
    .doc = "input / other. rounding_mode nil divides truly (integers become float); 'trunc' and 'floor' round and keep "
           "integers.",
    .samples = "f(3,4) p(3,4) | f(3,4) p(4) | f(3) 2 | i(3) 2", .errors = "f(3) f(4)",
-   .saves = "input: other; other: input other", .flags = OP_BOTH | OP_INPLACE, .infer = infer_div, .kernel = {cpu_div},
-   .backward = back_div);
+   .saves = "input: other; other: input other", .flags = OP_BOTH | OP_INPLACE, .infer = infer_div,
+   .kernel = EVERYWHERE(cpu_div), .backward = back_div);
 static bool compose_true_divide(OpCall *c) {
   Arg arg[] = {c->arg[0], c->arg[1], ARG_NIL};
   return compose_return(c, 0, c->inplace ? op_run_inplace(&def_div, arg) : op_run(&def_div, arg));
@@ -127,7 +127,7 @@ OP(true_divide, .schema = "true_divide(Tensor input, Operand other) -> Tensor",
 
 OP(floor_divide, .schema = "floor_divide(Operand input, Operand other) -> Tensor",
    .doc = "Division rounded towards minus infinity.", .samples = "f(3,4) p(3,4) | i(3) 2", .errors = "f(3) f(4)",
-   .flags = OP_BOTH | OP_INPLACE | OP_NO_GRADIENT, .infer = infer_binary, .kernel = {cpu_pointwise},
+   .flags = OP_BOTH | OP_INPLACE | OP_NO_GRADIENT, .infer = infer_binary, .kernel = EVERYWHERE(any_pointwise),
    .formula = PW_floor_divide);
 
 /* remainder(a, b) = a - floor(a/b) b */
@@ -139,8 +139,8 @@ static void back_remainder(Grad *g) {
 }
 OP(remainder, .schema = "remainder(Operand input, Operand other) -> Tensor",
    .doc = "Python's %: the result has the divisor's sign.", .samples = "f(3,4) p(3,4) | i(3) 2", .errors = "f(3) f(4)",
-   .saves = "other: input other", .flags = OP_BOTH | OP_INPLACE, .infer = infer_binary, .kernel = {cpu_pointwise},
-   .formula = PW_remainder, .backward = back_remainder);
+   .saves = "other: input other", .flags = OP_BOTH | OP_INPLACE, .infer = infer_binary,
+   .kernel = EVERYWHERE(any_pointwise), .formula = PW_remainder, .backward = back_remainder);
 static void back_fmod(Grad *g) {
   Tensor *gy = g_out(g, 0);
   if (g_needs(g, 0)) g_set(g, 0, gy);
@@ -149,8 +149,8 @@ static void back_fmod(Grad *g) {
 }
 OP(fmod, .schema = "fmod(Tensor input, Operand other) -> Tensor",
    .doc = "C's fmod: the result has the dividend's sign.", .samples = "f(3,4) p(3,4) | i(3) 2", .errors = "f(3) f(4)",
-   .saves = "other: input other", .flags = OP_BOTH | OP_INPLACE, .infer = infer_binary, .kernel = {cpu_pointwise},
-   .formula = PW_fmod, .backward = back_fmod);
+   .saves = "other: input other", .flags = OP_BOTH | OP_INPLACE, .infer = infer_binary,
+   .kernel = EVERYWHERE(any_pointwise), .formula = PW_fmod, .backward = back_fmod);
 
 /* pow: the exponent as a number takes the fast cases. d/da = b a^(b-1), d/db = a^b ln a, both 0 where PyTorch says so. */
 static bool infer_pow(OpCall *c) {
@@ -164,9 +164,9 @@ static bool infer_pow(OpCall *c) {
 }
 static bool cpu_pow(OpCall *c) {
   Tensor *b = in(c, 1);
-  if (!b->is_scalar) return cpu_pointwise(c);
+  if (!b->is_scalar) return any_pointwise(c);
   PointwiseContext context = {.s = tensor_scalar(b), .has_s = true};
-  return cpu_pointwise_with(c, PW_pow_scalar, &context);
+  return any_pointwise_with(c, PW_pow_scalar, &context);
 }
 static void back_pow(Grad *g) {
   Tensor *gy = g_out(g, 0), *b = g_in(g, 1);
@@ -196,7 +196,7 @@ OP(pow, .schema = "pow(Operand input, Operand exponent) -> Tensor",
    .doc = "input raised to exponent, broadcast and promoted.",
    .samples = "p(3,4) f(3,4) | f(3,4) 2 | p(3) 0.5 | p(4) -1 | 2.5 f(3)", .errors = "f(3) f(4) | b(3) b(3)",
    .saves = "input: input exponent; exponent: input exponent result", .flags = OP_POINTWISE, .infer = infer_pow,
-   .kernel = {cpu_pow}, .formula = PW_pow, .backward = back_pow);
+   .kernel = EVERYWHERE(cpu_pow), .formula = PW_pow, .backward = back_pow);
 
 /* At ties each side gets half; beside a NaN neither loses. */
 static void back_extremum(Grad *g, Tensor *(*loses)(Tensor *, Tensor *)) {
@@ -210,11 +210,11 @@ static void back_minimum(Grad *g) { back_extremum(g, op_gt); }
 OP(maximum, .schema = "maximum(Tensor input, Tensor other) -> Tensor", .doc = "The larger of both; NaN wins.",
    .samples = "f(3,4) f(3,4) | f(3,4) f(4) | i(3) i(3)", .errors = "f(3) f(4)",
    .saves = "input: input other; other: input other", .flags = OP_BOTH | OP_INTO, .infer = infer_binary,
-   .kernel = {cpu_pointwise}, .formula = PW_maximum, .backward = back_maximum);
+   .kernel = EVERYWHERE(any_pointwise), .formula = PW_maximum, .backward = back_maximum);
 OP(minimum, .schema = "minimum(Tensor input, Tensor other) -> Tensor", .doc = "The smaller of both; NaN wins.",
    .samples = "f(3,4) f(3,4) | f(3,4) f(4) | i(3) i(3)", .errors = "f(3) f(4)",
    .saves = "input: input other; other: input other", .flags = OP_BOTH | OP_INTO, .infer = infer_binary,
-   .kernel = {cpu_pointwise}, .formula = PW_minimum, .backward = back_minimum);
+   .kernel = EVERYWHERE(any_pointwise), .formula = PW_minimum, .backward = back_minimum);
 
 /* atan2(a, b): da = b/(a²+b²), db = -a/(a²+b²) */
 static void back_atan2(Grad *g) {
@@ -225,7 +225,7 @@ static void back_atan2(Grad *g) {
 OP(atan2, .schema = "atan2(Tensor input, Tensor other) -> Tensor", .alias = "arctan2",
    .doc = "Angle of the point (other, input) in radians.", .samples = "f(3,4) p(3,4)", .errors = "f(3) f(4)",
    .saves = "input: input other; other: input other", .flags = OP_POINTWISE, .infer = infer_binary_float,
-   .kernel = {cpu_pointwise}, .formula = PW_atan2, .backward = back_atan2);
+   .kernel = EVERYWHERE(any_pointwise), .formula = PW_atan2, .backward = back_atan2);
 
 /* Steps: in place their results are float, and the gradient of both sides is zero. */
 static void back_compare(Grad *g) {
@@ -235,7 +235,7 @@ static void back_compare(Grad *g) {
 #define TO_BOOL(id, type, also, what, more)                                                                           \
   OP(id, .schema = #id "(Tensor input, " type " other) -> Tensor", .alias = also, .doc = what, .errors = "f(3) f(4)", \
      .samples = "f(3,4) f(3,4) | i(3) i(3) | b(3) b(3)" more, .flags = OP_BOTH | OP_INPLACE, .infer = infer_compare,  \
-     .kernel = {cpu_pointwise}, .formula = PW_##id, .backward = back_compare)
+     .kernel = EVERYWHERE(any_pointwise), .formula = PW_##id, .backward = back_compare)
 #define COMPARE(id, also, what) TO_BOOL(id, "Operand", also, what, " | f(3) 0")
 #define LOGIC(id, what) TO_BOOL(id, "Tensor", NULL, what, "")
 COMPARE(eq, NULL, "Element by element input == other, as bool.");
@@ -257,7 +257,7 @@ static bool infer_bitwise(OpCall *c) {
 #define BITWISE(id, formula_id, what)                                                                  \
   OP(id, .schema = #id "(Operand input, Operand other) -> Tensor", .doc = what, .errors = "f(3) f(3)", \
      .samples = "i(3) i(3) | i(3) 1", .flags = OP_POINTWISE | OP_NO_GRADIENT, .infer = infer_bitwise,  \
-     .kernel = {cpu_pointwise}, .formula = formula_id)
+     .kernel = EVERYWHERE(any_pointwise), .formula = formula_id)
 BITWISE(bitwise_and, PW_bitwise_and, "Bits set in both; logical and for bool.");
 BITWISE(bitwise_or, PW_bitwise_or, "Bits set in one of both; logical or for bool.");
 BITWISE(bitwise_xor, PW_bitwise_xor, "Bits set in exactly one of both; logical xor for bool.");
@@ -285,8 +285,8 @@ static void back_where(Grad *g) {
 OP(where, .schema = "where(Tensor condition, Operand input, Operand other) -> Tensor",
    .doc = "input where condition holds, else other; all three broadcast.",
    .samples = "b(3,4) f(3,4) f(4) | b(3) 1.5 f(3)", .errors = "f(3) f(3) f(3)",
-   .saves = "input: condition; other: condition", .flags = OP_FUNCTION, .infer = infer_where, .kernel = {cpu_pointwise},
-   .formula = PW_where, .backward = back_where);
+   .saves = "input: condition; other: condition", .flags = OP_FUNCTION, .infer = infer_where,
+   .kernel = EVERYWHERE(any_pointwise), .formula = PW_where, .backward = back_where);
 
 /* input + value * a * b and input + value * a / b */
 static void back_addcmul(Grad *g) {
@@ -311,11 +311,11 @@ static bool infer_addcdiv(OpCall *c) {
 OP(addcmul, .schema = "addcmul(Tensor input, Tensor tensor1, Tensor tensor2, *, Number value=1) -> Tensor",
    .doc = "input + value * tensor1 * tensor2.", .samples = "f(3,4) f(3,4) f(4)", .errors = "f(3) f(4) f(3)",
    .saves = "tensor1: tensor2; tensor2: tensor1", .flags = OP_POINTWISE, .infer = infer_ternary,
-   .kernel = {cpu_pointwise}, .formula = PW_addcmul, .backward = back_addcmul);
+   .kernel = EVERYWHERE(any_pointwise), .formula = PW_addcmul, .backward = back_addcmul);
 OP(addcdiv, .schema = "addcdiv(Tensor input, Tensor tensor1, Tensor tensor2, *, Number value=1) -> Tensor",
    .doc = "input + value * tensor1 / tensor2.", .samples = "f(3,4) f(3,4) p(4)", .errors = "f(3) f(4) f(3)",
    .saves = "tensor1: tensor2; tensor2: tensor1 tensor2", .flags = OP_POINTWISE, .infer = infer_addcdiv,
-   .kernel = {cpu_pointwise}, .formula = PW_addcdiv, .backward = back_addcdiv);
+   .kernel = EVERYWHERE(any_pointwise), .formula = PW_addcdiv, .backward = back_addcdiv);
 
 /* input + weight * (end - input) */
 static bool infer_lerp(OpCall *c) {
@@ -338,7 +338,7 @@ static void back_lerp(Grad *g) {
 OP(lerp, .schema = "lerp(Tensor input, Tensor end, Operand weight) -> Tensor",
    .doc = "Linear interpolation from input to end.", .samples = "f(3,4) f(3,4) 0.3 | f(3) f(3) f(3)",
    .errors = "f(3) f(4) 0.5", .saves = "input: weight; end: weight; weight: input end", .flags = OP_POINTWISE,
-   .infer = infer_lerp, .kernel = {cpu_pointwise}, .formula = PW_lerp, .backward = back_lerp);
+   .infer = infer_lerp, .kernel = EVERYWHERE(any_pointwise), .formula = PW_lerp, .backward = back_lerp);
 
 static Tensor *binary(OpDef *def, Tensor *a, Tensor *b) {
   return op_run(def, (Arg[]){ARG_T(a), ARG_T(b), ARG_N(scalar_int(1))});

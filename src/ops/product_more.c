@@ -281,7 +281,7 @@ static bool compose_combinations(OpCall *c) {
     return false;
   if (rows != 0 && !binomial(again ? rows : n, r, &rows)) return false;
   if (!size_mul(rows, r, &total)) return false;
-  Tensor *index = pool_add(tensor_new(MT_I64, 1, &total, c->device));
+  Tensor *index = pool_add(tensor_new(MT_I64, 1, &total, (Device){MT_CPU, 0}));
   if (!index) return false;
   int64_t *at = (int64_t *)tensor_data(index);
   for (int64_t k = 0; rows > 0 && k < r; k++) at[k] = again ? 1 : k + 1;
@@ -292,7 +292,8 @@ static bool compose_combinations(OpCall *c) {
     row[k]++;
     for (int64_t j = k + 1; j < r; j++) row[j] = again ? row[k] : row[j - 1] + 1;
   }
-  return compose_return(c, 0, op_reshape(op_index_select(t, 0, index), 2, (int64_t[]){rows, r}));
+  return compose_return(c, 0,
+                        op_reshape(op_index_select(t, 0, op_on(index, tensor_device(t))), 2, (int64_t[]){rows, r}));
 }
 OP(combinations, .schema = "combinations(Tensor input, int r=2, bool with_replacement=False) -> Tensor",
    .doc = "All choices of r elements of a vector, one row each, in the order of their positions.",

@@ -320,18 +320,18 @@ static bool compose_normal_both(OpCall *c) {
       !shape_broadcast(&ndim, shape, std->ndim, std->shape))
     return false;
   Tensor *t = standard_normal((DType)mean->dtype, ndim, shape, c->arg[2], 1);
-  return compose_return(c, 0, op_add(op_mul(t, op_detach(std)), op_detach(mean)));
+  return compose_return(c, 0, op_add(op_mul(op_on(t, tensor_device(mean)), op_detach(std)), op_detach(mean)));
 }
 static bool compose_normal_mean(OpCall *c) {
   Tensor *mean = in(c, 0);
   Tensor *t = standard_normal((DType)mean->dtype, mean->ndim, mean->shape, c->arg[2], NUMBER(c, 1));
-  return compose_return(c, 0, op_add(t, op_detach(mean)));
+  return compose_return(c, 0, op_add(op_on(t, tensor_device(mean)), op_detach(mean)));
 }
 static bool compose_normal_std(OpCall *c) {
   Tensor *std = in(c, 1);
   if (!check_std(std)) return false;
   Tensor *t = standard_normal((DType)std->dtype, std->ndim, std->shape, c->arg[2], 1);
-  return compose_return(c, 0, op_add(op_mul(t, op_detach(std)), op_float(NUMBER(c, 0))));
+  return compose_return(c, 0, op_add(op_mul(op_on(t, tensor_device(std)), op_detach(std)), op_float(NUMBER(c, 0))));
 }
 static bool compose_normal_size(OpCall *c) { /* mean, std, size, generator, dtype, device */
   const Arg *size = &c->arg[2];

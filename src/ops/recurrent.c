@@ -315,6 +315,8 @@ static bool run_back(OpCall *c) {
   r.t[AT_W_HH] = in(c, 7);
   r.t[AT_W_HR] = arg[8].given ? in(c, 8) : NULL;
   Tensor *x = in(c, 5), *gy[3], *grad[RECURRENT_TENSORS] = {NULL};
+  if (c->device.kind != MT_CPU)
+    return fail(MT_ENOTIMPL, "recurrent_back runs on the host, not on %s", device_text(c->device));
   int64_t wanted = arg[12].i, width = 0;
   DType d = (DType)x->dtype;
   bool none = (wanted >> AT_C & 1 && r.mode != RECURRENT_LSTM) || (wanted >> AT_W_HR & 1 && !r.t[AT_W_HR]);

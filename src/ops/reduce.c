@@ -147,12 +147,12 @@ static Tensor *others(Tensor *t, int64_t dim) { return op_run(&def_product_of_ot
 
 /* True on the diagonal. */
 static Tensor *diagonal(int64_t n, Device device) {
-  Tensor *t = failed() ? NULL : pool_add(tensor_new(MT_BOOL, 2, (int64_t[]){n, n}, device));
+  Tensor *t = failed() ? NULL : pool_add(tensor_new(MT_BOOL, 2, (int64_t[]){n, n}, (Device){MT_CPU, 0}));
   if (!t) return NULL;
   char *mask = tensor_data(t);
   memset(mask, 0, (size_t)t->numel);
   for (int64_t i = 0; i < n; i++) mask[i * n + i] = 1;
-  return t;
+  return op_on(t, device);
 }
 /* With dim last: row i of `factors` holds what output i multiplies, 1 in its own place. */
 static void back_product_of_others(Grad *g) {

@@ -350,7 +350,8 @@ static bool compose_affine_grid(OpCall *c) {
   for (int k = 0; k < dims; k++) {
     int64_t along[3] = {1, 1, 1}, dim = dims - 1 - k;
     along[dim] = points[dim];
-    Tensor *t = op_reshape(even_places((DType)theta->dtype, points[dim], align), dims, along);
+    Tensor *t =
+        op_reshape(op_on(even_places((DType)theta->dtype, points[dim], align), tensor_device(theta)), dims, along);
     column[k] = op_reshape(op_cast(op_expand(t, dims, points), lane), 1, &total);
   }
   column[dims] = op_full(lane, 1, &total, tensor_device(theta), scalar_int(1));

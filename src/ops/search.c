@@ -116,8 +116,8 @@ static bool compose_isin(OpCall *c) {
   DType as = promote_tensors(2, (Tensor *[]){e, s}, default_dtype());
   bool invert = c->arg[3].i;
   Tensor *sorted[MAX_OUTS];
-  e = op_cast(op_detach(e), as);
-  s = flat(op_cast(op_detach(s), as));
+  e = op_on(op_cast(op_detach(e), as), c->device);
+  s = flat(op_on(op_cast(op_detach(s), as), c->device));
   if (s && tensor_is_float(s)) /* a NaN equals nothing, and would mislead the search */
     s = op_index_select(s, 0, op_run(&def_mask_position, (Arg[]){ARG_T(op_eq(s, s))}));
   if (s && s->numel == 0)
@@ -390,7 +390,7 @@ static bool compose_histogram(OpCall *c) {
                 high);
   Arg line[] = {
       ARG_N(scalar_float(low)), ARG_N(scalar_float(high)), ARG_I(edges), ARG_DTYPE((DType)t->dtype), ARG_NIL, ARG_I(0)};
-  Tensor *at = op_run(&def_linspace, line);
+  Tensor *at = op_on(op_run(&def_linspace, line), c->device);
   return at && histogram(c, at, bins, &c->arg[3], c->arg[4].i);
 }
 static bool compose_histogram_edges(OpCall *c) {

@@ -42,7 +42,7 @@ static bool infer_polygamma(OpCall *c) {
 }
 static bool cpu_polygamma(OpCall *c) {
   PointwiseContext context = {.s = scalar_int(c->arg[1].i)};
-  return cpu_pointwise_with(c, PW_polygamma, &context);
+  return any_pointwise_with(c, PW_polygamma, &context);
 }
 static void back_polygamma(Grad *g) {
   int64_t n = g_arg(g, 1)->i;
@@ -51,7 +51,7 @@ static void back_polygamma(Grad *g) {
 OP(polygamma, .schema = "polygamma(Tensor input, int n) -> Tensor",
    .doc = "The n-th derivative of digamma at input. Integers become the default float dtype.",
    .samples = "p(3,4) 1 | p(3) 0 | p(3) 3 | i(3) 2", .errors = "p(3) -1", .saves = "input: input",
-   .flags = OP_METHOD | OP_INPLACE | OP_INTO, .infer = infer_polygamma, .kernel = {cpu_polygamma},
+   .flags = OP_METHOD | OP_INPLACE | OP_INTO, .infer = infer_polygamma, .kernel = EVERYWHERE(cpu_polygamma),
    .backward = back_polygamma);
 static bool compose_polygamma(OpCall *c) { return compose_return(c, 0, polygamma(c->arg[0].i, in(c, 1))); }
 OP(polygamma_of, .schema = "polygamma(int n, Tensor input) -> Tensor",
@@ -65,13 +65,13 @@ static bool compose_mvlgamma(OpCall *c) {
   if (in(c, 0)->dtype == MT_BOOL)
     return fail(MT_EARG, "The input tensor may not be a boolean tensor. Use :float() first");
   Tensor *t = read_float(to_read(c));
-  Tensor *shift = t ? op_full((DType)t->dtype, 1, &p, tensor_device(t), scalar_int(0)) : NULL;
+  Tensor *shift = t ? op_full((DType)t->dtype, 1, &p, (Device){MT_CPU, 0}, scalar_int(0)) : NULL;
   if (!shift) return false;
   char *to = tensor_data(shift);
   for (int64_t j = 0; j < p; j++, to += dtype_size((DType)shift->dtype))
     scalar_store(scalar_float(-0.5 * (double)j), (DType)shift->dtype, to);
   extern OpDef def_lgamma;
-  Tensor *sum = op_sum_dim(unary(&def_lgamma, op_add(op_unsqueeze(t, -1), shift)), -1, false);
+  Tensor *sum = op_sum_dim(unary(&def_lgamma, op_add(op_unsqueeze(t, -1), op_on(shift, tensor_device(t)))), -1, false);
   double factors = (double)p * ((double)p - 1) / 4;
   return compose_return(c, 0, op_add(sum, op_float(factors * 1.1447298858494002)));
 }
@@ -92,7 +92,7 @@ OP(zeta, .schema = "zeta(Operand input, Operand other) -> Tensor",
    .doc =
        "Hurwitz's zeta function: the sum over k >= 0 of (other + k)^-input. Integers become the default float dtype.",
    .samples = "h(3,4) p(3,4) | 2 p(3)", .errors = "h(3) p(4)", .saves = "other: input other", .flags = HIDDEN,
-   .infer = infer_binary_float, .kernel = {cpu_pointwise}, .formula = PW_zeta, .backward = back_zeta);
+   .infer = infer_binary_float, .kernel = EVERYWHERE(any_pointwise), .formula = PW_zeta, .backward = back_zeta);
 
 /* ---- modified Bessel functions ---- */
 

@@ -41,7 +41,7 @@ static void back_relu_back(Grad *g);
 #define SLOPE(id, what, second)                                                                           \
   OP(id, .schema = #id "(Tensor grad, Tensor result) -> Tensor", .doc = what, .samples = "f(3,4) f(3,4)", \
      .saves = "grad: result; result: grad result", .flags = OP_HIDDEN | OP_INTO, .infer = infer_binary,   \
-     .kernel = {cpu_pointwise}, .formula = PW_##id, .backward = second)
+     .kernel = EVERYWHERE(any_pointwise), .formula = PW_##id, .backward = second)
 SLOPE(tanh_back, "grad * (1 - result^2).", back_tanh_back);
 SLOPE(sigmoid_back, "grad * (1 - result) * result.", back_sigmoid_back);
 SLOPE(relu_back, "grad where result > 0, else 0.", back_relu_back);
@@ -76,7 +76,7 @@ static bool infer_relu(OpCall *c) {
 static void back_relu(Grad *g) { g_set(g, 0, slope(&def_relu_back, g_out(g, 0), g_result(g, 0))); }
 OP(relu, .schema = "relu(Tensor input) -> Tensor", .doc = "max(input, 0); the gradient at 0 is 0.",
    .samples = "f(3,4) | f() | f(0)", .errors = "b(3)", .saves = "input: result", .flags = OP_POINTWISE | OP_FUNCTION,
-   .infer = infer_relu, .kernel = {cpu_pointwise}, .formula = PW_relu, .backward = back_relu);
+   .infer = infer_relu, .kernel = EVERYWHERE(any_pointwise), .formula = PW_relu, .backward = back_relu);
 
 static void back_neg(Grad *g) { g_set(g, 0, op_neg(g_out(g, 0))); }
 static bool infer_neg(OpCall *c) {
@@ -88,12 +88,12 @@ static bool infer_neg(OpCall *c) {
 }
 OP(neg, .schema = "neg(Tensor input) -> Tensor", .alias = "negative", .doc = "-input.",
    .samples = "f(3,4) | i(3) | f()", .errors = "b(3)", .flags = OP_POINTWISE, .infer = infer_neg,
-   .kernel = {cpu_pointwise}, .formula = PW_neg, .backward = back_neg);
+   .kernel = EVERYWHERE(any_pointwise), .formula = PW_neg, .backward = back_neg);
 
 static void back_abs(Grad *g) { g_set(g, 0, gy_times(g, op_sign(g_in(g, 0)))); }
 OP(abs, .schema = "abs(Tensor input) -> Tensor", .alias = "absolute", .doc = "Absolute value; the gradient at 0 is 0.",
    .samples = "f(3,4) | i(3)", .errors = "b(3)", .saves = "input: input", .flags = OP_POINTWISE, .infer = refuse_bool,
-   .kernel = {cpu_pointwise}, .formula = PW_abs, .backward = back_abs);
+   .kernel = EVERYWHERE(any_pointwise), .formula = PW_abs, .backward = back_abs);
 
 /* The power 2 is an int, so bool becomes int64. */
 static bool infer_square(OpCall *c) {
@@ -103,26 +103,26 @@ static bool infer_square(OpCall *c) {
 }
 static void back_square(Grad *g) { g_set(g, 0, gy_times(g, op_scale(g_in(g, 0), 2))); }
 OP(square, .schema = "square(Tensor input) -> Tensor", .doc = "input * input.", .samples = "f(3,4) | i(3)",
-   .saves = "input: input", .flags = OP_POINTWISE, .infer = infer_square, .kernel = {cpu_pointwise},
+   .saves = "input: input", .flags = OP_POINTWISE, .infer = infer_square, .kernel = EVERYWHERE(any_pointwise),
    .formula = PW_square, .backward = back_square);
 
 /* Steps: the gradient is zero everywhere. */
 static void back_step(Grad *g) { g_set(g, 0, op_zeros_like(g_out(g, 0))); }
-#define STEP(id, also, what)                                                                                       \
-  OP(id, .schema = #id "(Tensor input) -> Tensor", .alias = also, .doc = what, .samples = "f(3,4) | i(3)",         \
-     .errors = "b(3)", .flags = OP_POINTWISE, .infer = refuse_bool, .kernel = {cpu_pointwise}, .formula = PW_##id, \
-     .backward = back_step)
+#define STEP(id, also, what)                                                                               \
+  OP(id, .schema = #id "(Tensor input) -> Tensor", .alias = also, .doc = what, .samples = "f(3,4) | i(3)", \
+     .errors = "b(3)", .flags = OP_POINTWISE, .infer = refuse_bool, .kernel = EVERYWHERE(any_pointwise),   \
+     .formula = PW_##id, .backward = back_step)
 STEP(floor, NULL, "Largest integer not above.");
 STEP(ceil, NULL, "Smallest integer not below.");
 STEP(trunc, "fix", "The integer part.");
 OP(sign, .schema = "sign(Tensor input) -> Tensor", .alias = "sgn", .doc = "-1, 0 or 1; NaN gives 0.",
-   .samples = "f(3,4) | i(3) | b(3)", .flags = OP_POINTWISE, .infer = infer_same, .kernel = {cpu_pointwise},
+   .samples = "f(3,4) | i(3) | b(3)", .flags = OP_POINTWISE, .infer = infer_same, .kernel = EVERYWHERE(any_pointwise),
    .formula = PW_sign, .backward = back_step);
 
 /* round to `decimals`: scaled, rounded half to even, scaled back, as PyTorch does. */
-static bool cpu_round(OpCall *c) { return cpu_pointwise_with(c, PW_round, NULL); }
+static bool cpu_round(OpCall *c) { return any_pointwise_with(c, PW_round, NULL); }
 OP(round_whole, .schema = "round_whole(Tensor input) -> Tensor", .doc = "Nearest integer, halves to even.",
-   .samples = "f(3,4)", .flags = OP_HIDDEN | OP_INTO, .infer = refuse_bool, .kernel = {cpu_round},
+   .samples = "f(3,4)", .flags = OP_HIDDEN | OP_INTO, .infer = refuse_bool, .kernel = EVERYWHERE(cpu_round),
    .backward = back_step);
 static bool compose_round(OpCall *c) {
   int64_t decimals = c->arg[1].i;
@@ -139,18 +139,19 @@ OP(round, .schema = "round(Tensor input, *, int decimals=0) -> Tensor",
    .doc = "Nearest number with that many decimals, halves to even.", .samples = "f(3,4) | f(3) decimals=2 | i(3)",
    .errors = "b(3)", .flags = OP_BOTH | OP_INPLACE, .compose = compose_round);
 
-#define TEST(id, what)                                                                      \
-  OP(id, .schema = #id "(Tensor input) -> Tensor", .doc = what, .samples = "f(3,4) | i(3)", \
-     .flags = OP_BOTH | OP_NO_GRADIENT, .infer = infer_to_bool, .kernel = {cpu_pointwise}, .formula = PW_##id)
+#define TEST(id, what)                                                                               \
+  OP(id, .schema = #id "(Tensor input) -> Tensor", .doc = what, .samples = "f(3,4) | i(3)",          \
+     .flags = OP_BOTH | OP_NO_GRADIENT, .infer = infer_to_bool, .kernel = EVERYWHERE(any_pointwise), \
+     .formula = PW_##id)
 TEST(isnan, "True where input is NaN.");
 TEST(isinf, "True where input is infinite.");
 TEST(isfinite, "True where input is neither infinite nor NaN.");
 OP(logical_not, .schema = "logical_not(Tensor input) -> Tensor", .doc = "True where input is zero.",
    .samples = "f(3,4) | b(3)", .flags = OP_BOTH | OP_INPLACE | OP_NO_GRADIENT, .infer = infer_to_bool,
-   .kernel = {cpu_pointwise}, .formula = PW_logical_not);
+   .kernel = EVERYWHERE(any_pointwise), .formula = PW_logical_not);
 OP(bitwise_not, .schema = "bitwise_not(Tensor input) -> Tensor", .doc = "Every bit flipped; logical not for bool.",
    .samples = "i(3) | b(3)", .errors = "f(3)", .flags = OP_POINTWISE | OP_NO_GRADIENT, .infer = infer_bits,
-   .kernel = {cpu_pointwise}, .formula = PW_bitwise_not);
+   .kernel = EVERYWHERE(any_pointwise), .formula = PW_bitwise_not);
 
 /* clamp: limits as numbers in one loop, as tensors by maximum and minimum. A limit that no element of an integer dtype
  * can keep is refused. */
@@ -188,7 +189,8 @@ static void back_clamp(Grad *g) {
 OP(clamp, .schema = "clamp(Tensor input, Number? min=None, Number? max=None) -> Tensor", .alias = "clip",
    .doc = "input limited to [min, max]; either may be left out. NaN stays.",
    .samples = "f(3,4) -0.5 0.5 | f(3,4) min=0 | f(3,4) max=0.1 | i(3) 0 2", .errors = "f(3)", .saves = "input: input",
-   .flags = OP_POINTWISE, .infer = infer_clamp, .kernel = {cpu_pointwise}, .formula = PW_clamp, .backward = back_clamp);
+   .flags = OP_POINTWISE, .infer = infer_clamp, .kernel = EVERYWHERE(any_pointwise), .formula = PW_clamp,
+   .backward = back_clamp);
 static bool compose_clamp(OpCall *c) {
   Tensor *t = to_read(c);
   extern OpDef def_maximum, def_minimum;

@@ -61,7 +61,7 @@ FLOAT_UNARY(sinc, NULL, "sin(pi input) / (pi input), 1 at 0.", ANY, "input: inpu
 static bool has_eps(const Arg *eps) { return eps->given && scalar_double(eps->number) >= 0; }
 static bool cpu_logit(OpCall *c) {
   PointwiseContext context = {.s = has_eps(&c->arg[1]) ? c->arg[1].number : scalar_float(-1)};
-  return cpu_pointwise_with(c, PW_logit, &context);
+  return any_pointwise_with(c, PW_logit, &context);
 }
 /* 1 / (x (1 - x)): 0 outside of the limits, or without them NaN outside of [0, 1] */
 static void back_logit(Grad *g) {
@@ -82,18 +82,19 @@ OP(logit, .schema = "logit(Tensor input, Number? eps=None) -> Tensor",
        "log(input / (1 - input)), the inverse of sigmoid; with eps input is first limited to [eps, 1 - eps]. Integers "
        "become the default float dtype.",
    .samples = "u(3,4) | u(3,4) 0.2 | u() | u(0) | i(3) 0.1", .saves = "input: input", .flags = OP_POINTWISE,
-   .infer = infer_float, .kernel = {cpu_logit}, .backward = back_logit);
+   .infer = infer_float, .kernel = EVERYWHERE(cpu_logit), .backward = back_logit);
 
 /* ---- parts of a number ---- */
 
 static void back_frac(Grad *g) { g_set(g, 0, g_out(g, 0)); }
 OP(frac, .schema = "frac(Tensor input) -> Tensor", .doc = "What trunc takes off: input - trunc(input).",
    .samples = "f(3,4) | f() | f(0)", .errors = "i(3) | b(3)", .flags = OP_POINTWISE, .infer = infer_only_float,
-   .kernel = {cpu_pointwise}, .formula = PW_frac, .backward = back_frac);
+   .kernel = EVERYWHERE(any_pointwise), .formula = PW_frac, .backward = back_frac);
 
-#define TEST(id, what)                                                                             \
-  OP(id, .schema = #id "(Tensor input) -> Tensor", .doc = what, .samples = "f(3,4) | i(3) | b(2)", \
-     .flags = OP_BOTH | OP_NO_GRADIENT, .infer = infer_to_bool, .kernel = {cpu_pointwise}, .formula = PW_##id)
+#define TEST(id, what)                                                                               \
+  OP(id, .schema = #id "(Tensor input) -> Tensor", .doc = what, .samples = "f(3,4) | i(3) | b(2)",   \
+     .flags = OP_BOTH | OP_NO_GRADIENT, .infer = infer_to_bool, .kernel = EVERYWHERE(any_pointwise), \
+     .formula = PW_##id)
 TEST(signbit, "True where the sign bit is set: below zero, and for -0.");
 TEST(isposinf, "True where input is positive infinity.");
 TEST(isneginf, "True where input is negative infinity.");
@@ -116,7 +117,7 @@ static bool cpu_nan_to_num(OpCall *c) {
   PointwiseContext context = {.s = nan->given ? nan->number : scalar_float(0),
                               .t = high->given ? high->number : scalar_float(largest(c->compute)),
                               .u = low->given ? low->number : scalar_float(-largest(c->compute))};
-  return cpu_pointwise_with(c, PW_nan_to_num, &context);
+  return any_pointwise_with(c, PW_nan_to_num, &context);
 }
 static void back_nan_to_num(Grad *g) {
   g_set(g, 0, op_where(unary(&def_isfinite, g_in(g, 0)), g_out(g, 0), op_float(0)));
@@ -125,7 +126,7 @@ OP(nan_to_num, .schema = "nan_to_num(Tensor input, float? nan=None, float? posin
    .doc = "input with nan (0) for NaN, posinf (the dtype's largest number) for infinity and neginf (its lowest) for "
           "negative infinity.",
    .samples = "f(3,4) | f(3) 1 2 3 | i(3) | b(3)", .saves = "input: input", .flags = OP_POINTWISE, .infer = infer_same,
-   .kernel = {cpu_nan_to_num}, .backward = back_nan_to_num);
+   .kernel = EVERYWHERE(cpu_nan_to_num), .backward = back_nan_to_num);
 
 /* frexp: every float dtype is exact in double. */
 static bool infer_frexp(OpCall *c) {

@@ -1,7 +1,7 @@
 /* Storage: who owns memory and who gives it back. */
 #include "base/alloc.h"
 #include "base/isa.h"
-#include "tensor/tensor.h"
+#include "tensor/device.h"
 #include <math.h>
 #include <string.h>
 
@@ -36,12 +36,24 @@ Storage *storage_wrap(void *data, int64_t bytes, Device device, void (*release)(
   return s;
 }
 
+/* The driver's memory: `owner` says where it lies. */
+static void release_device(void *owner, void *data, int64_t bytes) {
+  int index = (int)(intptr_t)owner - 1;
+  const DeviceDriver *driver = device_registered(MT_CUDA);
+  if (driver) driver->release(index, data, bytes);
+}
+
+static Storage *storage_on(int64_t bytes, Device device) {
+  const DeviceDriver *driver = device_driver(device);
+  void *data = driver ? driver->allocate(device.index, bytes) : NULL;
+  if (!data) return NULL;
+  Storage *s = storage_wrap(data, bytes, device, release_device, (void *)(intptr_t)(device.index + 1));
+  if (!s) driver->release(device.index, data, bytes);
+  return s;
+}
+
 Storage *storage_new(int64_t bytes, Device device) {
-  if (device.kind != MT_CPU) {
-    fail(MT_ERUNTIME, "Torch not compiled with CUDA enabled: moontorch/cuda.so is not installed. "
-                      "Install the moontorch-cuda rock, or keep the tensor on the cpu");
-    return NULL;
-  }
+  if (device.kind != MT_CPU) return storage_on(bytes, device);
   if (bytes <= SMALL_MOST) {
     int small = (int)bytes + 1;
     Storage *s = slab_alloc(SLAB_SMALL, slab_bytes(small));

@@ -2,6 +2,7 @@
 #include "tensor/tensor.h"
 #include "base/alloc.h"
 #include "base/size.h"
+#include "tensor/device.h"
 #include "tensor/shape.h"
 #include <stdio.h>
 #include <string.h>
@@ -135,7 +136,13 @@ bool tensor_same_shape(const Tensor *a, const Tensor *b) {
   return a->ndim == b->ndim && memcmp(a->shape, b->shape, sizeof(int64_t) * a->ndim) == 0;
 }
 
-Scalar tensor_scalar(const Tensor *t) { return scalar_load((DType)t->dtype, tensor_data(t)); }
+Scalar tensor_scalar(const Tensor *t) {
+  uint64_t element = 0;
+  if (__builtin_expect(t->storage->device.kind == MT_CPU, 1)) return scalar_load((DType)t->dtype, tensor_data(t));
+  const DeviceDriver *driver = device_driver(tensor_device(t));
+  if (driver) driver->read(tensor_device(t).index, &element, tensor_data(t), dtype_size((DType)t->dtype));
+  return scalar_load((DType)t->dtype, &element);
+}
 
 const char *shape_text(int ndim, const int64_t *shape) {
   char line[400];

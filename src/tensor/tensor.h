@@ -109,7 +109,7 @@ static inline void tensor_written(Tensor *t) {
   if (__builtin_expect(kept || atomic_load_explicit(&watch_writes, memory_order_relaxed), 0) && storage_watcher)
     storage_watcher(s);
 }
-/* Element at 0-based flat position 0 of a one-element host tensor. */
+/* Element at 0-based flat position 0 of a one-element tensor; of one on a device the call waits, and may fail(). */
 Scalar tensor_scalar(const Tensor *t);
 
 /* Texts for messages (short-lived): "[2, 3]", "float32 [2, 3] on cpu". */

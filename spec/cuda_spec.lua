@@ -1,0 +1,125 @@
+--- Every operator on a GPU against the same call on the CPU: values, dtypes, layouts, gradients. Runs where
+-- moontorch/cuda.so finds a device; `make test-cuda-standin` gives it one that is not there.
+local torch = require "moontorch"
+local samples = require "spec.support.samples"
+local operators = require "spec.support.operators"
+
+if not torch.cuda.is_available() then
+  describe("CUDA", function()
+    it("is skipped: this machine has no GPU that moontorch/cuda.so can use", function() end)
+  end)
+  return
+end
+
+local try, difference = operators.try, operators.difference
+
+-- Views of memory as it lies: a copy on the device lies in order.
+local sees_memory = {
+  as_strided = true, as_strided_scatter = true, part_view = true, view = true, view_as = true,
+}
+-- Parts of one whole: what goes in belongs together, and the operator that they are parts of is compared.
+local pieces = { recurrent_back = true, cross_entropy_back = true }
+local tolerance = {
+  [torch.float64] = 1e-11, [torch.float32] = 2e-5, [torch.float16] = 1e-2, [torch.bfloat16] = 6e-2,
+}
+
+local function to_device(args) return samples.map(args, function(t) return t:cuda() end) end
+
+-- Results on the host; nil and which is not on the device.
+local function to_host(out)
+  local host = { n = out.n, list = out.list }
+  for k = 1, out.n do
+    host[k] = out[k]
+    if torch.is_tensor(out[k]) then
+      if not out[k].is_cuda then return nil, ("result %d is on %s"):format(k, tostring(out[k].device)) end
+      host[k] = out[k]:detach():cpu()
+    end
+  end
+  return host
+end
+
+local function loss(out)
+  local total
+  for k = 1, out.n do
+    local t = out[k]
+    if torch.is_tensor(t) and t.requires_grad and t.dtype.is_floating_point then
+      local part = (t * t):sum() + t:sum() * k
+      total = total and total + part or part
+    end
+  end
+  return total
+end
+
+-- Gradients of that loss with respect to all float inputs; nil and why where there are none.
+local function gradients(form, args)
+  local leaves = {}
+  local given = samples.map(args, function(t)
+    if not t.dtype.is_floating_point then return t end
+    leaves[#leaves + 1] = t:detach():requires_grad_()
+    return leaves[#leaves]
+  end)
+  if #leaves == 0 then return nil, "no float input" end
+  local ok, why = pcall(function()
+    local total = loss(operators.call(form, given))
+    if not total then error("no result wants a gradient", 0) end
+    return table.pack(torch.autograd.grad(total, leaves, { allow_unused = true, materialize_grads = true }))
+  end)
+  return ok and why or nil, why
+end
+
+local function compare(op, r, where, form, args, bound)
+  local wanted, refused = try(form, args)
+  local got, why = try(form, to_device(args))
+  if not wanted then
+    if got then r.bad(where, "works, but not on the CPU: %s", refused) end
+    return false
+  end
+  if not got then return r.bad(where, "%s", why) end
+  if op.random or operators.unwritten[op.name] then return false end
+  if #samples.tensors(args) == 0 then return false end -- a creation: it stays on the host unless asked
+  local host, astray = to_host(got)
+  local different = host and difference(host, wanted, bound)
+  if not host or different then r.bad(where, "%s", astray or different) end
+  return host and not different
+end
+
+local function check_gradient(r, where, form, args, bound)
+  local wanted = gradients(form, args)
+  if not wanted then return end
+  local got, why = gradients(form, to_device(args))
+  if not got then return r.bad(where, "gradient: %s", why) end
+  local host, astray = to_host(got)
+  local different = host and difference(host, wanted, bound)
+  if not host or different then r.bad(where, "gradient: %s", astray or different) end
+end
+
+local LAYOUTS = { swapped = samples.swapped, sliced = samples.sliced }
+
+for _, op in ipairs(operators.all()) do
+  if not pieces[op.name] then describe("CUDA " .. op.label, function()
+    it("is the CPU's in values, layouts and gradients", function()
+      local r = operators.report()
+      local form = operators.pure(op)
+      for _, sample in ipairs(op.cases) do
+        for dtype, bound in pairs(tolerance) do
+          local args = samples.build(sample, op.name, dtype)
+          local where = sample.text .. " in " .. tostring(dtype)
+          local same = compare(op, r, where, form, args, bound)
+          if same and not op.no_gradient and (dtype == torch.float64 or dtype == torch.float32) then
+            check_gradient(r, where, form, args, bound * 10)
+          end
+        end
+        local args = samples.build(sample, op.name, torch.float64)
+        for name, change in pairs(sees_memory[op.name] and {} or LAYOUTS) do
+          local laid = samples.map(args, function(t) return (change(t)) end)
+          compare(op, r, sample.text .. " " .. name, form, laid, 1e-11)
+        end
+        for _, dtype in ipairs { torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool } do
+          local typed = samples.build(sample, op.name, dtype, true)
+          compare(op, r, sample.text .. " in " .. tostring(dtype), form, typed, 1e-6)
+        end
+      end
+      r.finish()
+    end)
+  end) end
+end

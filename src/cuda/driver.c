@@ -1,0 +1,79 @@
+/* Devices: finding them, the current one, streams, and waiting.
+ *
+ * Every call of the runtime goes through driver_check, so that an error is a failure of the call that met it. A device is
+ * chosen for each piece of work, since threads of a host share this object and the runtime's choice is a thread's. */
+#include "cuda/driver.h"
+
+static int devices;
+
+bool driver_check(cudaError_t error, const char *what) {
+  if (error == cudaSuccess) return true;
+  cudaGetLastError(); /* the runtime forgets it: it is told here */
+  if (error == cudaErrorMemoryAllocation) return fail(MT_ENOMEM, "CUDA out of memory: %s", what);
+  return fail(MT_ERUNTIME, "CUDA error: %s (%s, in %s)", cudaGetErrorString(error), cudaGetErrorName(error), what);
+}
+
+bool driver_use(int index) {
+  int current = -1;
+  if (cudaGetDevice(&current) == cudaSuccess && current == index) return true;
+  return driver_check(cudaSetDevice(index), "cudaSetDevice");
+}
+
+int driver_devices(void) { return devices; }
+
+cudaStream_t driver_stream(int index) {
+  (void)index;
+  return NULL;
+}
+
+bool driver_settle(int index) {
+  return driver_use(index) && driver_check(cudaStreamSynchronize(driver_stream(index)), "cudaStreamSynchronize");
+}
+
+static bool move(int index, void *to, const void *from, int64_t bytes, cudaMemcpyKind kind) {
+  if (!driver_use(index)) return false;
+  if (bytes > 0 &&
+      !driver_check(cudaMemcpyAsync(to, from, (size_t)bytes, kind, driver_stream(index)), "cudaMemcpyAsync"))
+    return false;
+  return driver_settle(index);
+}
+static bool read_back(int index, void *to, const void *from, int64_t bytes) {
+  return move(index, to, from, bytes, cudaMemcpyDeviceToHost);
+}
+static bool write_over(int index, void *to, const void *from, int64_t bytes) {
+  return move(index, to, from, bytes, cudaMemcpyHostToDevice);
+}
+
+static DeviceDriver driver = {
+    .allocate = cuda_allocate,
+    .release = cuda_release,
+    .read = read_back,
+    .write = write_over,
+    .copy = cuda_copy,
+    .fill = cuda_fill,
+    .pointwise = cuda_pointwise,
+};
+
+const char *driver_start(void) {
+  int version = 0;
+  cudaError_t error = cudaDriverGetVersion(&version);
+  if (error != cudaSuccess || version == 0)
+    return "Found no NVIDIA driver on your system. Please check that you have an NVIDIA GPU and installed a driver "
+           "from "
+           "http://www.nvidia.com/Download/index.aspx. moontorch/cuda.so is there; keep the tensor on the cpu";
+  error = cudaGetDeviceCount(&devices);
+  cudaGetLastError();
+  if (error == cudaErrorInsufficientDriver)
+    return "The NVIDIA driver on your system is too old for this moontorch/cuda.so. Please update your GPU driver by "
+           "downloading and installing a new version from http://www.nvidia.com/Download/index.aspx, or keep the "
+           "tensor "
+           "on the cpu";
+  if (error != cudaSuccess || devices == 0) {
+    devices = 0;
+    return "No CUDA GPUs are available: the driver and moontorch/cuda.so are there, but no device is (is "
+           "CUDA_VISIBLE_DEVICES set?). Keep the tensor on the cpu";
+  }
+  driver.devices = devices;
+  device_register(MT_CUDA, &driver);
+  return NULL;
+}

@@ -1,0 +1,44 @@
+/* The core as a module sees it that is a shared object of its own (moontorch/cuda.so): a table of its functions.
+ *
+ * The core shows no symbols, so such a module gets this table when it is loaded and calls through it; core_link.c gives it
+ * the functions under their own names. Both sides are built from one checkout: `size` and `version` must agree. */
+#ifndef MT_CORE_API_H
+#define MT_CORE_API_H
+#include "base/alloc.h"
+#include "tensor/device.h"
+#include "tensor/iter.h"
+#include "tensor/shape.h"
+
+enum { CORE_API_VERSION = 1 };
+
+/* X(result, name, parameters, arguments); fail() is apart, since its arguments vary. */
+#define CORE_FUNCTIONS(X)                                                                                             \
+  X(bool, failed, (void), ())                                                                                         \
+  X(const char *, device_text, (Device d), (d))                                                                       \
+  X(const char *, tensor_text, (const Tensor *t), (t))                                                                \
+  X(Tensor *, tensor_new, (DType d, int ndim, const int64_t *shape, Device device), (d, ndim, shape, device))         \
+  X(void, tensor_destroy, (Tensor * t), (t))                                                                          \
+  X(bool, tensor_is_contiguous, (const Tensor *t), (t))                                                               \
+  X(bool, tensor_same_shape, (const Tensor *a, const Tensor *b), (a, b))                                              \
+  X(bool, tensor_copy_into, (Tensor * to, const Tensor *from), (to, from))                                            \
+  X(Scalar, tensor_scalar, (const Tensor *t), (t))                                                                    \
+  X(bool, shape_expand, (const Tensor *t, int ndim, const int64_t *shape, int64_t *stride), (t, ndim, shape, stride)) \
+  X(void, iter_begin, (Iter * it, int ndim, const int64_t *shape), (it, ndim, shape))                                 \
+  X(void, iter_add, (Iter * it, char *ptr, const int64_t *stride, int size), (it, ptr, stride, size))                 \
+  X(void, iter_finish, (Iter * it), (it))                                                                             \
+  X(void *, mem_alloc, (size_t bytes), (bytes))                                                                       \
+  X(void *, mem_zero, (size_t bytes), (bytes))                                                                        \
+  X(void, mem_free, (void *memory), (memory))                                                                         \
+  X(void, device_register, (DeviceKind kind, const DeviceDriver *driver), (kind, driver))
+
+bool tensor_copy_into(Tensor *to, const Tensor *from);
+
+typedef struct CoreApi {
+  int version;
+  size_t size;
+  bool (*fail)(MtCode code, const char *format, ...);
+#define CORE_FIELD(result, name, parameters, arguments) result(*name) parameters;
+  CORE_FUNCTIONS(CORE_FIELD)
+#undef CORE_FIELD
+} CoreApi;
+#endif

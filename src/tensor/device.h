@@ -1,0 +1,36 @@
+/* Devices besides the host: what the core asks of the module that drives them.
+ *
+ * A driver is registered once, by a shared object that is loaded when a script first speaks of such a device; until then
+ * every use of the device fails and says what is missing. Its functions return false or NULL after fail(). */
+#ifndef MT_DEVICE_H
+#define MT_DEVICE_H
+#include "tensor/tensor.h"
+
+struct OpCall;
+struct PointwiseContext;
+
+typedef struct DeviceDriver {
+  int devices;
+  /* Memory of one device, 256-byte aligned, uninitialised. */
+  void *(*allocate)(int index, int64_t bytes);
+  void (*release)(int index, void *data, int64_t bytes);
+  /* Between the host and a device. Both wait until the bytes may be used on either side; `read` comes after all that was
+   * launched before, and says what went wrong there. */
+  bool (*read)(int index, void *to, const void *from, int64_t bytes);
+  bool (*write)(int index, void *to, const void *from, int64_t bytes);
+  /* Between tensors on the driver's devices, any layout and dtype. */
+  bool (*copy)(Tensor *to, const Tensor *from);
+  bool (*fill)(Tensor *to, Scalar value);
+  /* A formula of cpu/formula_ids.h, as any_pointwise_with. */
+  bool (*pointwise)(struct OpCall *call, int formula, const struct PointwiseContext *context);
+} DeviceDriver;
+
+/* What drives devices of that kind and index; NULL and a failure that says what is missing. The host has none. */
+const DeviceDriver *device_driver(Device d);
+/* The same for a kind, without a failure. */
+const DeviceDriver *device_registered(DeviceKind kind);
+/* `driver` lives on. NULL takes the driver away (tests). */
+void device_register(DeviceKind kind, const DeviceDriver *driver);
+/* Why there is none, for the message; `reason` lives on. */
+void device_missing(const char *reason);
+#endif
