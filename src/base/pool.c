@@ -15,11 +15,9 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { MOST_THREADS = 256, SPINS = 400, MESSAGE = 1024 };
-enum { READY_GAP = 8000, READY_STREAK = 8 }; /* nanoseconds, about SPINS; askings */
 enum { OPEN = 1, INSIDE = 2, INSIDE_MASK = 0xfffe, LOOP = 0x10000 };
 
 typedef struct {
@@ -46,8 +44,7 @@ static _Atomic bool caller_sleeps;
 
 /* Changed only by who holds `busy`. */
 static pthread_t worker[MOST_THREADS];
-static _Atomic int workers; /* running */
-static int workers_for;     /* for how many wanted threads they were started */
+static int workers, workers_for; /* running; and for how many wanted threads they were started */
 static bool spin, fork_watched;
 
 static PoolHost host_run;
@@ -213,8 +210,7 @@ static void forked(void) {
   atomic_store(&gate, atomic_load(&gate) & ~(uint64_t)INSIDE_MASK);
   atomic_store(&sleepers, 0);
   atomic_store(&stop, false);
-  workers = 0;
-  workers_for = 0;
+  workers = workers_for = 0;
   if (!inside) atomic_store(&busy, false);
 }
 
@@ -296,19 +292,6 @@ void parallel_for(int64_t n, int64_t grain, PoolBody body, void *context) {
   }
   inside = false;
   atomic_store_explicit(&busy, false, memory_order_release);
-}
-
-bool pool_ready(void) {
-  static _Atomic int64_t last;
-  static _Atomic int streak;
-  if (inside || host_run || pool_threads() == 1) return false;
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  int64_t now = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-  bool soon = now - atomic_exchange_explicit(&last, now, memory_order_relaxed) < READY_GAP;
-  int n = soon ? atomic_load_explicit(&streak, memory_order_relaxed) + 1 : 0;
-  atomic_store_explicit(&streak, n < READY_STREAK ? n : READY_STREAK, memory_order_relaxed);
-  return n >= READY_STREAK || (soon && atomic_load(&workers) > 0 && atomic_load(&sleepers) == 0);
 }
 
 void pool_set_host(PoolHost run, void *host) {

@@ -18,9 +18,6 @@ int pool_threads(void); /* threads a loop may use, the caller included; at first
 void pool_set_threads(int threads);
 void pool_stay_out(void); /* this thread's loops are serial from now on, as a worker's that is one of several */
 bool pool_inside(void);   /* whether this thread works on a shared loop: a nested loop would be serial */
-/* Whether sharing a loop of a few microseconds would pay: a worker waits awake, or has been asked for so often in
- * succession that it will stay awake once woken. To be asked before each such loop. */
-bool pool_ready(void);
 /* A host's own scheduler: called instead of the pool; NULL goes back. It is told n and grain in chunks (grain 1), and may
  * call body over any disjoint ranges that cover [0, n), on any threads. Set it while no loop runs. */
 typedef void (*PoolHost)(void *host, int64_t n, int64_t grain, PoolBody body, void *context);

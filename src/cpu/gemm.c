@@ -103,7 +103,7 @@ static void plan_tiles(Plan *plan) {
   const int size = kernels->size, mr = kernels->mr, nr = kernels->nr;
   const int64_t cache = cache_bytes();
   plan->step = step_of(kernels, g->k);
-  plan->block_rows = most(1, cache / 8 * 5 / (plan->step * size) / mr) * mr;
+  plan->block_rows = most(1, cache / 2 / (plan->step * size) / mr) * mr;
   plan->rows = least(g->m, MOST_ROWS / mr * mr);
   plan->columns = least(g->n, MOST_COLUMNS / nr * nr);
 
@@ -177,9 +177,7 @@ static void compute(Run *run, bool threads) {
     int64_t wanted =
         cost >= 2.0 * THREAD_WORK * pool_threads() ? 4 * pool_threads() : (int64_t)(cost / (THREAD_WORK / 2));
     while (tasks < wanted && ((rows > unit_rows && !run->task_packs) || columns > unit_columns)) {
-      /* Columns first where only they fall into equal halves of whole tiles. */
-      bool even_rows = rows % (2 * unit_rows) == 0 || columns % (2 * unit_columns) != 0;
-      if (rows > unit_rows && ((rows >= columns && even_rows) || columns <= unit_columns) && !run->task_packs)
+      if (rows > unit_rows && (rows >= columns || columns <= unit_columns) && !run->task_packs)
         rows = whole(quotient_up(rows, 2), unit_rows);
       else
         columns = whole(quotient_up(columns, 2), unit_columns);
@@ -257,7 +255,7 @@ static void batch_task(void *context, int64_t begin, int64_t end) {
 
 static bool run_batch(const Plan *plan, const Gemm *g) {
   double one = (double)g->m * g->n * most(g->k, 1), total = one * g->batch;
-  bool threads = pool_threads() > 1 && (total >= 2 * THREAD_WORK || (total >= THREAD_WORK && pool_ready()));
+  bool threads = total >= 2 * THREAD_WORK && pool_threads() > 1;
   bool by_matrix = threads && g->batch > 1 && (one < 16.0 * THREAD_WORK * pool_threads());
   int64_t chunks = by_matrix ? least(g->batch, 4 * pool_threads()) : 1, bytes;
   Batch batch = {plan, g, quotient_up(g->batch, chunks), NULL};
