@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,19 +54,31 @@ static void pin(const Part *p) {
 #endif
 }
 
-static void *start(void *part) {
+/* Threads that have come to their processors; the clock starts when all have. */
+static atomic_int arrived, awaited;
+
+static void *start_together(void *part) {
   pin(part);
+  atomic_fetch_add(&arrived, 1);
+  while (atomic_load(&arrived) < atomic_load(&awaited)) sched_yield();
   ((Part *)part)->run(part);
   return NULL;
 }
 
-/* Seconds of one pass of all parts, each in a thread. */
+/* Seconds of one pass of all parts, each in a thread. A thread begins on its maker's processor and would wait there for
+ * milliseconds if the maker did not yield. */
 static double pass(Part *part, int threads) {
   pthread_t id[MOST_THREADS];
   int started = 1;
+  atomic_store(&arrived, 0);
+  atomic_store(&awaited, threads);
+  while (started < threads && pthread_create(&id[started], NULL, start_together, &part[started]) == 0) started++;
+  atomic_store(&awaited, started);
+  pin(&part[0]);
+  while (atomic_load(&arrived) < started - 1) sched_yield();
   double begin = now();
-  while (started < threads && pthread_create(&id[started], NULL, start, &part[started]) == 0) started++;
-  start(&part[0]);
+  atomic_fetch_add(&arrived, 1);
+  part[0].run(&part[0]);
   for (int k = started; k < threads; k++) part[k].run(&part[k]);
   for (int k = 1; k < started; k++) pthread_join(id[k], NULL);
   return now() - begin;
