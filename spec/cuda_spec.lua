@@ -17,6 +17,8 @@ local try, difference = operators.try, operators.difference
 local sees_memory = {
   as_strided = true, as_strided_scatter = true, part_view = true, view = true, view_as = true,
 }
+-- Goes to a device by itself.
+local travels = { move = true }
 -- Parts of one whole: what goes in belongs together, and the operator that they are parts of is compared.
 local pieces = { recurrent_back = true, cross_entropy_back = true }
 local tolerance = {
@@ -96,7 +98,7 @@ end
 local LAYOUTS = { swapped = samples.swapped, sliced = samples.sliced }
 
 for _, op in ipairs(operators.all()) do
-  if not pieces[op.name] then describe("CUDA " .. op.label, function()
+  if not pieces[op.name] and not travels[op.name] then describe("CUDA " .. op.label, function()
     it("is the CPU's in values, layouts and gradients", function()
       local r = operators.report()
       local form = operators.pure(op)

@@ -430,7 +430,8 @@ bool gemm_batch_isa(int isa, const Gemm *g) {
   if (g->m == 0 || g->n == 0 || g->batch == 0) return true;
   if (g->dtype == MT_F16 || g->dtype == MT_BF16) return gemm_half(isa, g);
   if (is_narrow(g->dtype)) return run_narrow(isa, g);
-  return blas_takes(g) ? blas_batch(isa, g, own_batch) : own_batch(isa, g);
+  /* a library chooses by the machine, which may not show under use_deterministic_algorithms */
+  return blas_takes(g) && !deterministic().on ? blas_batch(isa, g, own_batch) : own_batch(isa, g);
 }
 
 bool gemm_batch(const Gemm *g) { return gemm_batch_isa(isa_level(), g); }
