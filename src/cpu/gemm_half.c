@@ -57,7 +57,7 @@ typedef struct {
 
 static const GemmKernels *pair_kernels(int isa, const Gemm *g) {
 #if defined(__x86_64__)
-  /* As small as PyTorch's limit: below it sums are made in float32 there too. */
+  /* below that packing pairs costs more than it gains */
   if (g->dtype == MT_BF16 && isa == ISA_AVX512 && (double)g->m * g->n * g->k > 4096 && gemm_bf16_avx512.tiles &&
       __builtin_cpu_supports("avx512bf16"))
     return &gemm_bf16_avx512;

@@ -159,18 +159,36 @@ static inline __attribute__((always_inline)) float normal_below_f32(float x, flo
   q = FMA32(q, t, 0x1.19d822p-3f);
   return e * (q * t);
 }
-/* x Phi(x), and its slope Phi(x) + x phi(x) */
+/* What rounding h = x x left out; exact. */
+static inline __attribute__((always_inline)) float square_rest_f32(float x, float h) {
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+  return __builtin_fmaf(x, x, -h);
+#else
+  float high = float_of_bits(bits_of_float(x) & 0xfffff000u),
+        low = x - high; /* 12 bits each: their products are exact */
+  return ((high * high - h) + 2.0f * high * low) + low * low;
+#endif
+}
+/* EXP_UP exp(-x^2 / 2) for x of 0 to 16, where the square is not rounded: 1 / 2^25 of 144 would be 9 units in exp. */
+static inline __attribute__((always_inline)) float bell_up_f32(float x) {
+  float h = x * x, e = exp_up_f32(-0.5f * h);
+  return FMA32(-0.5f * e, square_rest_f32(x, h), e);
+}
+/* x Phi(x), and its slope Phi(x) + x phi(x). Beyond 16 nothing changes, but that inf times 0 is NaN. */
 static inline __attribute__((always_inline)) float gelu_f32(float x) {
-  float e = exp_below_f32(-0.5f * x * x), below = normal_below_f32(x, e);
-  return x * (x < 0.0f ? below : 1.0f - below);
+  float a = __builtin_fabsf(x), c = a > 16.0f ? 16.0f : a, below = normal_below_f32(c, bell_up_f32(c));
+  float left = c * below * (-1 / EXP_UP_f32), right = x * (1.0f - below * (1 / EXP_UP_f32));
+  left = a < INFINITY ? left : NAN;
+  return x < 0.0f ? left : right;
 }
 static inline __attribute__((always_inline)) float gelu_slope_f32(float x) {
-  float e = exp_below_f32(-0.5f * x * x), below = normal_below_f32(x, e);
-  return FMA32(x * 0.39894228040143267794f, e, x < 0.0f ? below : 1.0f - below);
+  float a = __builtin_fabsf(x), c = a > 16.0f ? 16.0f : a, e = bell_up_f32(c), below = normal_below_f32(c, e);
+  float rest = FMA32(c * -0.39894228040143267794f, e, below) * (1 / EXP_UP_f32), y = x < 0.0f ? rest : 1.0f - rest;
+  return a < INFINITY ? y : NAN;
 }
-static inline double gelu_f64(double x) { return 0.5 * x * (1 + erf(x * 0.70710678118654752440)); }
+static inline double gelu_f64(double x) { return 0.5 * x * erfc(x * -0.70710678118654752440); }
 static inline double gelu_slope_f64(double x) {
-  return 0.5 * (1 + erf(x * 0.70710678118654752440)) + x * 0.39894228040143267794 * exp(-0.5 * x * x);
+  return 0.5 * erfc(x * -0.70710678118654752440) + x * 0.39894228040143267794 * exp(-0.5 * x * x);
 }
 
 /* tanh: odd polynomial near 0, else 1 - 2 / (exp(2 |x|) + 1) with the sign put back. */

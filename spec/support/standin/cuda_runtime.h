@@ -117,8 +117,15 @@ static inline double normcdf(double x) {
 }
 template <class T> static inline T __ldg(const T *at) { return *at; }
 
-/* kernel<<<grid, block, shared, stream>>>(...), in words that both compilers know. */
+/* kernel<<<grid, block, shared, stream>>>(...), in words that both compilers know. The arguments are copied now, whenever
+ * the kernel runs. */
+template <class Kernel, class... A>
+static void standin_call(dim3 grid, dim3 block, size_t shared, cudaStream_t stream, const char *name, Kernel kernel,
+                         A... a) {
+  standin_launch(grid, block, shared, stream, name, [=] { kernel(a...); });
+}
 #define CUDA_LAUNCH(kernel, grid, block, shared, stream, ...) \
-  standin_launch(grid, block, shared, stream, #kernel, [=] { kernel(__VA_ARGS__); })
+  standin_call(                                               \
+      grid, block, shared, stream, #kernel, [](auto... a) { kernel(a...); }, __VA_ARGS__)
 #define CUDA_SHARED(type, name) type *name = (type *)standin_shared()
 #endif
