@@ -19,6 +19,7 @@ lacking() {
   [ -f /usr/include/png.h ] || echo libpng-dev
   [ -f /usr/include/jpeglib.h ] || echo libjpeg-dev
   command -v gcc >/dev/null || echo gcc
+  command -v g++ >/dev/null || echo g++
   [ -f /usr/include/stdio.h ] || echo libc6-dev
   command -v make >/dev/null || echo make
   command -v clang-format >/dev/null || echo clang-format

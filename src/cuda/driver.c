@@ -30,7 +30,7 @@ bool driver_settle(int index) {
   return driver_use(index) && driver_check(cudaStreamSynchronize(driver_stream(index)), "cudaStreamSynchronize");
 }
 
-static bool move(int index, void *to, const void *from, int64_t bytes, cudaMemcpyKind kind) {
+static bool move(int index, void *to, const void *from, int64_t bytes, enum cudaMemcpyKind kind) {
   if (!driver_use(index)) return false;
   if (bytes > 0 &&
       !driver_check(cudaMemcpyAsync(to, from, (size_t)bytes, kind, driver_stream(index)), "cudaMemcpyAsync"))

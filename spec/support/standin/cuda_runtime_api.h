@@ -33,7 +33,7 @@ typedef enum {
   cudaErrorUnknown = 999
 } cudaError_t;
 
-typedef enum {
+typedef enum cudaMemcpyKind {
   cudaMemcpyHostToHost,
   cudaMemcpyHostToDevice,
   cudaMemcpyDeviceToHost,
