@@ -236,11 +236,7 @@ typedef struct {
 
 static Tensor *to_host(Tensor *t) {
   if (tensor_device(t).kind == MT_CPU) return tensor_retain(t);
-  Tensor *host = tensor_new((DType)t->dtype, t->ndim, t->shape, (Device){MT_CPU, 0});
-  if (host && !tensor_copy_into(host, t)) {
-    tensor_release(host);
-    return NULL;
-  }
+  Tensor *host = tensor_copy(t, (DType)t->dtype, (Device){MT_CPU, 0});
   if (host) host->is_scalar = t->is_scalar;
   return host;
 }
@@ -315,7 +311,15 @@ static bool call_through_host(OpCall *c) {
   bool good = host_args(&h, c) && c->def->infer(&h.call);
   for (int k = 0; good && k < h.call.outs; k++) good = (h.call.out[k] = make_out(&h.call, k)) != NULL;
   if (good && (c->def->flags & OP_MODIFIES)) good = tensor_copy_into(h.call.out[0], in(&h.call, 0));
-  good = good && run_kernel(&h.call) && host_written(&h, c) && host_results(c, &h.call);
+  if (good && c->inplace) { /* refused before anything is written */
+    c->meta[0] = h.call.meta[0];
+    good = check_inplace(c);
+  }
+  good = good && run_kernel(&h.call) && host_results(c, &h.call);
+  if (good && !host_written(&h, c)) {
+    drop_results(c);
+    good = false;
+  }
   host_release(&h);
   return good;
 }
@@ -330,7 +334,7 @@ static bool record_made(OpCall *c) {
 static bool finish_inplace_host(OpCall *c) {
   Tensor *self = in(c, 0), *result = c->out[0];
   Node *node = NULL;
-  bool good = check_inplace(c) && (!record_wanted(c) || (node = record_reserve(c))) && tensor_copy_into(self, result);
+  bool good = (!record_wanted(c) || (node = record_reserve(c))) && tensor_copy_into(self, result);
   drop_results(c);
   if (!good) {
     node_release(node);
@@ -350,18 +354,12 @@ static bool call_elsewhere(OpCall *c) {
   return record_made(c) || (drop_results(c), false);
 }
 
-/* A device has no kernel of its own: where tensors, or the argument `device` of a creation, say that it runs there. */
-static bool lacks_kernel(const OpCall *c) {
+/* A device that has no kernel of its own for the call: that of its tensors, or what a creation is told by `device`. */
+static bool lacks_kernel(OpCall *c) {
   const Schema *s = c->def->info;
-  Device d = c->device;
   for (int k = 0; k < s->params && s->tensors == 0; k++)
-    if (s->param[k].type == TYPE_DEVICE && c->arg[k].given) d = c->arg[k].device;
-  return d.kind != MT_CPU && !c->def->kernel[d.kind] && !(c->def->flags & OP_VIEW);
-}
-static void creation_device(OpCall *c) {
-  const Schema *s = c->def->info;
-  for (int k = 0; k < s->params; k++)
     if (s->param[k].type == TYPE_DEVICE && c->arg[k].given) c->device = c->arg[k].device;
+  return c->device.kind != MT_CPU && !c->def->kernel[c->device.kind] && !(c->def->flags & OP_VIEW);
 }
 
 static bool call_kernel(OpCall *c) {
@@ -410,10 +408,7 @@ bool op_call(OpCall *c) {
   c->formula = c->def->formula;
   if (!find_device(c, s)) return false;
   if (c->def->compose && !c->def->kernel[c->device.kind]) return call_composed(c);
-  if (__builtin_expect(c->device.kind != MT_CPU || s->tensors == 0, 0) && lacks_kernel(c)) {
-    creation_device(c);
-    return call_elsewhere(c);
-  }
+  if (__builtin_expect(c->device.kind != MT_CPU || s->tensors == 0, 0) && lacks_kernel(c)) return call_elsewhere(c);
   return call_kernel(c);
 }
 

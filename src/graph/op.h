@@ -82,7 +82,6 @@ enum {
 };
 
 typedef struct OpDef {
-  const char *symbol; /* its name in C, one for each overload */
   const char *schema;
   const char *alias;   /* further names, separated by spaces: "absolute arccos" */
   const char *doc;     /* one paragraph: what, shapes, dtypes, source */
@@ -92,7 +91,7 @@ typedef struct OpDef {
   int flags;
   int formula; /* pointwise: id in cpu/formulas.h, 0 none */
   bool (*infer)(OpCall *call);
-  bool (*kernel[MT_DEVICES])(OpCall *call); /* by device; a module that drives devices fills its own slots */
+  bool (*kernel[MT_DEVICES])(OpCall *call); /* by device; a device without one goes through the host */
   bool (*compose)(OpCall *call);            /* definition in other ops: fills out/list/value */
   void (*backward)(struct Grad *grad);
   int line;     /* order of overloads within a file */
@@ -108,8 +107,8 @@ typedef struct OpDef {
 #else
 #define OP_SECTION "mt_ops"
 #endif
-#define OP(id, ...)                                                \
-  OpDef def_##id = {.symbol = #id, .line = __LINE__, __VA_ARGS__}; \
+#define OP(id, ...)                                 \
+  OpDef def_##id = {.line = __LINE__, __VA_ARGS__}; \
   static OpDef *const registered_##id __attribute__((section(OP_SECTION), used)) = &def_##id
 
 /* All operators, sorted by schema name, then declaration. ops_load is idempotent and thread-safe. */
