@@ -71,24 +71,20 @@ static void copy_rows(void *context, int64_t begin, int64_t end) {
   }
 }
 
-/* From the host to a device or back: what is packed on both sides passes, anything else is packed on its own side. */
+/* From one device to another: what is packed on both sides passes, anything else is packed on its own side. */
 static bool cross(Tensor *to, const Tensor *from) {
-  bool up = tensor_device(to).kind != MT_CPU, plain = tensor_is_contiguous(to);
-  Device device = tensor_device(up ? to : from);
-  const DeviceDriver *driver = device_driver(device);
+  bool plain = tensor_is_contiguous(to);
+  const DeviceDriver *driver = device_driver(tensor_device(tensor_device(to).kind == MT_CPU ? from : to));
   if (!driver) return false;
   DType d = (DType)(plain ? to : from)->dtype;
   Tensor *source = NULL, *target = NULL;
   bool good = true;
-  if (from->dtype != d || !tensor_same_shape(to, from) || !tensor_is_contiguous(from)) {
+  if (from->dtype != d || !tensor_same_shape(to, from) || !tensor_is_contiguous(from))
     good = (source = tensor_new(d, to->ndim, to->shape, tensor_device(from))) && tensor_copy_into(source, from);
-  }
   if (good && !plain) good = (target = tensor_new(d, to->ndim, to->shape, tensor_device(to))) != NULL;
-  if (good) {
-    void *t = tensor_data(target ? target : to), *f = tensor_data(source ? source : from);
-    int64_t bytes = to->numel * dtype_size(d);
-    good = up ? driver->write(device.index, t, f, bytes) : driver->read(device.index, t, f, bytes);
-  }
+  if (good)
+    good = driver->move(tensor_device(to), tensor_data(target ? target : to), tensor_device(from),
+                        tensor_data(source ? source : from), to->numel * dtype_size(d));
   if (good && target) good = tensor_copy_into(to, target);
   tensor_release(source);
   tensor_release(target);
@@ -96,7 +92,8 @@ static bool cross(Tensor *to, const Tensor *from) {
 }
 
 static bool copy_elsewhere(Tensor *to, const Tensor *from) {
-  if (tensor_device(to).kind != tensor_device(from).kind) return cross(to, from);
+  Device a = tensor_device(to), b = tensor_device(from);
+  if (a.kind != b.kind || a.index != b.index) return cross(to, from);
   const DeviceDriver *driver = device_driver(tensor_device(to));
   return driver && driver->copy(to, from);
 }
@@ -137,14 +134,16 @@ bool tensor_copy_into(Tensor *to, const Tensor *from) {
   return true;
 }
 
-Tensor *tensor_cast(const Tensor *from, DType d) {
-  Tensor *to = tensor_new(d, from->ndim, from->shape, tensor_device(from));
+Tensor *tensor_copy(const Tensor *from, DType d, Device device) {
+  Tensor *to = tensor_new(d, from->ndim, from->shape, device);
   if (to && !tensor_copy_into(to, from)) {
     tensor_release(to);
     return NULL;
   }
   return to;
 }
+
+Tensor *tensor_cast(const Tensor *from, DType d) { return tensor_copy(from, d, tensor_device(from)); }
 
 bool tensor_fill(Tensor *to, Scalar value) {
   uint64_t element;

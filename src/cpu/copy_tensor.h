@@ -5,7 +5,8 @@
 
 /* Writes from's values, cast and broadcast, into to, from any device to any. Does not touch versions or the graph. */
 bool tensor_copy_into(Tensor *to, const Tensor *from);
-/* A new contiguous tensor of dtype d with from's values; owned. */
+/* A new contiguous tensor of dtype d on `device` with from's values; on its own device; owned. */
+Tensor *tensor_copy(const Tensor *from, DType d, Device device);
 Tensor *tensor_cast(const Tensor *from, DType d);
 /* Writes one number into every element. */
 bool tensor_fill(Tensor *to, Scalar value);

@@ -55,8 +55,8 @@ static void check_row(char **ptr, const int64_t *stride, int64_t n, const void *
 }
 
 static bool check_on_host(const Tensor *index, int64_t size, bool negative, int dim) {
-  Tensor *host = tensor_new((DType)index->dtype, index->ndim, index->shape, (Device){MT_CPU, 0});
-  bool good = host && tensor_copy_into(host, index) && position_check(host, size, negative, dim);
+  Tensor *host = tensor_copy(index, (DType)index->dtype, (Device){MT_CPU, 0});
+  bool good = host && position_check(host, size, negative, dim);
   tensor_release(host);
   return good;
 }

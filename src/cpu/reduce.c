@@ -16,15 +16,8 @@ enum { UNIT = 65536, BATCH = 128, WIDE = 256, FEW = 16, BUFFER_ROWS = 4, SHORT =
 LaneType lane_type(DType d) { return d == MT_F64 ? LANE_F64 : dtype_is_float(d) ? LANE_F32 : LANE_I64; }
 
 Tensor *tensor_packed(Tensor *t, DType d) {
-  bool here = tensor_device(t).kind == MT_CPU;
-  if (t->dtype == d && tensor_is_contiguous(t) && here) return tensor_retain(t);
-  if (here) return tensor_cast(t, d);
-  Tensor *host = tensor_new(d, t->ndim, t->shape, (Device){MT_CPU, 0});
-  if (host && !tensor_copy_into(host, t)) {
-    tensor_release(host);
-    return NULL;
-  }
-  return host;
+  bool ready = t->dtype == d && tensor_is_contiguous(t) && tensor_device(t).kind == MT_CPU;
+  return ready ? tensor_retain(t) : tensor_copy(t, d, (Device){MT_CPU, 0});
 }
 
 FoldColumns fold_columns(Fold f, LaneType t) {

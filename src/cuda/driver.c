@@ -30,25 +30,24 @@ bool driver_settle(int index) {
   return driver_use(index) && driver_check(cudaStreamSynchronize(driver_stream(index)), "cudaStreamSynchronize");
 }
 
-static bool move(int index, void *to, const void *from, int64_t bytes, enum cudaMemcpyKind kind) {
+static bool move(Device to_device, void *to, Device from_device, const void *from, int64_t bytes) {
+  bool up = from_device.kind == MT_CPU, down = to_device.kind == MT_CPU;
+  int index = up ? to_device.index : from_device.index, there = down ? index : to_device.index;
+  if (there != index && !driver_settle(there)) return false;
   if (!driver_use(index)) return false;
-  if (bytes > 0 &&
-      !driver_check(cudaMemcpyAsync(to, from, (size_t)bytes, kind, driver_stream(index)), "cudaMemcpyAsync"))
-    return false;
-  return driver_settle(index);
-}
-static bool read_back(int index, void *to, const void *from, int64_t bytes) {
-  return move(index, to, from, bytes, cudaMemcpyDeviceToHost);
-}
-static bool write_over(int index, void *to, const void *from, int64_t bytes) {
-  return move(index, to, from, bytes, cudaMemcpyHostToDevice);
+  cudaStream_t stream = driver_stream(index);
+  cudaError_t error = cudaSuccess;
+  if (bytes > 0 && there != index)
+    error = cudaMemcpyPeerAsync(to, there, from, index, (size_t)bytes, stream);
+  else if (bytes > 0)
+    error = cudaMemcpyAsync(to, from, (size_t)bytes, up ? cudaMemcpyHostToDevice : cudaMemcpyDeviceToHost, stream);
+  return driver_check(error, "cudaMemcpyAsync") && driver_settle(index);
 }
 
 static DeviceDriver driver = {
     .allocate = cuda_allocate,
     .release = cuda_release,
-    .read = read_back,
-    .write = write_over,
+    .move = move,
     .copy = cuda_copy,
     .fill = cuda_fill,
     .pointwise = cuda_pointwise,

@@ -23,16 +23,14 @@ bool driver_settle(int index);
 /* Memory (memory.c): blocks kept for reuse, by device. */
 void *cuda_allocate(int index, int64_t bytes);
 void cuda_release(int index, void *data, int64_t bytes);
-bool cuda_trim(int index); /* gives what is free back to the device */
+bool cuda_trim(int index); /* gives what is free back to the device; false after a failure */
 typedef struct MemoryStats {
   int64_t allocated, peak, reserved, peak_reserved, blocks, retries;
 } MemoryStats;
 MemoryStats cuda_memory_stats(int index);
 void cuda_reset_peak(int index);
 
-/* Tensors (tensors.c, pointwise.c). */
-struct Rows;
-void rows_of(const Iter *it, struct Rows *rows);
+/* Tensors (tensors.c). */
 bool cuda_copy(Tensor *to, const Tensor *from);
 bool cuda_fill(Tensor *to, Scalar value);
 struct PointwiseContext;

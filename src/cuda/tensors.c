@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-void rows_of(const Iter *it, Rows *r) {
+static void rows_of(const Iter *it, Rows *r) {
   r->operands = it->operands;
   r->ndim = it->ndim;
   r->numel = it->numel;
@@ -45,34 +45,9 @@ bool cuda_fill(Tensor *to, Scalar value) {
                       "fill");
 }
 
-/* Between two devices what is packed passes, anything else is packed first. */
-static bool copy_peer(Tensor *to, const Tensor *from) {
-  Tensor *source = NULL, *target = NULL;
-  DType d = (DType)to->dtype;
-  bool good = true;
-  if (from->dtype != d || !tensor_same_shape(to, from) || !tensor_is_contiguous(from))
-    good = (source = tensor_new(d, to->ndim, to->shape, tensor_device(from))) && cuda_copy(source, from);
-  if (good && !tensor_is_contiguous(to))
-    good = (target = tensor_new(d, to->ndim, to->shape, tensor_device(to))) != NULL;
-  int there = tensor_device(to).index, here = tensor_device(from).index;
-  if (good) {
-    void *t = tensor_data(target ? target : to);
-    const void *f = tensor_data(source ? source : from);
-    good = driver_settle(here) && driver_use(there) &&
-           driver_check(cudaMemcpyPeerAsync(t, there, f, here, (size_t)tensor_bytes(to), driver_stream(there)),
-                        "cudaMemcpyPeerAsync") &&
-           driver_settle(there);
-  }
-  if (good && target) good = cuda_copy(to, target);
-  tensor_release(source);
-  tensor_release(target);
-  return good;
-}
-
 bool cuda_copy(Tensor *to, const Tensor *from) {
   int index = tensor_device(to).index;
   if (to->numel == 0) return true;
-  if (index != tensor_device(from).index) return copy_peer(to, from);
   if (!driver_use(index)) return false;
   if (to->dtype == from->dtype && tensor_same_shape(to, from) && tensor_is_contiguous(to) && tensor_is_contiguous(from))
     return driver_check(cudaMemcpyAsync(tensor_data(to), tensor_data(from), (size_t)tensor_bytes(to),

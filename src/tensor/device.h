@@ -14,11 +14,10 @@ typedef struct DeviceDriver {
   /* Memory of one device, 256-byte aligned, uninitialised. */
   void *(*allocate)(int index, int64_t bytes);
   void (*release)(int index, void *data, int64_t bytes);
-  /* Between the host and a device. Both wait until the bytes may be used on either side; `read` comes after all that was
-   * launched before, and says what went wrong there. */
-  bool (*read)(int index, void *to, const void *from, int64_t bytes);
-  bool (*write)(int index, void *to, const void *from, int64_t bytes);
-  /* Between tensors on the driver's devices, any layout and dtype. */
+  /* Bytes from one device to another; one of them may be the host. Comes after all that was launched before on either,
+   * says what went wrong there, and waits until the bytes may be used on both sides. */
+  bool (*move)(Device to_device, void *to, Device from_device, const void *from, int64_t bytes);
+  /* Between tensors on one device, any layout and dtype. */
   bool (*copy)(Tensor *to, const Tensor *from);
   bool (*fill)(Tensor *to, Scalar value);
   /* A formula of cpu/formula_ids.h, as any_pointwise_with. */

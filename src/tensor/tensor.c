@@ -140,7 +140,8 @@ Scalar tensor_scalar(const Tensor *t) {
   uint64_t element = 0;
   if (__builtin_expect(t->storage->device.kind == MT_CPU, 1)) return scalar_load((DType)t->dtype, tensor_data(t));
   const DeviceDriver *driver = device_driver(tensor_device(t));
-  if (driver) driver->read(tensor_device(t).index, &element, tensor_data(t), dtype_size((DType)t->dtype));
+  if (driver)
+    driver->move((Device){MT_CPU, 0}, &element, tensor_device(t), tensor_data(t), dtype_size((DType)t->dtype));
   return scalar_load((DType)t->dtype, &element);
 }
 
