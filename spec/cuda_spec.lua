@@ -40,19 +40,7 @@ local function to_host(out)
   return host
 end
 
-local function loss(out)
-  local total
-  for k = 1, out.n do
-    local t = out[k]
-    if torch.is_tensor(t) and t.requires_grad and t.dtype.is_floating_point then
-      local part = (t * t):sum() + t:sum() * k
-      total = total and total + part or part
-    end
-  end
-  return total
-end
-
--- Gradients of that loss with respect to all float inputs; nil and why where there are none.
+-- Gradients of their projection with respect to all float inputs; nil and why where there are none.
 local function gradients(form, args)
   local leaves = {}
   local given = samples.map(args, function(t)
@@ -62,7 +50,7 @@ local function gradients(form, args)
   end)
   if #leaves == 0 then return nil, "no float input" end
   local ok, why = pcall(function()
-    local total = loss(operators.call(form, given))
+    local total = operators.projection(operators.call(form, given))
     if not total then error("no result wants a gradient", 0) end
     return table.pack(torch.autograd.grad(total, leaves, { allow_unused = true, materialize_grads = true }))
   end)
@@ -94,6 +82,50 @@ local function check_gradient(r, where, form, args, bound)
   local different = host and difference(host, wanted, bound)
   if not host or different then r.bad(where, "gradient: %s", astray or different) end
 end
+
+describe("CUDA", function()
+  it("changes nothing where a write in place is refused", function()
+    local p = torch.ones(3, { device = "cuda" }):requires_grad_()
+    local g, m, v = torch.ones(3):cuda(), torch.zeros(3):cuda(), torch.zeros(3):cuda()
+    local ok, why = pcall(torch._adam_step_, p, g, m, v, 0.1, 0.9, 0.999, 1e-8, 0, false, 1)
+    assert.is_false(ok)
+    assert.is_truthy(why:find("leaf Variable that requires grad", 1, true), why)
+    assert.same({ 0, 0, 0 }, m:cpu():tolist())
+    assert.same({ 1, 1, 1 }, p:detach():cpu():tolist())
+  end)
+
+  it("counts memory and gives it back", function()
+    local before = torch.cuda.memory_allocated()
+    local x = torch.zeros(1 << 20, { device = "cuda" })
+    assert.equal(before + (4 << 20), torch.cuda.memory_allocated())
+    assert.is_true(torch.cuda.max_memory_allocated() >= before + (4 << 20))
+    local free, total = torch.cuda.mem_get_info(0)
+    assert.is_true(free > 0 and free < total)
+    x:free()
+    assert.equal(before, torch.cuda.memory_allocated())
+    assert.is_true(torch.cuda.memory_reserved() >= 4 << 20)
+    local cached = torch.cuda.memory_reserved()
+    torch.cuda.empty_cache()
+    assert.is_true(torch.cuda.memory_reserved() <= cached - (4 << 20))
+    torch.cuda.reset_peak_memory_stats("cuda:0")
+    assert.equal(torch.cuda.memory_allocated(), torch.cuda.max_memory_allocated())
+    assert.is_true(torch.cuda.max_memory_reserved() <= cached)
+    torch.cuda.synchronize()
+  end)
+
+  it("says which device there is not, and goes on", function()
+    local ok, why = pcall(torch.cuda.synchronize, 99)
+    assert.is_false(ok)
+    assert.is_truthy(why:find("invalid device ordinal", 1, true), why)
+    ok, why = pcall(torch.zeros, 2, { device = "cuda:99" })
+    assert.is_false(ok)
+    assert.is_truthy(why:find("there is no cuda:99", 1, true), why)
+    ok, why = pcall(torch.zeros, 1 << 40, { device = "cuda" })
+    assert.is_false(ok)
+    assert.is_truthy(why:find("CUDA out of memory", 1, true), why)
+    assert.equal(2, torch.ones(2, { device = "cuda" }):sum():item())
+  end)
+end)
 
 local LAYOUTS = { swapped = samples.swapped, sliced = samples.sliced }
 

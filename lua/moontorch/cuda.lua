@@ -42,6 +42,45 @@ function cuda.device_count()
   return found and found.device_count() or 0
 end
 
+-- The library's function of that name, for a device given as a number, a string or a torch.device; 0 when left out.
+local function call(name, device, ...)
+  local found = backend()
+  if not found then
+    core.raise(name, "Torch not compiled with CUDA enabled, or no GPU is there: torch.cuda.is_available() is false")
+  end
+  local index = device
+  if device ~= nil and math.type(device) ~= "integer" then
+    local d = core.device(device)
+    if d.type ~= "cuda" then core.raise(name, "Expected a cuda device, but got: %s", tostring(d)) end
+    index = d.index
+  end
+  local results = table.pack(pcall(found[name], index, ...))
+  if not results[1] then core.raise(name, "%s", results[2]) end
+  return table.unpack(results, 2, results.n)
+end
+
+--- Waits until all that was launched on the device is done.
+-- https://docs.pytorch.org/docs/stable/generated/torch.cuda.synchronize.html
+function cuda.synchronize(device) call("synchronize", device) end
+
+--- Gives memory that no tensor holds back to the devices; nothing where there is none.
+function cuda.empty_cache()
+  if backend() then call("empty_cache") end
+end
+
+--- Free and total memory of the device, in bytes.
+function cuda.mem_get_info(device) return call("mem_get_info", device) end
+
+--- Bytes that tensors hold on the device, now and at most; and those that were taken from it, free blocks included.
+-- https://docs.pytorch.org/docs/stable/notes/cuda.html#memory-management
+function cuda.memory_allocated(device) return call("memory_stats", device).allocated end
+function cuda.max_memory_allocated(device) return call("memory_stats", device).peak end
+function cuda.memory_reserved(device) return call("memory_stats", device).reserved end
+function cuda.max_memory_reserved(device) return call("memory_stats", device).peak_reserved end
+
+--- The most so far becomes what is held now.
+function cuda.reset_peak_memory_stats(device) call("reset_peak", device) end
+
 -- Every creation function exists here too, so that `local t = torch.cuda.is_available() and torch.cuda or torch` makes
 -- a script follow the device.
 local CREATION = {

@@ -1,7 +1,8 @@
 /* Memory of the devices, kept for reuse: asking the runtime for memory waits for the device, and costs more than most
  * kernels.
  *
- * Sizes are rounded to 512 bytes, above 1 MiB to 2 MiB. A free block serves a request that it exceeds by an eighth at most.
+ * Sizes are rounded to 512 bytes, from 1 MiB on to 2 MiB, and a free block serves requests of its own size. Invariant:
+ * each block has a node, in `free` while it is free and else, without its block, in `spare`; so giving back cannot fail.
  * All work of a device goes to one stream, so a block may be given to the next kernel while the last one still runs.
  * One lock; what is free is kept by size in a list of its own for each device. */
 #include "cuda/driver.h"
@@ -17,7 +18,7 @@ typedef struct Free {
 } Free;
 
 typedef struct {
-  Free *free; /* smallest first */
+  Free *free, *spare;
   MemoryStats stats;
 } Pool;
 
@@ -39,12 +40,11 @@ static void note_peaks(MemoryStats *s) {
 static void *take(Pool *p, int64_t bytes) {
   for (Free **at = &p->free; *at; at = &(*at)->next) {
     Free *f = *at;
-    if (f->bytes < bytes) continue;
-    if (f->bytes > bytes) return NULL; /* sizes are few: one that does not fit exactly stays for its own kind */
-    void *data = f->data;
+    if (f->bytes != bytes) continue;
     *at = f->next;
-    mem_free(f);
-    return data;
+    f->next = p->spare;
+    p->spare = f;
+    return f->data;
   }
   return NULL;
 }
@@ -66,14 +66,16 @@ static bool give_back(int index) {
 bool cuda_trim(int index) {
   if (!driver_use(index)) return false;
   pthread_mutex_lock(&lock);
-  bool any = give_back(index);
+  give_back(index);
   pthread_mutex_unlock(&lock);
-  return any;
+  return true;
 }
 
 static void *fresh(int index, int64_t bytes) {
   Pool *p = &pools[index];
   void *data = NULL;
+  Free *node = mem_alloc(sizeof *node);
+  if (!node) return NULL;
   cudaError_t error = cudaMalloc(&data, (size_t)bytes);
   if (error == cudaErrorMemoryAllocation && give_back(index)) {
     cudaGetLastError();
@@ -82,8 +84,11 @@ static void *fresh(int index, int64_t bytes) {
   }
   if (error == cudaSuccess) {
     p->stats.reserved += bytes;
+    node->next = p->spare;
+    p->spare = node;
     return data;
   }
+  mem_free(node);
   cudaGetLastError();
   if (error != cudaErrorMemoryAllocation) return driver_check(error, "cudaMalloc"), NULL;
   size_t left = 0, total = 0;
@@ -116,20 +121,14 @@ void *cuda_allocate(int index, int64_t bytes) {
 
 void cuda_release(int index, void *data, int64_t bytes) {
   int64_t size = rounded(bytes);
-  Free *f = mem_alloc(sizeof *f);
   pthread_mutex_lock(&lock);
   Pool *p = &pools[index];
+  Free *f = p->spare;
+  p->spare = f->next;
+  *f = (Free){p->free, data, size};
+  p->free = f;
   p->stats.allocated -= size;
   p->stats.blocks--;
-  if (f) {
-    Free **at = &p->free;
-    while (*at && (*at)->bytes < size) at = &(*at)->next;
-    *f = (Free){*at, data, size};
-    *at = f;
-  } else {
-    cudaFree(data);
-    p->stats.reserved -= size;
-  }
   pthread_mutex_unlock(&lock);
 }
 

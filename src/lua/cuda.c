@@ -9,6 +9,13 @@ static int device_at(lua_State *L, int idx) {
   return (int)i;
 }
 
+/* The failure of the call as an error; lua/moontorch/cuda.lua adds the function's name and the caller's line. */
+static int raise_pending(lua_State *L) {
+  lua_pushstring(L, fail_message());
+  fail_clear();
+  return lua_error(L);
+}
+
 static int f_device_count(lua_State *L) { return lua_pushinteger(L, driver_devices()), 1; }
 
 static int f_memory_stats(lua_State *L) {
@@ -27,22 +34,19 @@ static int f_memory_stats(lua_State *L) {
 }
 
 static int f_empty_cache(lua_State *L) {
-  for (int k = 0; k < driver_devices(); k++) cuda_trim(k);
-  (void)L;
+  for (int k = 0; k < driver_devices(); k++)
+    if (!cuda_trim(k)) return raise_pending(L);
   return 0;
 }
 
 static int f_reset_peak(lua_State *L) { return cuda_reset_peak(device_at(L, 1)), 0; }
 
-/* true, or nil and what went wrong */
-static int f_synchronize(lua_State *L) {
-  if (driver_settle(device_at(L, 1))) return lua_pushboolean(L, 1), 1;
-  return lua_pushnil(L), 1;
-}
+static int f_synchronize(lua_State *L) { return driver_settle(device_at(L, 1)) ? 0 : raise_pending(L); }
 
 static int f_mem_get_info(lua_State *L) {
   size_t available = 0, total = 0;
-  if (!driver_use(device_at(L, 1)) || !driver_check(cudaMemGetInfo(&available, &total), "cudaMemGetInfo")) return 0;
+  if (!driver_use(device_at(L, 1)) || !driver_check(cudaMemGetInfo(&available, &total), "cudaMemGetInfo"))
+    return raise_pending(L);
   lua_pushinteger(L, (lua_Integer)available);
   lua_pushinteger(L, (lua_Integer)total);
   return 2;

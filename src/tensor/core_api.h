@@ -13,6 +13,8 @@ enum { CORE_API_VERSION = 1 };
 
 /* X(result, name, parameters, arguments); fail() is apart, since its arguments vary. */
 #define CORE_FUNCTIONS(X)                                                                                             \
+  X(const char *, fail_message, (void), ())                                                                           \
+  X(void, fail_clear, (void), ())                                                                                     \
   X(bool, failed, (void), ())                                                                                         \
   X(const char *, device_text, (Device d), (d))                                                                       \
   X(const char *, tensor_text, (const Tensor *t), (t))                                                                \
