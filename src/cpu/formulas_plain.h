@@ -23,6 +23,16 @@ FORMULA_FN int64_t lcm_int(int64_t a, int64_t b) {
   uint64_t g = gcd_int(a, b);
   return g == 0 ? 0 : (int64_t)((a < 0 ? 0 - (uint64_t)a : (uint64_t)a) / g * (uint64_t)b);
 }
+/* nextafter of a 16-bit float: its neighbours differ from it by one in the lower 15 bits. `infinity`: the bits of it. */
+FORMULA_FN uint16_t next_half(uint16_t a, uint16_t b, uint16_t infinity) {
+  uint16_t size = a & 0x7fff, other = b & 0x7fff;
+  if (size > infinity) return a;
+  if (other > infinity) return b;
+  if (size == 0) return other == 0 ? b : (uint16_t)((b & 0x8000) | 1);
+  if (a == b) return b;
+  bool grows = (a & 0x8000) == (b & 0x8000) && other > size;
+  return (uint16_t)(grows ? a + 1 : a - 1);
+}
 /* Magnitude of what is left of x in the arithmetic of U. */
 #define MAGNITUDE(U, x) ((U)(x) >> (BITS(U) - 1) ? (U)(0 - (U)(x)) : (U)(x))
 

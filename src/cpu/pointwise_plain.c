@@ -21,16 +21,6 @@ PLAIN_FORMULAS(INT_KERNEL, int8_t, uint32_t, i8)
 PLAIN_FORMULAS(INT_KERNEL, uint8_t, uint32_t, u8)
 PLAIN_FORMULAS(BOOL_KERNEL, uint8_t, uint32_t, b8)
 
-/* nextafter of a 16-bit float: its neighbours differ from it by one in the lower 15 bits. `infinity`: the bits of it. */
-static inline uint16_t next_half(uint16_t a, uint16_t b, uint16_t infinity) {
-  uint16_t size = a & 0x7fff, other = b & 0x7fff;
-  if (size > infinity) return a;
-  if (other > infinity) return b;
-  if (size == 0) return other == 0 ? b : (uint16_t)((b & 0x8000) | 1);
-  if (a == b) return b;
-  bool grows = (a & 0x8000) == (b & 0x8000) && other > size;
-  return (uint16_t)(grows ? a + 1 : a - 1);
-}
 #define NEXT_HALF(S, infinity)                                                                       \
   static void loop_nextafter_##S(char **ptr, int64_t n, const void *context) {                       \
     uint16_t *out = (uint16_t *)(void *)ptr[0];                                                      \

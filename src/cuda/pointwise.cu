@@ -18,31 +18,6 @@ template <class T> struct Numbers { typename T::Value s, t, u; };
 
 #define TO_BOOL_SAME 0
 #define TO_BOOL_BOOL 1
-#define OPERANDS_UNARY
-#define OPERANDS_BINARY
-#define OPERANDS_TERNARY
-#define OPERANDS_CHOICE
-
-/* ARM(...) where the formula exists for the kind of type; as in the CPU's loops. */
-#define FLOAT_F(K, ...) K(__VA_ARGS__)
-#define FLOAT_FI(K, ...) K(__VA_ARGS__)
-#define FLOAT_FIB(K, ...) K(__VA_ARGS__)
-#define FLOAT_IB(K, ...)
-#define FLOAT_I(K, ...)
-#define FLOAT_W(K, ...) K(__VA_ARGS__)
-#define INT_F(K, ...)
-#define INT_FI(K, ...) K(__VA_ARGS__)
-#define INT_FIB(K, ...) K(__VA_ARGS__)
-#define INT_IB(K, ...) K(__VA_ARGS__)
-#define INT_I(K, ...) K(__VA_ARGS__)
-#define INT_W(K, ...)
-#define BOOL_F(K, ...)
-#define BOOL_FI(K, ...)
-#define BOOL_FIB(K, ...) K(__VA_ARGS__)
-#define BOOL_IB(K, ...) K(__VA_ARGS__)
-#define BOOL_I(K, ...)
-#define BOOL_W(K, ...)
-
 #define ARM(name, result, expression) \
   case PW_##name:                     \
     if constexpr (TO_BOOL_##result == TO_BOOL) return (R)(expression);
@@ -94,17 +69,6 @@ TYPED(I16, i16)
 TYPED(I8, i8)
 TYPED(U8, u8)
 TYPED(Bool, b8)
-
-/* nextafter of a 16-bit float: its neighbours differ from it by one in the lower 15 bits. `infinity`: the bits of it. */
-static __device__ inline uint16_t next_half(uint16_t a, uint16_t b, uint16_t infinity) {
-  uint16_t size = a & 0x7fff, other = b & 0x7fff;
-  if (size > infinity) return a;
-  if (other > infinity) return b;
-  if (size == 0) return other == 0 ? b : (uint16_t)((b & 0x8000) | 1);
-  if (a == b) return b;
-  bool grows = (a & 0x8000) == (b & 0x8000) && other > size;
-  return (uint16_t)(grows ? a + 1 : a - 1);
-}
 
 /* One element: from inputs as they lie in memory to the result as it lies there. */
 template <class T, int GROUP, int FIXED>

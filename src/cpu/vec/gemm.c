@@ -15,15 +15,7 @@
 #define WIDE REAL /* the type of scalar products: no integer promotion to a signed type */
 #endif
 
-/* A multiply and an add may become one instruction; the rest of the library keeps them apart. */
-#ifdef __clang__
-#pragma clang fp contract(fast)
-#define UNROLL _Pragma("unroll")
-#else
-#pragma GCC optimize("fp-contract=fast")
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
-#define INLINE static inline __attribute__((always_inline))
+#include "cpu/vec/contract.h"
 
 #if defined(__AVX512F__)
 #define VECTOR_BYTES 64

@@ -14,14 +14,7 @@
 #define TO_FLOAT bfloat_to_float
 #endif
 
-#ifdef __clang__
-#pragma clang fp contract(fast)
-#define UNROLL _Pragma("unroll")
-#else
-#pragma GCC optimize("fp-contract=fast")
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
-#define INLINE static inline __attribute__((always_inline))
+#include "cpu/vec/contract.h"
 
 #if defined(__AVX512F__)
 enum { LANES = 16, ROWS = 4 };

@@ -153,32 +153,6 @@ static __attribute__((unused)) bool any_wide(const char *p, int64_t n) {
     run_rows(ptr, stride, n, context, loop_##name##_##S, LAYOUT_##operands(sizeof(RESULT_##result(T)), T)); \
   }
 
-/* K(...) where the formula exists for the kind of type. */
-#define FLOAT_F(K, ...) K(__VA_ARGS__)
-#define FLOAT_FI(K, ...) K(__VA_ARGS__)
-#define FLOAT_FIB(K, ...) K(__VA_ARGS__)
-#define FLOAT_IB(K, ...)
-#define FLOAT_I(K, ...)
-#define FLOAT_W(K, ...) K(__VA_ARGS__)
-#define HALF_F(K, ...) K(__VA_ARGS__)
-#define HALF_FI(K, ...) K(__VA_ARGS__)
-#define HALF_FIB(K, ...) K(__VA_ARGS__)
-#define HALF_IB(K, ...)
-#define HALF_I(K, ...)
-#define HALF_W(K, ...)
-#define INT_F(K, ...)
-#define INT_FI(K, ...) K(__VA_ARGS__)
-#define INT_FIB(K, ...) K(__VA_ARGS__)
-#define INT_IB(K, ...) K(__VA_ARGS__)
-#define INT_I(K, ...) K(__VA_ARGS__)
-#define INT_W(K, ...)
-#define BOOL_F(K, ...)
-#define BOOL_FI(K, ...)
-#define BOOL_FIB(K, ...) K(__VA_ARGS__)
-#define BOOL_IB(K, ...) K(__VA_ARGS__)
-#define BOOL_I(K, ...)
-#define BOOL_W(K, ...)
-
 /* For FORMULAS: all loops of a type. */
 #define FLOAT_KERNEL(T, U, S, name, operands, result, extra, types, floats, ints, bools) \
   FLOAT_##types(KERNEL, T, S, name, operands, result, extra, floats)
