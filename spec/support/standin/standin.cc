@@ -67,7 +67,7 @@ struct Block {
 };
 
 constexpr size_t STACK = 256 << 10;
-std::vector<Fiber *> spare;
+std::vector<Fiber *> &spare = *new std::vector<Fiber *>; /* lives on: LeakSanitizer looks after static ones have gone */
 ucontext_t scheduler;
 void *scheduler_fake;
 const void *scheduler_stack;
