@@ -353,6 +353,13 @@ static void test_policy(void) {
   for (int i = 0; i < 2 * 4096 + 1; i++) block_free(block_alloc(MB), MB);
   CHECK(large_cached() <= 64 * MB);
   memory_trim();
+  /* A size that does not come back is forgotten too, however little it is. */
+  block_free(block_alloc(3 * MB), 3 * MB);
+  for (int i = 0; i < 4096; i++) block_free(block_alloc(MB), MB);
+  CHECK(large_cached() == 4 * MB);
+  for (int i = 0; i < 4096 + 1; i++) block_free(block_alloc(MB), MB);
+  CHECK(large_cached() == MB);
+  memory_trim();
   CHECK(large_cached() == 0);
 }
 

@@ -27,8 +27,9 @@ void block_free(void *block, size_t bytes);
 /* Bytes that block_alloc(bytes) really takes from the system. */
 size_t block_size(size_t bytes);
 
-/* Small fixed structs of the core (tensors, nodes), 64-byte aligned: per-thread free lists, no locking. kind < SLAB_KINDS, and one kind
- * always has one size. The memory is not zeroed. A slab freed on another thread joins that thread's list. */
+/* Small fixed structs of the core (tensors, nodes), 64-byte aligned: per-thread free lists, no locking.
+ * kind < SLAB_KINDS, and one kind always has one size. The memory is not zeroed. A slab freed on another thread joins
+ * that thread's list. */
 enum { SLAB_TENSOR, SLAB_STORAGE, SLAB_SMALL, SLAB_NODE, SLAB_AUTOGRAD, SLAB_KINDS };
 void *slab_alloc(int kind, size_t bytes);
 void slab_free(int kind, void *slab, size_t bytes);
