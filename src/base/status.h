@@ -10,14 +10,15 @@
 
 typedef enum {
   MT_OK = 0,
-  MT_EARG,     /* wrong type, dtype, shape, keyword */
-  MT_EINDEX,   /* a position out of range */
-  MT_ENOMEM,   /* out of memory or over the host's cap */
-  MT_ENOTIMPL, /* no kernel for this dtype and device */
-  MT_EIO,      /* a file could not be read or written */
-  MT_ERUNTIME, /* any other refusal */
-  MT_EHOST,    /* a host callback (Lua hook) raised; the host keeps its error value */
-  MT_ENOTICE   /* nothing is wrong with the call, but the host may want to say something first: see notice() */
+  MT_EARG,      /* wrong type, dtype, shape, keyword */
+  MT_EINDEX,    /* a position out of range */
+  MT_ENOMEM,    /* out of memory or over the host's cap */
+  MT_ENOTIMPL,  /* no kernel for this dtype and device */
+  MT_EIO,       /* a file could not be read or written */
+  MT_ERUNTIME,  /* any other refusal */
+  MT_EHOST,     /* a host callback (Lua hook) raised; the host keeps its error value */
+  MT_ENODEVICE, /* a device's kernel leaves the call to the host; never seen outside of op_call */
+  MT_ENOTICE    /* nothing is wrong with the call, but the host may want to say something first: see notice() */
 } MtCode;
 
 /* Records a failure unless one is pending. Always returns false. */

@@ -8,7 +8,7 @@ static const CoreApi *core;
 bool core_link(const CoreApi *api) {
   if (api->version != CORE_API_VERSION || api->size != sizeof(CoreApi)) return false;
   core = api;
-  return true;
+  return (size_t)core->device_kernels() * sizeof(void (*)(void)) == sizeof(DeviceKernels);
 }
 
 bool fail(MtCode code, const char *format, ...) {
@@ -18,6 +18,15 @@ bool fail(MtCode code, const char *format, ...) {
   vsnprintf(message, sizeof message, format, list);
   va_end(list);
   return core->fail(code, "%s", message);
+}
+
+void fail_suffix(const char *format, ...) {
+  char message[1024];
+  va_list list;
+  va_start(list, format);
+  vsnprintf(message, sizeof message, format, list);
+  va_end(list);
+  core->fail_suffix("%s", message);
 }
 
 #define TRAMPOLINE(result, name, parameters, arguments) \

@@ -13,6 +13,10 @@ bool driver_check(cudaError_t error, const char *what) {
   return fail(MT_ERUNTIME, "CUDA error: %s (%s, in %s)", cudaGetErrorString(error), cudaGetErrorName(error), what);
 }
 
+bool driver_launched(int error, const char *what) {
+  return error < 0 ? left_to_host() : driver_check((cudaError_t)error, what);
+}
+
 bool driver_use(int index) {
   int current = -1;
   if (cudaGetDevice(&current) == cudaSuccess && current == index) return true;
@@ -27,7 +31,8 @@ cudaStream_t driver_stream(int index) {
 }
 
 bool driver_settle(int index) {
-  return driver_use(index) && driver_check(cudaStreamSynchronize(driver_stream(index)), "cudaStreamSynchronize");
+  return driver_use(index) && driver_check(cudaStreamSynchronize(driver_stream(index)), "cudaStreamSynchronize") &&
+         fault_check(index);
 }
 
 static bool move(Device to_device, void *to, Device from_device, const void *from, int64_t bytes) {
@@ -44,6 +49,9 @@ static bool move(Device to_device, void *to, Device from_device, const void *fro
   return driver_check(error, "cudaMemcpyAsync") && driver_settle(index);
 }
 
+#define KERNEL(name, parameters, arguments, device) .name = cuda_##name,
+static const DeviceKernels kernels = {DEVICE_KERNELS(KERNEL)};
+
 static DeviceDriver driver = {
     .allocate = cuda_allocate,
     .release = cuda_release,
@@ -51,6 +59,7 @@ static DeviceDriver driver = {
     .copy = cuda_copy,
     .fill = cuda_fill,
     .pointwise = cuda_pointwise,
+    .kernels = &kernels,
 };
 
 const char *driver_start(void) {

@@ -1,6 +1,8 @@
 /* Inside moontorch/cuda.so: the devices, their memory and streams, and what drives tensors on them. */
 #ifndef MT_CUDA_DRIVER_H
 #define MT_CUDA_DRIVER_H
+#include "cpu/device_kernels.h"
+#include "cuda/fault.h"
 #include "tensor/call.h"
 #include "tensor/core_api.h"
 #include <cuda_runtime_api.h>
@@ -15,10 +17,17 @@ int driver_devices(void);
 bool driver_use(int index);
 /* False and a failure that names the call, unless the result is 0. */
 bool driver_check(cudaError_t error, const char *what);
+/* The same for what a cuda_launch_ function said; -1, no kernel for the dtypes, leaves the call to the host. */
+bool driver_launched(int error, const char *what);
 /* The stream that this thread's work on its current device goes to. */
 cudaStream_t driver_stream(int index);
-/* Waits for all that this thread launched on the device; false with what went wrong. */
+/* Waits for all that this thread launched on the device; false with what went wrong, faults of kernels too. */
 bool driver_settle(int index);
+
+/* Faults (fault.c): what the next launch of this call is given that may meet one; and whether one was met, by all that has
+ * run: a failure then, and the record is empty again. */
+bool fault_place(int index, FaultPlace *place);
+bool fault_check(int index);
 
 /* Memory (memory.c): blocks kept for reuse, by device. */
 void *cuda_allocate(int index, int64_t bytes);
@@ -30,7 +39,14 @@ typedef struct MemoryStats {
 MemoryStats cuda_memory_stats(int index);
 void cuda_reset_peak(int index);
 
+/* Kernels of the list in cpu/device_kernels.h, one file a family. */
+#define CUDA_KERNEL(name, parameters, arguments, device) bool cuda_##name parameters;
+DEVICE_KERNELS(CUDA_KERNEL)
+#undef CUDA_KERNEL
+
 /* Tensors (tensors.c). */
+/* t as packed elements of dtype d on its device: t itself (retained) or a copy; owned, NULL after a failure. */
+Tensor *cuda_packed(Tensor *t, DType d);
 bool cuda_copy(Tensor *to, const Tensor *from);
 bool cuda_fill(Tensor *to, Scalar value);
 struct PointwiseContext;

@@ -76,6 +76,17 @@ template <class F> static bool with_type(int dtype, F f) {
   }
 }
 
+/* The same for float dtypes alone. */
+template <class F> static bool with_float(int dtype, F f) {
+  switch (dtype) {
+  case 6: return f(F16()), true;
+  case 7: return f(BF16()), true;
+  case 8: return f(F32()), true;
+  case 9: return f(F64()), true;
+  default: return false;
+  }
+}
+
 /* Where element i of each operand lies. Indices of 32 bits divide several times faster. */
 template <class Index> __device__ static inline void rows_at(const Rows &r, int64_t i, int64_t *offset) {
   for (int k = 0; k < r.operands; k++) offset[k] = 0;

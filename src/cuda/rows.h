@@ -2,6 +2,7 @@
 #ifndef MT_CUDA_ROWS_H
 #define MT_CUDA_ROWS_H
 #include <stddef.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #ifdef __cplusplus

@@ -58,6 +58,16 @@ bool cuda_copy(Tensor *to, const Tensor *from) {
   return driver_check((cudaError_t)cuda_launch_cast(to->dtype, from->dtype, &r, driver_stream(index)), "copy");
 }
 
+Tensor *cuda_packed(Tensor *t, DType d) {
+  if (t->dtype == d && tensor_is_contiguous(t)) return tensor_retain(t);
+  Tensor *packed = tensor_new(d, t->ndim, t->shape, tensor_device(t));
+  if (packed && !cuda_copy(packed, t)) {
+    tensor_release(packed);
+    return NULL;
+  }
+  return packed;
+}
+
 /* A number as the kernel computes with it; limits saturate to the type's range. */
 static FormulaNumber number_of(Scalar s, DType d, bool limit) {
   FormulaNumber n = {.i = 0};

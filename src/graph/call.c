@@ -3,6 +3,8 @@
 #include "cpu/copy_tensor.h"
 #include "graph/node.h"
 #include "graph/record.h"
+#include "graph/watch.h"
+#include "tensor/core_api.h"
 #include "tensor/shape.h"
 #include <stdio.h>
 #include <string.h>
@@ -402,14 +404,37 @@ static bool call_composed(OpCall *c) {
   return good;
 }
 
+/* The outermost operator that this thread calls on a device. */
+static _Thread_local const OpDef *device_op;
+
+void call_place(char *to, size_t room) {
+  char place[WATCH_PLACE];
+  watch_here(place);
+  snprintf(to, room, "%s()%s%s", device_op ? device_op->info->name : "a call", *place ? " at " : "", place);
+}
+
+static bool call_on_device(OpCall *c) {
+  if (c->def->compose && !c->def->kernel[c->device.kind]) return call_composed(c);
+  if (lacks_kernel(c)) return call_elsewhere(c);
+  if (call_kernel(c)) return true;
+  if (fail_code() != MT_ENODEVICE) return false;
+  fail_clear();
+  return call_elsewhere(c);
+}
+
 bool op_call(OpCall *c) {
   if (failed()) return false;
   const Schema *s = c->def->info;
   c->formula = c->def->formula;
   if (!find_device(c, s)) return false;
-  if (c->def->compose && !c->def->kernel[c->device.kind]) return call_composed(c);
-  if (__builtin_expect(c->device.kind != MT_CPU || s->tensors == 0, 0) && lacks_kernel(c)) return call_elsewhere(c);
-  return call_kernel(c);
+  if (__builtin_expect(c->device.kind != MT_CPU || s->tensors == 0, 0)) {
+    const OpDef *outer = device_op;
+    if (!outer) device_op = c->def;
+    bool good = call_on_device(c);
+    device_op = outer;
+    return good;
+  }
+  return c->def->compose && !c->def->kernel[MT_CPU] ? call_composed(c) : call_kernel(c);
 }
 
 /* A formula that reads what its op did not save hands on NULL without a failure. */

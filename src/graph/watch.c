@@ -15,6 +15,16 @@ atomic_int graph_watchers;
 static _Thread_local bool anomaly, check_nan, packing;
 static _Thread_local const Node *running;
 
+void watch_here(char *place) {
+  *place = 0;
+  if (watch_host) watch_host->place(place, WATCH_PLACE);
+}
+
+void watch_devices(void) {
+  static atomic_bool watched;
+  if (!atomic_exchange(&watched, true)) atomic_fetch_add(&graph_watchers, 1);
+}
+
 /* The last writes, by storage: those whose hashes agree share WAYS slots, and the oldest goes. Memory is bounded; a write
  * that others pushed out is not named. Without anomaly mode only writes to what a graph keeps come here, and WAYS do. */
 typedef struct Write {

@@ -17,6 +17,8 @@ typedef struct WatchHost {
   void (*release)(void *handle);
 } WatchHost;
 void watch_start(const WatchHost *host); /* at load */
+void watch_here(char *place);            /* WATCH_PLACE bytes; "" when the host cannot say */
+void watch_devices(void); /* from now on the host notes whose call it is: devices tell of mistakes later */
 
 extern __attribute__((visibility("hidden")))
 atomic_int graph_watchers; /* threads that watch, each mode counted by itself */

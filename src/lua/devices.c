@@ -1,11 +1,15 @@
 /* Devices besides the host, as the binding sees them: the module that drives them is loaded when a script first names
  * one, and gets the core's table of functions (tensor/core_api.h). */
 #include "lua/binding.h"
+#include "graph/watch.h"
 #include "tensor/core_api.h"
 
 #define FIELD(result, name, parameters, arguments) .name = name,
-static const CoreApi core_api = {
-    .version = CORE_API_VERSION, .size = sizeof(CoreApi), .fail = fail, CORE_FUNCTIONS(FIELD)};
+static const CoreApi core_api = {.version = CORE_API_VERSION,
+                                 .size = sizeof(CoreApi),
+                                 .fail = fail,
+                                 .fail_suffix = fail_suffix,
+                                 CORE_FUNCTIONS(FIELD)};
 
 /* Loads the module for d unless that was tried before. Never raises: what is missing is said when the device is used. */
 void want_device(lua_State *L, Device d) {
@@ -21,7 +25,10 @@ void want_device(lua_State *L, Device d) {
   lua_settop(L, top);
 }
 
-static int f_device_api(lua_State *L) { return lua_pushlightuserdata(L, (void *)(uintptr_t)&core_api), 1; }
+static int f_device_api(lua_State *L) {
+  watch_devices();
+  return lua_pushlightuserdata(L, (void *)(uintptr_t)&core_api), 1;
+}
 
 /* core._device_missing(reason): what a script hears that names a device. */
 static int f_device_missing(lua_State *L) {

@@ -1,5 +1,5 @@
 /* softmax and log_softmax: one fused kernel each way; the gradients follow from the result and are operators themselves. */
-#include "cpu/kernels.h"
+#include "cpu/device_kernels.h"
 #include "ops/ops.h"
 
 static bool infer_softmax(OpCall *c) {
@@ -21,27 +21,27 @@ static bool infer_softmax(OpCall *c) {
 }
 static bool forward(OpCall *c, bool logarithm) {
   int dim;
-  return dim_wrap(c->arg[1].i, in(c, 0)->ndim, &dim) && cpu_softmax(in(c, 0), dim, logarithm, c->out[0]);
+  return dim_wrap(c->arg[1].i, in(c, 0)->ndim, &dim) && any_softmax(in(c, 0), dim, logarithm, c->out[0]);
 }
-static bool cpu_softmax_plain(OpCall *c) { return forward(c, false); }
-static bool cpu_softmax_log(OpCall *c) { return forward(c, true); }
+static bool forward_plain(OpCall *c) { return forward(c, false); }
+static bool forward_log(OpCall *c) { return forward(c, true); }
 static bool backward(OpCall *c, bool logarithm) {
   int dim;
-  return dim_wrap(c->arg[2].i, in(c, 0)->ndim, &dim) && cpu_softmax_back(in(c, 0), in(c, 1), dim, logarithm, c->out[0]);
+  return dim_wrap(c->arg[2].i, in(c, 0)->ndim, &dim) && any_softmax_back(in(c, 0), in(c, 1), dim, logarithm, c->out[0]);
 }
-static bool cpu_back_plain(OpCall *c) { return backward(c, false); }
-static bool cpu_back_log(OpCall *c) { return backward(c, true); }
+static bool backward_plain(OpCall *c) { return backward(c, false); }
+static bool backward_log(OpCall *c) { return backward(c, true); }
 
 /* y (gy - sum(gy y)) and gy - exp(y) sum(gy), with their own gradients */
 static void back_softmax_back(Grad *g);
 static void back_log_softmax_back(Grad *g);
 OP(softmax_back, .schema = "softmax_back(Tensor grad, Tensor result, Dim dim) -> Tensor", .doc = "Gradient of softmax.",
    .samples = "f(3,4) p(3,4) d2 | f(3,4) p(3,4) d1", .saves = "grad: result; result: grad result", .flags = OP_HIDDEN,
-   .infer = infer_same, .kernel = {cpu_back_plain}, .backward = back_softmax_back);
+   .infer = infer_same, .kernel = EVERYWHERE(backward_plain), .backward = back_softmax_back);
 OP(log_softmax_back, .schema = "log_softmax_back(Tensor grad, Tensor result, Dim dim) -> Tensor",
    .doc = "Gradient of log_softmax.", .samples = "f(3,4) f(3,4) d2 | f(3,4) f(3,4) d1",
-   .saves = "grad: result; result: grad result", .flags = OP_HIDDEN, .infer = infer_same, .kernel = {cpu_back_log},
-   .backward = back_log_softmax_back);
+   .saves = "grad: result; result: grad result", .flags = OP_HIDDEN, .infer = infer_same,
+   .kernel = EVERYWHERE(backward_log), .backward = back_log_softmax_back);
 static void back_softmax_back(Grad *g) {
   Tensor *v = g_out(g, 0), *y = g_in(g, 1);
   const Arg *dim = g_arg(g, 2);
@@ -69,6 +69,7 @@ static void back_log_softmax(Grad *g) {
   OP(id, .schema = #id "(Tensor input, Dim? dim=None, *, dtype? dtype=None) -> Tensor",                             \
      .doc = what " dim must be given; dtype converts first.",                                                       \
      .samples = "f(3,4) d2 | f(3,4) d1 | f(2,3,4) d2 | f() d1 | f(0,3) d2", .errors = "f(3,4) | i(3) d1 | f(3) d2", \
-     .saves = "input: result", .flags = OP_BOTH, .infer = infer_softmax, .kernel = {kernel_fn}, .backward = back_##id)
-SOFTMAX(softmax, cpu_softmax_plain, "exp(input) / sum(exp(input)) along dim.");
-SOFTMAX(log_softmax, cpu_softmax_log, "log(softmax(input)) along dim, computed without losing digits.");
+     .saves = "input: result", .flags = OP_BOTH, .infer = infer_softmax, .kernel = EVERYWHERE(kernel_fn),           \
+     .backward = back_##id)
+SOFTMAX(softmax, forward_plain, "exp(input) / sum(exp(input)) along dim.");
+SOFTMAX(log_softmax, forward_log, "log(softmax(input)) along dim, computed without losing digits.");

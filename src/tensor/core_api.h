@@ -14,6 +14,7 @@ enum { CORE_API_VERSION = 1 };
 /* X(result, name, parameters, arguments); fail() is apart, since its arguments vary. */
 #define CORE_FUNCTIONS(X)                                                                                             \
   X(const char *, fail_message, (void), ())                                                                           \
+  X(MtCode, fail_code, (void), ())                                                                                    \
   X(void, fail_clear, (void), ())                                                                                     \
   X(bool, failed, (void), ())                                                                                         \
   X(const char *, device_text, (Device d), (d))                                                                       \
@@ -31,14 +32,22 @@ enum { CORE_API_VERSION = 1 };
   X(void *, mem_alloc, (size_t bytes), (bytes))                                                                       \
   X(void *, mem_zero, (size_t bytes), (bytes))                                                                        \
   X(void, mem_free, (void *memory), (memory))                                                                         \
+  X(bool, position_fail, (int64_t value, int64_t size, int dim), (value, size, dim))                                  \
+  X(void, call_place, (char *to, size_t room), (to, room))                                                            \
+  X(int, device_kernels, (void), ())                                                                                  \
   X(void, device_register, (DeviceKind kind, const DeviceDriver *driver), (kind, driver))
 
 bool tensor_copy_into(Tensor *to, const Tensor *from);
+int device_kernels(void); /* how many there are in cpu/device_kernels.h */
+bool position_fail(int64_t value, int64_t size, int dim);
+/* The operator that this thread is calling on a device, and where its script is: "embedding() at train.lua:12". */
+void call_place(char *to, size_t room);
 
 typedef struct CoreApi {
   int version;
   size_t size;
   bool (*fail)(MtCode code, const char *format, ...);
+  void (*fail_suffix)(const char *format, ...);
 #define CORE_FIELD(result, name, parameters, arguments) result(*name) parameters;
   CORE_FUNCTIONS(CORE_FIELD)
 #undef CORE_FIELD

@@ -8,6 +8,7 @@
 
 struct OpCall;
 struct PointwiseContext;
+struct DeviceKernels;
 
 typedef struct DeviceDriver {
   int devices;
@@ -22,6 +23,8 @@ typedef struct DeviceDriver {
   bool (*fill)(Tensor *to, Scalar value);
   /* A formula of cpu/formula_ids.h, as any_pointwise_with. */
   bool (*pointwise)(struct OpCall *call, int formula, const struct PointwiseContext *context);
+  /* What else operators need: cpu/device_kernels.h. */
+  const struct DeviceKernels *kernels;
 } DeviceDriver;
 
 /* What drives devices of that kind and index; NULL and a failure that says what is missing. The host has none. */
@@ -32,4 +35,6 @@ const DeviceDriver *device_registered(DeviceKind kind);
 void device_register(DeviceKind kind, const DeviceDriver *driver);
 /* Why there is none, for the message; `reason` lives on. */
 void device_missing(const char *reason);
+/* A driver's kernel has no way for this case, and has written nothing: the call goes through the host. Returns false. */
+static inline bool left_to_host(void) { return fail(MT_ENODEVICE, "a kernel left the call to the host"); }
 #endif

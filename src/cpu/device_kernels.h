@@ -1,0 +1,27 @@
+/* Kernels that every device has, one row each: X(name, parameters, arguments, device of the call).
+ *
+ * any_<name> runs cpu_<name> on the host, elsewhere the function of the device's driver, which moontorch/cuda.so calls
+ * cuda_<name>. What they do is said where cpu_<name> is declared. A row that a driver lacks does not link. A driver may
+ * leave a case to the host by left_to_host(), before it has written anything; op_call then takes the way through it.
+ * Operators whose kernels only call these say EVERYWHERE. */
+#ifndef MT_DEVICE_KERNELS_H
+#define MT_DEVICE_KERNELS_H
+#include "cpu/kernels.h"
+#include "cpu/reduce.h"
+#include "tensor/device.h"
+
+#define DEVICE_KERNELS(X)                                                                                      \
+  X(softmax, (Tensor * t, int dim, bool logarithm, Tensor *out), (t, dim, logarithm, out), tensor_device(out)) \
+  X(softmax_back, (Tensor * grad, Tensor * result, int dim, bool logarithm, Tensor *out),                      \
+    (grad, result, dim, logarithm, out), tensor_device(out))
+
+typedef struct DeviceKernels {
+#define DEVICE_KERNEL_FIELD(name, parameters, arguments, device) bool(*name) parameters;
+  DEVICE_KERNELS(DEVICE_KERNEL_FIELD)
+#undef DEVICE_KERNEL_FIELD
+} DeviceKernels;
+
+#define DEVICE_KERNEL_ANY(name, parameters, arguments, device) bool any_##name parameters;
+DEVICE_KERNELS(DEVICE_KERNEL_ANY)
+#undef DEVICE_KERNEL_ANY
+#endif
