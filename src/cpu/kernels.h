@@ -85,14 +85,4 @@ bool cpu_slogdet(OpCall *call);
 bool cpu_solve(OpCall *call);
 /* U, S, V^T of each matrix, see svd.c. */
 bool cpu_svd(OpCall *call);
-/* Optimiser steps, see optim.h and ops/optim.c: result 0 is argument 0, state is written too. */
-bool cpu_sgd_step(OpCall *call);
-bool cpu_adam_step(OpCall *call);
-bool cpu_rms_step(OpCall *call);
-bool cpu_delta_step(OpCall *call);
-bool cpu_adamax_step(OpCall *call);
-bool cpu_nadam_step(OpCall *call);
-bool cpu_radam_step(OpCall *call);
-bool cpu_average_step(OpCall *call);
-bool cpu_sign_step(OpCall *call);
 #endif

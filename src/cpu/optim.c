@@ -2,11 +2,10 @@
 #include "cpu/optim.h"
 #include "base/pool.h"
 #include "cpu/copy.h"
-#include "cpu/kernels.h"
 #include "tensor/iter.h"
-#include <math.h>
+#include "tensor/tensor.h"
 
-enum { OPERANDS = 5, BLOCK = 512, CHUNK = 16384 };
+enum { OPERANDS = STEP_OPERANDS, BLOCK = 512, CHUNK = 16384 };
 
 /* Operands: the parameter, the gradient, the state; NULL where the step has none. */
 typedef struct {
@@ -55,7 +54,7 @@ static void flat_chunks(void *context, int64_t begin, int64_t end) {
   j->fn(p, end - begin, j->step);
 }
 
-static bool run(StepKind kind, const void *step, Tensor *const *t, int operands) {
+bool cpu_optim_step(StepKind kind, const void *step, Tensor *const *t, int operands) {
   DType d = (DType)t[0]->dtype, lane = d == MT_F64 ? MT_F64 : MT_F32;
   Job job = {.fn = VEC_PICK(optim_table)->fn[kind][lane == MT_F64], .step = step}, *j = &job;
   Tensor *present[OPERANDS];
@@ -83,117 +82,5 @@ static bool run(StepKind kind, const void *step, Tensor *const *t, int operands)
     iter_init(&it, t[0]->ndim, t[0]->shape, j->operands, present);
     iter_run(&it, row, j, 200);
   }
-  for (int k = 2; k < operands; k++)
-    if (t[k]) tensor_written(t[k]);
   return true;
-}
-
-static double number(const OpCall *c, int k) { return scalar_double(c->arg[k].number); }
-static Tensor *state(const OpCall *c, int k) { return c->arg[k].given ? in(c, k) : NULL; }
-
-/* input, grad, momentum_buffer, lr, momentum, dampening, weight_decay, nesterov, first, maximize */
-bool cpu_sgd_step(OpCall *c) {
-  SgdStep s = {.lr = number(c, 3),
-               .momentum = number(c, 4),
-               .dampening = number(c, 5),
-               .weight_decay = number(c, 6),
-               .nesterov = c->arg[7].i,
-               .first = c->arg[8].i,
-               .maximize = c->arg[9].i};
-  return run(STEP_SGD, &s, (Tensor *[]){c->out[0], in(c, 1), s.momentum != 0 ? state(c, 2) : NULL}, 3);
-}
-
-/* input, grad, exp_avg, exp_avg_sq, lr, beta1, beta2, eps, weight_decay, decoupled, step, max_exp_avg_sq, maximize */
-bool cpu_adam_step(OpCall *c) {
-  double steps = (double)c->arg[10].i;
-  AdamStep s = {.lr = number(c, 4),
-                .beta1 = number(c, 5),
-                .beta2 = number(c, 6),
-                .eps = number(c, 7),
-                .weight_decay = number(c, 8),
-                .decoupled = c->arg[9].i,
-                .maximize = c->arg[12].i};
-  s.step_size = s.lr / (1 - pow(s.beta1, steps));
-  s.root2 = sqrt(1 - pow(s.beta2, steps));
-  return run(STEP_ADAM, &s, (Tensor *[]){c->out[0], in(c, 1), in(c, 2), in(c, 3), state(c, 11)}, 5);
-}
-
-/* input, grad, square_avg, momentum_buffer, grad_avg, lr, keep, fresh, eps, weight_decay, momentum, maximize */
-bool cpu_rms_step(OpCall *c) {
-  RmsStep s = {.rate = number(c, 5),
-               .keep = number(c, 6),
-               .fresh = number(c, 7),
-               .eps = number(c, 8),
-               .weight_decay = number(c, 9),
-               .momentum = number(c, 10),
-               .maximize = c->arg[11].i};
-  return run(STEP_RMS, &s, (Tensor *[]){c->out[0], in(c, 1), in(c, 2), state(c, 3), state(c, 4)}, 5);
-}
-
-/* input, grad, square_avg, acc_delta, lr, rho, eps, weight_decay, maximize */
-bool cpu_delta_step(OpCall *c) {
-  DeltaStep s = {.lr = number(c, 4),
-                 .rho = number(c, 5),
-                 .eps = number(c, 6),
-                 .weight_decay = number(c, 7),
-                 .maximize = c->arg[8].i};
-  return run(STEP_DELTA, &s, (Tensor *[]){c->out[0], in(c, 1), in(c, 2), in(c, 3)}, 4);
-}
-
-/* input, grad, exp_avg, second, lr, beta1, beta2, eps, weight_decay, decoupled, step, maximize */
-static MomentStep moment_step(const OpCall *c) {
-  double lr = number(c, 4), decay = number(c, 8), steps = (double)c->arg[10].i;
-  bool decoupled = c->arg[9].i;
-  MomentStep s = {.beta1 = number(c, 5), .beta2 = number(c, 6), .eps = number(c, 7), .maximize = c->arg[11].i};
-  s.weight_decay = decoupled ? 0 : decay;
-  s.shrink = decoupled ? 1 - lr * decay : 1;
-  s.correction1 = 1 - pow(s.beta1, steps);
-  s.correction2 = 1 - pow(s.beta2, steps);
-  return s;
-}
-
-static bool run_moments(OpCall *c, StepKind kind, const MomentStep *s) {
-  return run(kind, s, (Tensor *[]){c->out[0], in(c, 1), in(c, 2), in(c, 3)}, 4);
-}
-
-bool cpu_adamax_step(OpCall *c) {
-  MomentStep s = moment_step(c);
-  s.rate = -number(c, 4) / s.correction1;
-  return run_moments(c, STEP_ADAMAX, &s);
-}
-
-/* ..., rate_grad, rate */
-bool cpu_nadam_step(OpCall *c) {
-  MomentStep s = moment_step(c);
-  s.rate_grad = number(c, 12);
-  s.rate = number(c, 13);
-  return run_moments(c, STEP_NADAM, &s);
-}
-
-/* rho is the length of the average that the second moment stands for: above 5 it can be trusted. */
-bool cpu_radam_step(OpCall *c) {
-  MomentStep s = moment_step(c);
-  double steps = (double)c->arg[10].i, longest = 2 / (1 - s.beta2) - 1;
-  double rho = longest - 2 * steps * pow(s.beta2, steps) / s.correction2;
-  s.rate = number(c, 4);
-  if (rho > 5) s.rectify = sqrt((rho - 4) * (rho - 2) * longest / ((longest - 4) * (longest - 2) * rho));
-  s.correction2 = sqrt(s.correction2);
-  return run_moments(c, STEP_RADAM, &s);
-}
-
-/* input, grad, ax, eta, lambd, mu, weight_decay, maximize */
-bool cpu_average_step(OpCall *c) {
-  AverageStep s = {.eta = number(c, 3),
-                   .shrink = 1 - number(c, 4) * number(c, 3),
-                   .mu = number(c, 5),
-                   .weight_decay = number(c, 6),
-                   .maximize = c->arg[7].i};
-  return run(STEP_AVERAGE, &s, (Tensor *[]){c->out[0], in(c, 1), in(c, 2)}, 3);
-}
-
-/* input, grad, prev, step_size, down, up, least, most, maximize */
-bool cpu_sign_step(OpCall *c) {
-  SignStep s = {
-      .down = number(c, 4), .up = number(c, 5), .least = number(c, 6), .most = number(c, 7), .maximize = c->arg[8].i};
-  return run(STEP_SIGN, &s, (Tensor *[]){c->out[0], in(c, 1), in(c, 2), in(c, 3)}, 4);
 }

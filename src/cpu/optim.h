@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct Tensor;
+
 typedef struct {
   double lr, momentum, dampening, weight_decay;
   bool nesterov, maximize, first; /* first: the momentum buffer starts as the gradient */
@@ -70,6 +72,10 @@ typedef enum {
   STEP_SIGN,
   STEPS
 } StepKind;
+/* One step on tensors of one shape and float dtype; `step` is the kind's struct above, t[k] its operand k or NULL. */
+enum { STEP_OPERANDS = 5 };
+bool cpu_optim_step(StepKind kind, const void *step, struct Tensor *const *t, int operands);
+
 typedef void (*StepFn)(void *const *operand, int64_t n, const void *step);
 typedef struct {
   StepFn fn[STEPS][2]; /* [is double] */
