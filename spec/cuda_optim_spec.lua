@@ -1,4 +1,4 @@
---- Optimisers on a GPU: parameters and state after some steps are the CPU's. Where there is no GPU nothing is left to do.
+--- Optimisers on a GPU: parameters and state after some steps are the CPU's.
 local torch = require "moontorch"
 
 if not torch.cuda.is_available() then

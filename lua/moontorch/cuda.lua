@@ -81,6 +81,8 @@ function cuda.max_memory_reserved(device) return call("memory_stats", device).pe
 --- The most so far becomes what is held now.
 function cuda.reset_peak_memory_stats(device) call("reset_peak", device) end
 
+for name, value in pairs(require "moontorch.cuda.random") do cuda[name] = value end
+
 -- Every creation function exists here too, so that `local t = torch.cuda.is_available() and torch.cuda or torch` makes
 -- a script follow the device.
 local CREATION = {

@@ -71,7 +71,7 @@ static void test_state(Generator *g) {
   rng_normal(g, MT_F32, rest, 40, 0, 1);
   rng_normal(g, MT_F32, rest, 3, 0, 1);
 
-  Generator *other = generator_new();
+  Generator *other = generator_new(HOST_GENERATOR);
   CHECK(other->seed == RNG_DEFAULT_SEED);
   CHECK(generator_set_state(other, saved, sizeof saved));
   generator_get_state(other, again);
@@ -186,7 +186,7 @@ static void test_default(void) {
 }
 
 int main(void) {
-  Generator *g = generator_new();
+  Generator *g = generator_new(HOST_GENERATOR);
   test_core(g);
   test_state(g);
   test_numbers(g);

@@ -425,15 +425,18 @@ bool rng_bernoulli(Generator *g, DType d, void *to, int64_t n, double p) {
   return true;
 }
 
+bool rng_chance_fail(int64_t number, double chance) {
+  return fail(MT_EARG,
+              "Expected p_in >= 0 && p_in <= 1 to be true, but got false: probability number %lld is %g; "
+              "pass probabilities, such as sigmoid gives",
+              (long long)number, chance);
+}
+
 bool rng_bernoulli_tensor(Generator *g, DType d, void *to, DType pd, const void *p, int64_t n) {
   if (!need_float(g, pd, "bernoulli_tensor_cpu_p_")) return false;
   for (int64_t i = 0; i < n; i++) {
     double chance = load_float(pd, p, i);
-    if (!(chance >= 0 && chance <= 1))
-      return fail(MT_EARG,
-                  "Expected p_in >= 0 && p_in <= 1 to be true, but got false: probability number %lld is %g; "
-                  "pass probabilities, such as sigmoid gives",
-                  (long long)i + 1, chance);
+    if (!(chance >= 0 && chance <= 1)) return rng_chance_fail(i + 1, chance);
     double u = pd == MT_F64 ? rng_unit(g) : (rng_u32(g) & 0xffffff) * 0x1p-24;
     put_ints(d, to, i, &(int64_t){u < chance}, 1);
   }
@@ -463,13 +466,16 @@ static double poisson(Generator *g, double rate) {
   }
 }
 
+bool rng_rate_fail(int64_t number, double rate) {
+  return fail(MT_EARG, "invalid Poisson rate, expected rate to be non-negative, but element %lld is %g; clamp it",
+              (long long)number, rate);
+}
+
 bool rng_poisson(Generator *g, DType d, void *to, const void *rate, int64_t n) {
   if (!need_float(g, d, "poisson_cpu")) return false;
   for (int64_t i = 0; i < n; i++) {
     double r = load_float(d, rate, i);
-    if (!(r >= 0))
-      return fail(MT_EARG, "invalid Poisson rate, expected rate to be non-negative, but element %lld is %g; clamp it",
-                  (long long)i + 1, r);
+    if (!(r >= 0)) return rng_rate_fail(i + 1, r);
     put_doubles(d, to, i, &(double){poisson(g, r)}, 1);
   }
   return true;

@@ -86,6 +86,7 @@ void rng_fill_u32(Generator *g, uint32_t *to, int64_t n) {
 
 void generator_manual_seed(Generator *g, uint64_t seed) {
   g->seed = seed;
+  g->offset = 0;
   g->seeded = true;
   g->state[0] = (uint32_t)seed;
   for (uint32_t j = 1; j < RNG_WORDS; j++) g->state[j] = 1812433253u * (g->state[j - 1] ^ (g->state[j - 1] >> 30)) + j;
@@ -116,10 +117,11 @@ uint64_t generator_random_seed(Generator *g) {
   return seed;
 }
 
-Generator *generator_new(void) {
+Generator *generator_new(int device) {
   Generator *g = mem_alloc(sizeof *g);
   if (!g) return NULL;
   g->refs = 1;
+  g->device = device;
   generator_manual_seed(g, RNG_DEFAULT_SEED);
   return g;
 }
@@ -133,24 +135,56 @@ void generator_release(Generator *g) {
   if (g && --g->refs == 0) mem_free(g);
 }
 
-/* The default generator of a thread goes when the thread ends, unless a host still holds it. */
-static pthread_key_t default_key;
-static bool default_key_made;
-static pthread_once_t default_once = PTHREAD_ONCE_INIT;
-static _Thread_local Generator *default_generator;
+/* The default generators of a thread go when the thread ends, unless a host still holds one. Slot 0 is the host's. */
+typedef struct {
+  Generator *of[1 + GENERATOR_DEVICES];
+  bool seeded; /* all at once, with: */
+  uint64_t seed;
+} Defaults;
+static pthread_key_t defaults_key;
+static bool defaults_key_made;
+static pthread_once_t defaults_once = PTHREAD_ONCE_INIT;
+static _Thread_local Defaults *defaults;
 
-static void default_release(void *g) { generator_release(g); }
-static void default_make_key(void) { default_key_made = pthread_key_create(&default_key, default_release) == 0; }
+static void defaults_release(void *context) {
+  Defaults *d = context;
+  for (int k = 0; k <= GENERATOR_DEVICES; k++) generator_release(d->of[k]);
+  mem_free(d);
+}
+static void defaults_make_key(void) { defaults_key_made = pthread_key_create(&defaults_key, defaults_release) == 0; }
+
+static Defaults *open_defaults(void) {
+  if (defaults) return defaults;
+  Defaults *d = mem_zero(sizeof *d);
+  if (!d) return NULL;
+  pthread_once(&defaults_once, defaults_make_key);
+  if (defaults_key_made) pthread_setspecific(defaults_key, d);
+  return defaults = d;
+}
+
+Generator *generator_default_on(int device) {
+  Defaults *d = open_defaults();
+  if (!d || d->of[1 + device]) return d ? d->of[1 + device] : NULL;
+  Generator *g = generator_new(device);
+  if (!g) return NULL;
+  if (d->seeded && device != HOST_GENERATOR)
+    generator_manual_seed(g, d->seed);
+  else
+    generator_random_seed(g);
+  return d->of[1 + device] = g;
+}
 
 Generator *generator_default(void) {
-  if (default_generator) return default_generator;
-  Generator *g = generator_new();
-  if (!g) return NULL;
-  generator_random_seed(g);
-  pthread_once(&default_once, default_make_key);
-  if (default_key_made) pthread_setspecific(default_key, g);
-  default_generator = g;
-  return g;
+  return defaults && defaults->of[0] ? defaults->of[0] : generator_default_on(HOST_GENERATOR);
+}
+
+void generators_manual_seed(uint64_t seed) {
+  Defaults *d = open_defaults();
+  if (!d || !generator_default()) return;
+  d->seeded = true;
+  d->seed = seed;
+  for (int k = 0; k <= GENERATOR_DEVICES; k++)
+    if (d->of[k]) generator_manual_seed(d->of[k], seed);
 }
 
 /* PyTorch's saved state, a struct of its oldest releases: 8 bytes for each word, then the pair of Box-Muller. */
@@ -166,7 +200,32 @@ typedef struct {
 } SavedState;
 _Static_assert(sizeof(SavedState) == RNG_STATE_BYTES, "the layout of PyTorch's get_rng_state()");
 
+int64_t generator_state_bytes(const Generator *g) {
+  return g->device == HOST_GENERATOR ? RNG_STATE_BYTES : RNG_DEVICE_STATE_BYTES;
+}
+
+static bool set_device_state(Generator *g, const uint8_t *from, int64_t bytes) {
+  uint64_t saved[2];
+  if (bytes != RNG_DEVICE_STATE_BYTES)
+    return fail(MT_EARG,
+                "RNG state is wrong size: expected %d bytes of a GPU's generator, but found %lld; pass what "
+                "torch.cuda.get_rng_state() or Generator:get_state() returned",
+                RNG_DEVICE_STATE_BYTES, (long long)bytes);
+  memcpy(saved, from, sizeof saved);
+  if (saved[1] % 4 != 0)
+    return fail(MT_EARG, "offset must be a multiple of 4, but the RNG state holds %llu; pass what "
+                         "torch.cuda.get_rng_state() or Generator:get_state() returned",
+                (unsigned long long)saved[1]);
+  generator_manual_seed(g, saved[0]);
+  g->offset = saved[1];
+  return true;
+}
+
 void generator_get_state(const Generator *g, uint8_t *to) {
+  if (g->device != HOST_GENERATOR) {
+    memcpy(to, (uint64_t[]){g->seed, g->offset}, RNG_DEVICE_STATE_BYTES);
+    return;
+  }
   SavedState saved;
   memset(&saved, 0, sizeof saved);
   saved.seed = g->seed;
@@ -182,6 +241,7 @@ void generator_get_state(const Generator *g, uint8_t *to) {
 }
 
 bool generator_set_state(Generator *g, const uint8_t *from, int64_t bytes) {
+  if (g->device != HOST_GENERATOR) return set_device_state(g, from, bytes);
   if (bytes != RNG_STATE_BYTES)
     return fail(MT_EARG,
                 "Expected a CPUGeneratorImplState of size %d but found the input RNG state size to be %lld; "

@@ -6,17 +6,20 @@
  * Operators whose kernels only call these say EVERYWHERE. */
 #ifndef MT_DEVICE_KERNELS_H
 #define MT_DEVICE_KERNELS_H
+#include "cpu/draw.h"
 #include "cpu/kernels.h"
 #include "cpu/optim.h"
 #include "cpu/reduce.h"
 #include "tensor/device.h"
 
-#define DEVICE_KERNELS(X)                                                                                      \
-  X(softmax, (Tensor * t, int dim, bool logarithm, Tensor *out), (t, dim, logarithm, out), tensor_device(out)) \
-  X(softmax_back, (Tensor * grad, Tensor * result, int dim, bool logarithm, Tensor *out),                      \
-    (grad, result, dim, logarithm, out), tensor_device(out))                                                   \
-  X(optim_step, (StepKind kind, const void *step, Tensor *const *t, int operands), (kind, step, t, operands),  \
-    tensor_device(t[0]))
+#define DEVICE_KERNELS(X)                                                                                             \
+  X(softmax, (Tensor * t, int dim, bool logarithm, Tensor *out), (t, dim, logarithm, out), tensor_device(out))        \
+  X(softmax_back, (Tensor * grad, Tensor * result, int dim, bool logarithm, Tensor *out),                             \
+    (grad, result, dim, logarithm, out), tensor_device(out))                                                          \
+  X(optim_step, (StepKind kind, const void *step, Tensor *const *t, int operands), (kind, step, t, operands),         \
+    tensor_device(t[0]))                                                                                              \
+  X(draw, (const Draw *draw, Generator *g, Tensor *to, const Tensor *order), (draw, g, to, order), tensor_device(to)) \
+  X(draw_by, (DrawBy by, Generator * g, Tensor * numbers, Tensor * to), (by, g, numbers, to), tensor_device(to))
 
 typedef struct DeviceKernels {
 #define DEVICE_KERNEL_FIELD(name, parameters, arguments, device) bool(*name) parameters;

@@ -46,9 +46,17 @@ bool fault_place(int index, FaultPlace *place) {
   return f != NULL;
 }
 
+static double number_of(const Fault *fault) {
+  double number;
+  memcpy(&number, &fault->value, sizeof number);
+  return number;
+}
+
 static bool fail_fault(const Fault *fault) {
   switch (fault->kind) {
   case FAULT_POSITION: return position_fail(fault->value, fault->limit, fault->dim);
+  case FAULT_CHANCE: return rng_chance_fail(fault->limit, number_of(fault));
+  case FAULT_RATE: return rng_rate_fail(fault->limit, number_of(fault));
   default: return fail(MT_ERUNTIME, "CUDA error: a kernel met a value that it cannot take");
   }
 }

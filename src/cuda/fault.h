@@ -10,8 +10,10 @@
 
 enum {
   FAULT_NONE,
-  FAULT_BUSY,    /* being written */
-  FAULT_POSITION /* value is no position of dimension dim (from 0; -1: flattened) with size limit */
+  FAULT_BUSY,     /* being written */
+  FAULT_POSITION, /* value is no position of dimension dim (from 0; -1: flattened) with size limit */
+  FAULT_CHANCE,   /* element number `limit`, the bits of a double in value, is no probability */
+  FAULT_RATE      /* the same for a Poisson rate */
 };
 
 typedef struct Fault {

@@ -356,11 +356,15 @@ static bool call_elsewhere(OpCall *c) {
   return record_made(c) || (drop_results(c), false);
 }
 
-/* A device that has no kernel of its own for the call: that of its tensors, or what a creation is told by `device`. */
-static bool lacks_kernel(OpCall *c) {
+/* A call without tensors runs where `device` says. */
+static void creation_device(OpCall *c) {
   const Schema *s = c->def->info;
   for (int k = 0; k < s->params && s->tensors == 0; k++)
     if (s->param[k].type == TYPE_DEVICE && c->arg[k].given) c->device = c->arg[k].device;
+}
+
+/* A device that has no kernel of its own for the call. */
+static bool lacks_kernel(const OpCall *c) {
   return c->device.kind != MT_CPU && !c->def->kernel[c->device.kind] && !(c->def->flags & OP_VIEW);
 }
 
@@ -414,6 +418,7 @@ void call_place(char *to, size_t room) {
 }
 
 static bool call_on_device(OpCall *c) {
+  creation_device(c);
   if (c->def->compose && !c->def->kernel[c->device.kind]) return call_composed(c);
   if (lacks_kernel(c)) return call_elsewhere(c);
   if (call_kernel(c)) return true;

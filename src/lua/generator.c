@@ -1,5 +1,6 @@
 /* Random generators in Lua: torch.Generator, seeds and states. */
 #include "lua/binding.h"
+#include "tensor/device.h"
 #include <string.h>
 
 static Generator *check_generator(lua_State *L, int idx, const char *name) {
@@ -15,9 +16,22 @@ static int push_generator(lua_State *L, Generator *borrowed) {
   return 1;
 }
 
+/* The generator that belongs to the device at idx, left out: the host. */
+static int device_at(lua_State *L, int idx, const char *name) {
+  Device d = {MT_CPU, 0};
+  if (lua_isnoneornil(L, idx)) return HOST_GENERATOR;
+  if (!read_device(L, idx, &d))
+    raise_text(L, name, "argument %d must be a torch.device, not %s", idx, type_found(L, idx));
+  want_device(L, d);
+  if (d.kind != MT_CPU && !device_driver(d)) return raise_failure(L, name);
+  return d.kind == MT_CPU ? HOST_GENERATOR : d.index;
+}
+
+/* Generator(device) */
 static int f_generator(lua_State *L) {
+  int device = device_at(L, 1, "Generator");
   Box *b = push_box(L, &GENERATOR_MARK);
-  b->generator = generator_new();
+  b->generator = generator_new(device);
   return b->generator ? 1 : raise_failure(L, "Generator");
 }
 
@@ -31,7 +45,7 @@ static int seed_with(lua_State *L, Generator *g, int idx) {
 }
 
 static int push_state(lua_State *L, Generator *g) {
-  int64_t n = RNG_STATE_BYTES;
+  int64_t n = g ? generator_state_bytes(g) : 0;
   Box *box = push_box(L, &TENSOR_MARK);
   Tensor *t = g ? tensor_new(MT_U8, 1, &n, (Device){MT_CPU, 0}) : NULL;
   if (!t) return raise_failure(L, "get_rng_state");
@@ -48,14 +62,26 @@ static int restore_state(lua_State *L, Generator *g, int idx) {
   return 0;
 }
 
-static int f_manual_seed(lua_State *L) { return seed_with(L, generator_default(), 1); }
+/* All default generators of the thread, so that a script that is moved to a GPU keeps its seed. */
+static int f_manual_seed(lua_State *L) {
+  int results = seed_with(L, generator_default(), 1);
+  generators_manual_seed(generator_default()->seed);
+  return results;
+}
 static int f_seed(lua_State *L) {
-  return lua_pushinteger(L, (lua_Integer)generator_random_seed(generator_default())), 1;
+  Generator *g = generator_default();
+  if (!g) return raise_failure(L, "seed");
+  generators_manual_seed(generator_random_seed(g));
+  return lua_pushinteger(L, (lua_Integer)g->seed), 1;
 }
 static int f_initial_seed(lua_State *L) { return lua_pushinteger(L, (lua_Integer)generator_default()->seed), 1; }
 static int f_get_state(lua_State *L) { return push_state(L, generator_default()); }
 static int f_set_state(lua_State *L) { return restore_state(L, generator_default(), 1); }
-static int f_default(lua_State *L) { return push_generator(L, generator_default()); }
+/* _default_generator(device) */
+static int f_default(lua_State *L) {
+  Generator *g = generator_default_on(device_at(L, 1, "default_generator"));
+  return g ? push_generator(L, g) : raise_failure(L, "default_generator");
+}
 
 static int m_manual_seed(lua_State *L) { return seed_with(L, check_generator(L, 1, "manual_seed"), 2); }
 static int m_seed(lua_State *L) {
@@ -68,6 +94,15 @@ static int m_get_state(lua_State *L) { return push_state(L, check_generator(L, 1
 static int m_set_state(lua_State *L) {
   restore_state(L, check_generator(L, 1, "set_state"), 2);
   lua_settop(L, 1);
+  return 1;
+}
+/* g.device and the methods */
+static int m_index(lua_State *L) {
+  Generator *g = check_generator(L, 1, "Generator");
+  if (lua_type(L, 2) == LUA_TSTRING && strcmp(lua_tostring(L, 2), "device") == 0)
+    return push_device(L, g->device < 0 ? (Device){MT_CPU, 0} : (Device){MT_CUDA, (uint8_t)g->device}), 1;
+  lua_pushvalue(L, 2);
+  lua_rawget(L, lua_upvalueindex(1));
   return 1;
 }
 static int m_eq(lua_State *L) {
@@ -93,6 +128,7 @@ void generators_open(lua_State *L, int core) {
   lua_pop(L, 1);
   lua_rawgetp(L, LUA_REGISTRYINDEX, &GENERATOR_MARK);
   luaL_newlib(L, methods);
+  lua_pushcclosure(L, m_index, 1);
   lua_setfield(L, -2, "__index");
   lua_pushcfunction(L, m_eq);
   lua_setfield(L, -2, "__eq");

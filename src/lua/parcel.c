@@ -262,8 +262,9 @@ static bool pack_object(Packer *k, int idx) {
     uint8_t state[RNG_STATE_BYTES];
     number(k, idx);
     put_tag(k, T_GENERATOR);
+    put(k, &g->generator->device, sizeof g->generator->device);
     generator_get_state(g->generator, state);
-    put(k, state, sizeof state);
+    put(k, state, (size_t)generator_state_bytes(g->generator));
     return true;
   }
   if (read_dtype(L, idx, &d)) {
@@ -637,9 +638,12 @@ static void unpack_function(Reader *r) {
 
 static void unpack_generator(Reader *r) {
   Box *b = push_box(r->L, &GENERATOR_MARK);
-  b->generator = generator_new();
-  if (!b->generator || !generator_set_state(b->generator, r->at, RNG_STATE_BYTES)) raise_failure(r->L, "DataLoader");
-  r->at += RNG_STATE_BYTES;
+  int device;
+  memcpy(&device, r->at, sizeof device);
+  r->at += sizeof device;
+  Generator *g = b->generator = generator_new(device);
+  if (!g || !generator_set_state(g, r->at, generator_state_bytes(g))) raise_failure(r->L, "DataLoader");
+  r->at += generator_state_bytes(g);
   keep(r);
 }
 

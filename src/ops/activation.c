@@ -8,7 +8,7 @@
 #include <float.h>
 #include <string.h>
 
-extern OpDef def_clamp, def_sigmoid, def_tanh, def_leaky_relu, def_hardtanh;
+extern OpDef def_clamp, def_uniform_, def_sigmoid, def_tanh, def_leaky_relu, def_hardtanh;
 
 #define SMOOTH "f(3,4) | f() | f(0)"
 #define REFUSED "i(3) | b(3)"
@@ -370,10 +370,17 @@ static bool cpu_rrelu_noise(OpCall *c) {
   tensor_release(x);
   return true;
 }
+static bool compose_rrelu_noise(OpCall *c) {
+  Tensor *x = in(c, 0), *noise = op_zeros_like(x);
+  Arg arg[] = {ARG_T(noise), ARG_N(scalar_float(number(&c->arg[1]))), ARG_N(scalar_float(number(&c->arg[2]))),
+               c->arg[3]};
+  noise = noise ? op_run_inplace(&def_uniform_, arg) : NULL;
+  return compose_return(c, 0, op_where(op_le(x, op_float(0)), noise, op_ones_like(x)));
+}
 OP(rrelu_noise, .schema = "rrelu_noise(Tensor input, Number lower, Number upper, Generator? generator=None) -> Tensor",
    .doc = "1 where input is above 0, else a uniform number of [lower, upper).", .samples = "f(3,4) 0.1 0.3",
    .errors = "i(3) 0.1 0.3", .flags = OP_HIDDEN | OP_NO_GRADIENT | OP_RANDOM, .infer = infer_only_float,
-   .kernel = {cpu_rrelu_noise});
+   .kernel = {cpu_rrelu_noise}, .compose = compose_rrelu_noise);
 static bool compose_rrelu(OpCall *c) {
   double low = number(&c->arg[1]), high = number(&c->arg[2]);
   if (!(low <= high))

@@ -1,150 +1,86 @@
 /* Random numbers: tensors filled from a Generator, with PyTorch's numbers for the same seed.
  *
- * base/rng.h fills contiguous memory. A tensor that is not contiguous is filled in the order of its memory, as PyTorch's
- * iterator walks it; sampling results come in logical order. Invariant: a call that is refused has changed no tensor. */
+ * A tensor that is not contiguous is filled in the order of its memory (cpu/draw.h); sampling results come in logical
+ * order. Invariant: a call that is refused has changed no tensor. */
 #include "base/alloc.h"
 #include "cpu/copy.h"
 #include "cpu/copy_tensor.h"
-#include "cpu/kernels.h"
+#include "cpu/device_kernels.h"
 #include "cpu/reduce.h"
 #include "ops/ops.h"
 #include "tensor/iter.h"
+#include <math.h>
 #include <string.h>
+
+extern OpDef def_all, def_argmax, def_argsort, def_cumsum, def_multinomial, def_searchsorted, def_topk;
 
 #define OPTIONS "*, Generator? generator=None, dtype? dtype=None, device? device=None, bool requires_grad=False"
 #define GENERATOR "*, Generator? generator=None"
 
-static Generator *generator_of(const Arg *a) { return a->given && a->generator ? a->generator : generator_default(); }
+/* What a call draws from: the one that it is given, or the default one of its device. NULL and a failure. */
+static Generator *generator_of(const OpCall *c, const Arg *a) {
+  int device = c->device.kind == MT_CPU ? HOST_GENERATOR : c->device.index;
+  if (!a->given || !a->generator) return generator_default_on(device);
+  int own = a->generator->device;
+  if (own == device) return a->generator;
+  return fail(MT_EARG, "Expected a '%s' device type for generator but found '%s': make it with torch.Generator(\"%s\")",
+              device_text(c->device), own < 0 ? "cpu" : text("cuda:%d", own), device_text(c->device)),
+         NULL;
+}
 
 /* ---- filling ---- */
 
-/* A distribution with its numbers: writes n contiguous elements. `scattered`: for a tensor that is not contiguous. */
-typedef struct Draw {
-  bool (*fill)(const struct Draw *draw, Generator *g, DType d, void *to, int64_t n);
-  double a, b;
-  int64_t low, high;
-  bool scattered;
-} Draw;
-
-static bool draw_uniform(const Draw *w, Generator *g, DType d, void *to, int64_t n) {
-  return rng_uniform(g, d, to, n, w->a, w->b);
-}
-static bool draw_exponential(const Draw *w, Generator *g, DType d, void *to, int64_t n) {
-  return rng_exponential(g, d, to, n, w->a);
-}
-static bool draw_geometric(const Draw *w, Generator *g, DType d, void *to, int64_t n) {
-  return rng_geometric(g, d, to, n, w->a);
-}
-static bool draw_cauchy(const Draw *w, Generator *g, DType d, void *to, int64_t n) {
-  return rng_cauchy(g, d, to, n, w->a, w->b);
-}
-static bool draw_log_normal(const Draw *w, Generator *g, DType d, void *to, int64_t n) {
-  return rng_log_normal(g, d, to, n, w->a, w->b);
-}
-static bool draw_bernoulli(const Draw *w, Generator *g, DType d, void *to, int64_t n) {
-  return rng_bernoulli(g, d, to, n, w->a);
-}
-static bool draw_between(const Draw *w, Generator *g, DType d, void *to, int64_t n) {
-  return rng_randint(g, d, to, n, w->low, w->high);
-}
-static bool draw_from(const Draw *w, Generator *g, DType d, void *to, int64_t n) {
-  return rng_random_from(g, d, to, n, w->low);
-}
-static bool draw_full(const Draw *w, Generator *g, DType d, void *to, int64_t n) {
-  (void)w;
-  return rng_random_full(g, d, to, n);
-}
-
-/* The scalar path, which PyTorch takes for tensors that are not contiguous, is the one for fewer than 16 numbers. */
-static bool draw_normal(const Draw *w, Generator *g, DType d, void *to, int64_t n) {
-  if (!w->scattered || n == 0) return rng_normal(g, d, to, n, w->a, w->b);
-  for (int64_t at = 0; at < n; at += 8)
-    if (!rng_normal(g, d, (char *)to + at * dtype_size(d), n - at < 8 ? n - at : 8, w->a, w->b)) return false;
-  return true;
-}
-
-typedef struct {
-  char *from;
-  int size;
-} Source;
-
-static void spread_row(char **ptr, const int64_t *stride, int64_t n, const void *context) {
-  Source *source = *(Source *const *)context;
-  copy_strided(ptr[1], stride[1], source->from, source->size, n, source->size);
-  source->from += n * source->size;
-}
-
-/* Hands the numbers at `from` to t's elements in the order of `order`'s memory. */
-static void spread(Tensor *t, const Tensor *order, void *from) {
-  Source source = {from, dtype_size((DType)t->dtype)}, *context = &source;
-  Iter it;
-  iter_begin(&it, t->ndim, t->shape);
-  iter_add(&it, tensor_data(t), order->stride, source.size); /* operand 0 sorts the dims */
-  iter_add(&it, tensor_data(t), t->stride, source.size);
-  iter_finish(&it);
-  iter_run_serial(&it, spread_row, &context);
-}
-
-/* Fills t; `order` is t, or a tensor of the same shape whose layout PyTorch's result would have. */
-static bool fill(Tensor *t, const Tensor *order, Draw draw, const Arg *generator) {
-  Generator *g = generator_of(generator);
-  DType d = (DType)t->dtype;
-  if (!g) return false;
-  draw.scattered = !tensor_is_contiguous(order);
-  if (!draw.scattered) return draw.fill(&draw, g, d, tensor_data(t), t->numel);
-  size_t bytes = (size_t)tensor_bytes(t);
-  void *numbers = block_alloc(bytes);
-  bool good = numbers && draw.fill(&draw, g, d, numbers, t->numel);
-  if (good) spread(t, order, numbers);
-  if (numbers) block_free(numbers, bytes);
-  return good;
+static bool fill(OpCall *c, const Tensor *order, Draw draw, const Arg *generator) {
+  Tensor *t = c->out[0];
+  Generator *g = generator_of(c, generator);
+  return g && (tensor_device(t).kind == MT_CPU || draw_check(&draw, (DType)t->dtype)) && any_draw(&draw, g, t, order);
 }
 
 /* ---- in place ---- */
 
 static void back_nothing(Grad *g) { (void)g; }
 #define FILL_FLAGS (OP_METHOD | OP_INPLACE | OP_INPLACE_ONLY | OP_INTO | OP_OVERWRITES | OP_RANDOM)
-#define FILL_SELF(id, args, at, what, inputs, refused, ...)                                                 \
-  static bool fill_##id(OpCall *c) { return fill(c->out[0], c->out[0], (Draw){__VA_ARGS__}, &c->arg[at]); } \
-  OP(id##_, .schema = args, .doc = what, .samples = inputs, .errors = refused, .flags = FILL_FLAGS,         \
-     .infer = infer_same, .kernel = {fill_##id}, .backward = back_nothing)
+#define FILL_SELF(id, args, at, what, inputs, refused, ...)                                         \
+  static bool fill_##id(OpCall *c) { return fill(c, c->out[0], (Draw){__VA_ARGS__}, &c->arg[at]); } \
+  OP(id##_, .schema = args, .doc = what, .samples = inputs, .errors = refused, .flags = FILL_FLAGS, \
+     .infer = infer_same, .kernel = EVERYWHERE(fill_##id), .backward = back_nothing)
 #define NUMBER(c, k) scalar_double((c)->arg[k].number)
 
 FILL_SELF(uniform, "uniform(Tensor input, float from=0, float to=1, " GENERATOR ") -> Tensor", 3,
-          "Uniform numbers of [from, to).", "f(3,4) | f(3) -1 2", "i(3) | f(3) 2 1", draw_uniform, .a = NUMBER(c, 1),
+          "Uniform numbers of [from, to).", "f(3,4) | f(3) -1 2", "i(3) | f(3) 2 1", DRAW_UNIFORM, .a = NUMBER(c, 1),
           .b = NUMBER(c, 2));
 FILL_SELF(normal, "normal(Tensor input, float mean=0, float std=1, " GENERATOR ") -> Tensor", 3,
           "Normal numbers with that mean and standard deviation.", "f(3,4) | f(20) 1 2", "i(3) | f(3) 0 -1",
-          draw_normal, .a = NUMBER(c, 1), .b = NUMBER(c, 2));
+          DRAW_NORMAL, .a = NUMBER(c, 1), .b = NUMBER(c, 2));
 FILL_SELF(log_normal, "log_normal(Tensor input, float mean=1, float std=2, " GENERATOR ") -> Tensor", 3,
-          "exp of normal numbers.", "f(3,4)", "i(3) | f(3) 0 -1", draw_log_normal, .a = NUMBER(c, 1),
+          "exp of normal numbers.", "f(3,4)", "i(3) | f(3) 0 -1", DRAW_LOG_NORMAL, .a = NUMBER(c, 1),
           .b = NUMBER(c, 2));
 FILL_SELF(cauchy, "cauchy(Tensor input, float median=0, float sigma=1, " GENERATOR ") -> Tensor", 3,
-          "Cauchy distributed numbers.", "f(3,4)", "i(3) | f(3) 0 -1", draw_cauchy, .a = NUMBER(c, 1),
+          "Cauchy distributed numbers.", "f(3,4)", "i(3) | f(3) 0 -1", DRAW_CAUCHY, .a = NUMBER(c, 1),
           .b = NUMBER(c, 2));
 FILL_SELF(exponential, "exponential(Tensor input, float lambd=1, " GENERATOR ") -> Tensor", 2,
-          "Exponentially distributed numbers with rate lambd.", "f(3,4) | f(3) 2", "i(3) | f(3) -1", draw_exponential,
+          "Exponentially distributed numbers with rate lambd.", "f(3,4) | f(3) 2", "i(3) | f(3) -1", DRAW_EXPONENTIAL,
           .a = NUMBER(c, 1));
 FILL_SELF(geometric, "geometric(Tensor input, float p, " GENERATOR ") -> Tensor", 2,
           "How often one tries until the first success of probability p: 1, 2, ...", "f(3,4) 0.5 | i(3) 0.5",
-          "f(3) 1 | b(3) 0.5", draw_geometric, .a = NUMBER(c, 1));
+          "f(3) 1 | b(3) 0.5", DRAW_GEOMETRIC, .a = NUMBER(c, 1));
 FILL_SELF(bernoulli, "bernoulli(Tensor input, float p=0.5, " GENERATOR ") -> Tensor", 2,
-          "1 with probability p, else 0.", "f(3,4) | i(3) 0.2 | b(3) 0.5", "f(3) 2", draw_bernoulli, .a = NUMBER(c, 1));
+          "1 with probability p, else 0.", "f(3,4) | i(3) 0.2 | b(3) 0.5", "f(3) 2", DRAW_BERNOULLI, .a = NUMBER(c, 1));
 
 #define RANDOM_DOC \
   "Integers of [from, to); without bounds up to the largest that the dtype holds exactly. Values, so not shifted."
 FILL_SELF(random, "random(Tensor input, " GENERATOR ") -> Tensor", 1, RANDOM_DOC, "f(3,4) | i(3)", NULL,
-          .fill = draw_full);
+          .kind = DRAW_FULL);
 FILL_SELF(random_to, "random(Tensor input, int to, " GENERATOR ") -> Tensor", 2, RANDOM_DOC, "f(3,4) 5 | i(3) 2",
-          "f(3) 0", draw_between, .high = c->arg[1].i);
+          "f(3) 0", DRAW_BETWEEN, .high = c->arg[1].i);
 static bool fill_random_from(OpCall *c) {
   const Arg *to = &c->arg[2];
-  Draw draw = {.fill = to->given ? draw_between : draw_from, .low = c->arg[1].i, .high = to->i};
-  return fill(c->out[0], c->out[0], draw, &c->arg[3]);
+  Draw draw = {.kind = to->given ? DRAW_BETWEEN : DRAW_FROM, .low = c->arg[1].i, .high = to->i};
+  return fill(c, c->out[0], draw, &c->arg[3]);
 }
 OP(random_from_, .schema = "random(Tensor input, int from, int? to, " GENERATOR ") -> Tensor", .doc = RANDOM_DOC,
    .samples = "f(3,4) -2 5 | i(3) 0 2", .errors = "f(3) 3 1", .flags = FILL_FLAGS, .infer = infer_same,
-   .kernel = {fill_random_from}, .backward = back_nothing);
+   .kernel = EVERYWHERE(fill_random_from), .backward = back_nothing);
 
 /* Probabilities are checked as they are drawn with, so the result is made aside: no OP_INTO. */
 static bool infer_bernoulli_by(OpCall *c) {
@@ -159,18 +95,16 @@ static bool infer_bernoulli_by(OpCall *c) {
 }
 static bool bernoulli_by(OpCall *c) {
   Tensor *out = c->out[0], *p = in(c, 1);
-  Generator *g = generator_of(&c->arg[2]);
-  Tensor *packed = g ? tensor_new((DType)p->dtype, out->ndim, out->shape, c->device) : NULL;
-  bool good =
-      packed && tensor_copy_into(packed, p) &&
-      rng_bernoulli_tensor(g, (DType)out->dtype, tensor_data(out), (DType)p->dtype, tensor_data(packed), out->numel);
-  tensor_release(packed);
+  Generator *g = generator_of(c, &c->arg[2]);
+  Tensor *spread = g ? tensor_new((DType)p->dtype, out->ndim, out->shape, c->device) : NULL;
+  bool good = spread && tensor_copy_into(spread, p) && any_draw_by(DRAW_BY_CHANCE, g, spread, out);
+  tensor_release(spread);
   return good;
 }
 OP(bernoulli_by_, .schema = "bernoulli(Tensor input, Tensor p, " GENERATOR ") -> Tensor",
    .doc = "1 with the probability that p has there, else 0; p broadcasts.", .samples = "f(3,4) u(3,4) | i(3) u(3)",
    .errors = "f(3) i(3) | f(3) u(4)", .flags = FILL_FLAGS & ~OP_INTO, .infer = infer_bernoulli_by,
-   .kernel = {bernoulli_by}, .backward = back_nothing);
+   .kernel = EVERYWHERE(bernoulli_by), .backward = back_nothing);
 
 /* ---- creation ---- */
 
@@ -182,26 +116,27 @@ static bool infer_sized(OpCall *c) { /* size, generator, dtype, device */
   use_device(c, 3);
   return out_shape(c, 0, arg_dtype(c, 2, default_dtype()), c->arg[0].n, c->arg[0].ints);
 }
-static bool make_rand(OpCall *c) { return fill(c->out[0], c->out[0], (Draw){draw_uniform, .b = 1}, &c->arg[1]); }
-static bool make_randn(OpCall *c) { return fill(c->out[0], c->out[0], (Draw){draw_normal, .b = 1}, &c->arg[1]); }
+static bool make_rand(OpCall *c) { return fill(c, c->out[0], (Draw){DRAW_UNIFORM, .b = 1}, &c->arg[1]); }
+static bool make_randn(OpCall *c) { return fill(c, c->out[0], (Draw){DRAW_NORMAL, .b = 1}, &c->arg[1]); }
 #define CREATES (OP_FUNCTION | OP_NO_GRADIENT | OP_RANDOM)
 OP(rand, .schema = "rand(Size... size, " OPTIONS ") -> Tensor", .doc = "Uniform numbers of [0, 1).",
-   .samples = "{2,3} | {} | {0}", .errors = "{-1}", .flags = CREATES, .infer = infer_sized, .kernel = {make_rand});
+   .samples = "{2,3} | {} | {0}", .errors = "{-1}", .flags = CREATES, .infer = infer_sized,
+   .kernel = EVERYWHERE(make_rand));
 OP(randn, .schema = "randn(Size... size, " OPTIONS ") -> Tensor",
    .doc = "Normal numbers with mean 0 and standard deviation 1.", .samples = "{2,3} | {} | {20}", .errors = "{-1}",
-   .flags = CREATES, .infer = infer_sized, .kernel = {make_randn});
+   .flags = CREATES, .infer = infer_sized, .kernel = EVERYWHERE(make_randn));
 
 static bool infer_randint(OpCall *c) { /* low, high, size, generator, dtype, device */
   use_device(c, 5);
   return out_shape(c, 0, arg_dtype(c, 4, MT_I64), c->arg[2].n, c->arg[2].ints);
 }
 static bool make_randint(OpCall *c) {
-  return fill(c->out[0], c->out[0], (Draw){draw_between, .low = c->arg[0].i, .high = c->arg[1].i}, &c->arg[3]);
+  return fill(c, c->out[0], (Draw){DRAW_BETWEEN, .low = c->arg[0].i, .high = c->arg[1].i}, &c->arg[3]);
 }
 OP(randint, .schema = "randint(int low, int high, Size size, " OPTIONS ") -> Tensor",
    .doc = "Integers of [low, high), int64 unless dtype says otherwise. Values, so not shifted.",
    .samples = "2 7 {2,3} | -3 3 {5}", .errors = "5 3 {2} | 0 5 {-1}", .flags = CREATES, .infer = infer_randint,
-   .kernel = {make_randint});
+   .kernel = EVERYWHERE(make_randint));
 static bool compose_randint(OpCall *c) {
   Arg arg[] = {ARG_I(0), c->arg[0], c->arg[1], c->arg[2], c->arg[3], c->arg[4], ARG_NIL};
   return compose_return(c, 0, op_run(&def_randint, arg));
@@ -226,7 +161,7 @@ static bool infer_randperm(OpCall *c) { /* n, generator, dtype, device */
 }
 static bool make_randperm(OpCall *c) {
   Tensor *out = c->out[0];
-  Generator *g = generator_of(&c->arg[1]);
+  Generator *g = generator_of(c, &c->arg[1]);
   Tensor *drawn = g ? tensor_new(MT_I64, 1, out->shape, c->device) : NULL;
   if (!drawn) return false;
   int64_t *p = (int64_t *)tensor_data(drawn);
@@ -236,8 +171,17 @@ static bool make_randperm(OpCall *c) {
   tensor_release(drawn);
   return good;
 }
+/* On a device: the order of as many random keys. */
+static bool compose_randperm(OpCall *c) {
+  if (!infer_randperm(c)) return false;
+  Tensor *keys = op_full(MT_I64, 1, c->meta[0].shape, c->device, scalar_int(0));
+  keys = keys ? op_run_inplace(&def_random_, (Arg[]){ARG_T(keys), c->arg[1]}) : NULL;
+  Tensor *order = keys ? op_run(&def_argsort, (Arg[]){ARG_T(keys), ARG_I(-1), ARG_I(false), ARG_I(true)}) : NULL;
+  return compose_return(c, 0, op_cast(order, c->meta[0].dtype));
+}
 OP(randperm, .schema = "randperm(int n, " OPTIONS ") -> Index", .doc = "The positions 1 to n in random order.",
-   .samples = "5 | 0 | 1", .errors = "-1", .flags = CREATES, .infer = infer_randperm, .kernel = {make_randperm});
+   .samples = "5 | 0 | 1", .errors = "-1", .flags = CREATES, .infer = infer_randperm, .kernel = {make_randperm},
+   .compose = compose_randperm);
 
 /* *_like: PyTorch's result keeps a dense layout, such as a transposed one, and is filled in the order of its memory; here
  * it is contiguous and holds the same numbers. */
@@ -260,26 +204,26 @@ static bool infer_like(OpCall *c) { /* input, generator, dtype, device */
   return out_shape(c, 0, arg_dtype(c, 2, (DType)in(c, 0)->dtype), in(c, 0)->ndim, in(c, 0)->shape);
 }
 static bool fill_like(OpCall *c, Draw draw, const Arg *generator) {
-  return fill(c->out[0], layout_of(in(c, 0), c->out[0]), draw, generator);
+  return fill(c, layout_of(in(c, 0), c->out[0]), draw, generator);
 }
-static bool make_rand_like(OpCall *c) { return fill_like(c, (Draw){draw_uniform, .b = 1}, &c->arg[1]); }
-static bool make_randn_like(OpCall *c) { return fill_like(c, (Draw){draw_normal, .b = 1}, &c->arg[1]); }
+static bool make_rand_like(OpCall *c) { return fill_like(c, (Draw){DRAW_UNIFORM, .b = 1}, &c->arg[1]); }
+static bool make_randn_like(OpCall *c) { return fill_like(c, (Draw){DRAW_NORMAL, .b = 1}, &c->arg[1]); }
 OP(rand_like, .schema = "rand_like(Tensor input, " OPTIONS ") -> Tensor",
    .doc = "Uniform numbers of [0, 1) in input's shape and dtype.", .samples = "f(2,3)", .errors = "i(3)",
-   .flags = CREATES, .infer = infer_like, .kernel = {make_rand_like});
+   .flags = CREATES, .infer = infer_like, .kernel = EVERYWHERE(make_rand_like));
 OP(randn_like, .schema = "randn_like(Tensor input, " OPTIONS ") -> Tensor",
    .doc = "Normal numbers in input's shape and dtype.", .samples = "f(2,3) | f(4,5)", .errors = "i(3)",
-   .flags = CREATES, .infer = infer_like, .kernel = {make_randn_like});
+   .flags = CREATES, .infer = infer_like, .kernel = EVERYWHERE(make_randn_like));
 static bool infer_randint_like(OpCall *c) { /* input, low, high, generator, dtype, device */
   use_device(c, 5);
   return out_shape(c, 0, arg_dtype(c, 4, (DType)in(c, 0)->dtype), in(c, 0)->ndim, in(c, 0)->shape);
 }
 static bool make_randint_like(OpCall *c) {
-  return fill_like(c, (Draw){draw_between, .low = c->arg[1].i, .high = c->arg[2].i}, &c->arg[3]);
+  return fill_like(c, (Draw){DRAW_BETWEEN, .low = c->arg[1].i, .high = c->arg[2].i}, &c->arg[3]);
 }
 OP(randint_like, .schema = "randint_like(Tensor input, int low, int high, " OPTIONS ") -> Tensor",
    .doc = "Integers of [low, high) in input's shape and dtype.", .samples = "f(2,3) 2 7 | i(3) 0 2",
-   .errors = "f(3) 5 2", .flags = CREATES, .infer = infer_randint_like, .kernel = {make_randint_like});
+   .errors = "f(3) 5 2", .flags = CREATES, .infer = infer_randint_like, .kernel = EVERYWHERE(make_randint_like));
 static bool compose_randint_like(OpCall *c) {
   Arg arg[] = {c->arg[0], ARG_I(0), c->arg[1], c->arg[2], c->arg[3], c->arg[4], ARG_NIL};
   return compose_return(c, 0, op_run(&def_randint_like, arg));
@@ -306,8 +250,8 @@ static bool check_std(Tensor *std) {
 }
 
 /* Standard normal numbers of that shape and dtype, times std, plus mean, in this order of rounding. */
-static Tensor *standard_normal(DType d, int ndim, const int64_t *shape, Arg generator, double std) {
-  Tensor *t = op_full(d, ndim, shape, (Device){MT_CPU, 0}, scalar_int(0));
+static Tensor *standard_normal(Tensor *like, int ndim, const int64_t *shape, Arg generator, double std) {
+  Tensor *t = op_full((DType)like->dtype, ndim, shape, tensor_device(like), scalar_int(0));
   return t ? op_run_inplace(&def_normal_,
                             (Arg[]){ARG_T(t), ARG_N(scalar_float(0)), ARG_N(scalar_float(std)), generator})
            : NULL;
@@ -319,19 +263,19 @@ static bool compose_normal_both(OpCall *c) {
   if (!check_std(std) || !shape_broadcast(&ndim, shape, mean->ndim, mean->shape) ||
       !shape_broadcast(&ndim, shape, std->ndim, std->shape))
     return false;
-  Tensor *t = standard_normal((DType)mean->dtype, ndim, shape, c->arg[2], 1);
-  return compose_return(c, 0, op_add(op_mul(op_on(t, tensor_device(mean)), op_detach(std)), op_detach(mean)));
+  Tensor *t = standard_normal(mean, ndim, shape, c->arg[2], 1);
+  return compose_return(c, 0, op_add(op_mul(t, op_detach(std)), op_detach(mean)));
 }
 static bool compose_normal_mean(OpCall *c) {
   Tensor *mean = in(c, 0);
-  Tensor *t = standard_normal((DType)mean->dtype, mean->ndim, mean->shape, c->arg[2], NUMBER(c, 1));
-  return compose_return(c, 0, op_add(op_on(t, tensor_device(mean)), op_detach(mean)));
+  Tensor *t = standard_normal(mean, mean->ndim, mean->shape, c->arg[2], NUMBER(c, 1));
+  return compose_return(c, 0, op_add(t, op_detach(mean)));
 }
 static bool compose_normal_std(OpCall *c) {
   Tensor *std = in(c, 1);
   if (!check_std(std)) return false;
-  Tensor *t = standard_normal((DType)std->dtype, std->ndim, std->shape, c->arg[2], 1);
-  return compose_return(c, 0, op_add(op_mul(op_on(t, tensor_device(std)), op_detach(std)), op_float(NUMBER(c, 0))));
+  Tensor *t = standard_normal(std, std->ndim, std->shape, c->arg[2], 1);
+  return compose_return(c, 0, op_add(op_mul(t, op_detach(std)), op_float(NUMBER(c, 0))));
 }
 static bool compose_normal_size(OpCall *c) { /* mean, std, size, generator, dtype, device */
   const Arg *size = &c->arg[2];
@@ -364,23 +308,21 @@ static bool infer_bernoulli(OpCall *c) {
                     dtype_info[in(c, 0)->dtype].type_name);
 }
 static bool sample_bernoulli(OpCall *c) {
-  Tensor *p = tensor_packed(in(c, 0), (DType)in(c, 0)->dtype), *out = c->out[0];
-  Generator *g = generator_of(&c->arg[1]);
-  bool good =
-      p && rng_bernoulli_tensor(g, (DType)out->dtype, tensor_data(out), (DType)p->dtype, tensor_data(p), p->numel);
-  tensor_release(p);
-  return good;
+  Generator *g = generator_of(c, &c->arg[1]);
+  return g && any_draw_by(DRAW_BY_CHANCE, g, in(c, 0), c->out[0]);
 }
 static bool sample_bernoulli_number(OpCall *c) {
-  return fill(c->out[0], c->out[0], (Draw){draw_bernoulli, .a = NUMBER(c, 1)}, &c->arg[2]);
+  return fill(c, c->out[0], (Draw){DRAW_BERNOULLI, .a = NUMBER(c, 1)}, &c->arg[2]);
 }
 static void back_zero(Grad *g) { g_set(g, 0, op_zeros_like(g_out(g, 0))); }
 OP(bernoulli, .schema = "bernoulli(Tensor input, " GENERATOR ") -> Tensor",
    .doc = "1 with the probability that input has there, else 0.", .samples = "u(3,4)", .errors = "i(3)",
-   .flags = OP_BOTH | OP_RANDOM, .infer = infer_bernoulli, .kernel = {sample_bernoulli}, .backward = back_zero);
+   .flags = OP_BOTH | OP_RANDOM, .infer = infer_bernoulli, .kernel = EVERYWHERE(sample_bernoulli),
+   .backward = back_zero);
 OP(bernoulli_p, .schema = "bernoulli(Tensor input, float p, " GENERATOR ") -> Tensor",
    .doc = "input's shape and dtype: 1 with probability p.", .samples = "f(3,4) 0.3 | i(3) 0.5", .errors = "f(3) 1.5",
-   .flags = OP_BOTH | OP_RANDOM, .infer = infer_same, .kernel = {sample_bernoulli_number}, .backward = back_zero);
+   .flags = OP_BOTH | OP_RANDOM, .infer = infer_same, .kernel = EVERYWHERE(sample_bernoulli_number),
+   .backward = back_zero);
 
 static bool infer_poisson(OpCall *c) {
   return tensor_is_float(in(c, 0)) ? infer_same(c)
@@ -388,15 +330,12 @@ static bool infer_poisson(OpCall *c) {
                                           dtype_info[in(c, 0)->dtype].type_name);
 }
 static bool sample_poisson(OpCall *c) {
-  Tensor *rate = tensor_packed(in(c, 0), (DType)in(c, 0)->dtype), *out = c->out[0];
-  bool good =
-      rate && rng_poisson(generator_of(&c->arg[1]), (DType)out->dtype, tensor_data(out), tensor_data(rate), out->numel);
-  tensor_release(rate);
-  return good;
+  Generator *g = generator_of(c, &c->arg[1]);
+  return g && any_draw_by(DRAW_BY_RATE, g, in(c, 0), c->out[0]);
 }
 OP(poisson, .schema = "poisson(Tensor input, Generator? generator=None) -> Tensor",
    .doc = "Counts whose mean is input.", .samples = "p(3,4)", .errors = "i(3)", .flags = OP_FUNCTION | OP_RANDOM,
-   .infer = infer_poisson, .kernel = {sample_poisson}, .backward = back_zero);
+   .infer = infer_poisson, .kernel = EVERYWHERE(sample_poisson), .backward = back_zero);
 
 static bool infer_multinomial(OpCall *c) {
   Tensor *w = in(c, 0);
@@ -413,13 +352,53 @@ static bool infer_multinomial(OpCall *c) {
 static bool sample_multinomial(OpCall *c) {
   Tensor *w = in(c, 0), *out = c->out[0], *packed = tensor_packed(w, (DType)w->dtype);
   int64_t rows = w->ndim == 2 ? w->shape[0] : 1, *to = (int64_t *)tensor_data(out);
-  bool good = packed && rng_multinomial(generator_of(&c->arg[3]), (DType)w->dtype, tensor_data(packed), rows,
+  bool good = packed && rng_multinomial(generator_of(c, &c->arg[3]), (DType)w->dtype, tensor_data(packed), rows,
                                         w->shape[w->ndim - 1], c->arg[1].i, c->arg[2].i, to);
   for (int64_t i = 0; good && i < out->numel; i++) to[i]++;
   tensor_release(packed);
   return good;
 }
+/* On a device, with weights that are checked there: whoever waits longest for an event of his rate is drawn first (Efraimidis
+ * and Spirakis, 2006); with replacement the running sums are searched. What is refused goes to the host, which says why. */
+static bool weights_hold(Tensor *w, int64_t k, bool replacement, Tensor **total) {
+  *total = op_sum_dim(w, -1, true);
+  Tensor *good = op_and(op_ge(w, op_float(0)), op_lt(w, op_float((double)INFINITY)));
+  Tensor *all =
+      good ? op_run(&def_all, (Arg[]){ARG_T(op_and(good, op_gt(*total, op_float(0)))), ARG_NIL, ARG_I(0)}) : NULL;
+  Tensor *host = op_host(all);
+  return host && scalar_int64(tensor_scalar(host)) && (replacement || k <= w->shape[w->ndim - 1]);
+}
+static Tensor *draw_weighted(Tensor *w, Tensor *total, int64_t k, bool replacement, Arg generator) {
+  int64_t shape[2] = {w->shape[0], k}, last = w->ndim - 1;
+  if (replacement && k > 1) {
+    Tensor *u = op_full((DType)w->dtype, w->ndim, w->ndim == 2 ? shape : shape + 1, tensor_device(w), scalar_int(0));
+    u = u ? op_run_inplace(&def_uniform_, (Arg[]){ARG_T(u), ARG_N(scalar_float(0)), ARG_N(scalar_float(1)), generator})
+          : NULL;
+    Tensor *sums = op_div(op_run(&def_cumsum, (Arg[]){ARG_T(w), ARG_I(last), ARG_DTYPE(MT_NO_DTYPE)}), total);
+    return op_run(&def_searchsorted,
+                  (Arg[]){ARG_T(op_contiguous(sums)), ARG_T(u), ARG_I(false), ARG_I(true), ARG_NIL, ARG_NIL});
+  }
+  Tensor *wait = op_run_inplace(&def_exponential_, (Arg[]){ARG_T(op_zeros_like(w)), ARG_N(scalar_float(1)), generator});
+  Tensor *rate = op_div(w, wait), *out[MAX_OUTS] = {NULL};
+  if (k == 1) return op_run(&def_argmax, (Arg[]){ARG_T(rate), ARG_I(last), ARG_I(true)});
+  Arg arg[] = {ARG_T(rate), ARG_I(k), ARG_I(last), ARG_I(true), ARG_I(true)};
+  return op_run_many(&def_topk, arg, out) ? out[1] : NULL;
+}
+static bool compose_multinomial(OpCall *c) {
+  int64_t k = c->arg[1].i;
+  bool replacement = c->arg[2].i;
+  if (!infer_multinomial(c)) return false;
+  Tensor *w = op_detach(in(c, 0)), *total;
+  w = w ? op_cast(w, w->dtype == MT_F64 ? MT_F64 : MT_F32) : NULL;
+  bool good = w && weights_hold(w, k, replacement, &total);
+  if (failed()) return false;
+  if (good)
+    return generator_of(c, &c->arg[3]) && compose_return(c, 0, draw_weighted(w, total, k, replacement, c->arg[3]));
+  Tensor *drawn = op_run(&def_multinomial, (Arg[]){ARG_T(op_host(in(c, 0))), c->arg[1], c->arg[2], ARG_NIL});
+  return compose_return(c, 0, op_on(drawn, c->device));
+}
 OP(multinomial, .schema = "multinomial(Tensor input, int num_samples, bool replacement=False, " GENERATOR ") -> Index",
    .doc = "Positions of the last dim, drawn with input as weights; each row is a distribution of its own.",
    .samples = "u(5) 3 | u(2,5) 2 | u(5) 8 True", .errors = "u(3) 4 | u(3) 0 | i(3) 1 | u(2,2,2) 1",
-   .flags = OP_BOTH | OP_NO_GRADIENT | OP_RANDOM, .infer = infer_multinomial, .kernel = {sample_multinomial});
+   .flags = OP_BOTH | OP_NO_GRADIENT | OP_RANDOM, .infer = infer_multinomial, .kernel = {sample_multinomial},
+   .compose = compose_multinomial);

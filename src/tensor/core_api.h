@@ -5,6 +5,7 @@
 #ifndef MT_CORE_API_H
 #define MT_CORE_API_H
 #include "base/alloc.h"
+#include "base/rng.h"
 #include "tensor/device.h"
 #include "tensor/iter.h"
 #include "tensor/shape.h"
@@ -33,6 +34,8 @@ enum { CORE_API_VERSION = 1 };
   X(void *, mem_zero, (size_t bytes), (bytes))                                                                        \
   X(void, mem_free, (void *memory), (memory))                                                                         \
   X(bool, position_fail, (int64_t value, int64_t size, int dim), (value, size, dim))                                  \
+  X(bool, rng_chance_fail, (int64_t number, double chance), (number, chance))                                         \
+  X(bool, rng_rate_fail, (int64_t number, double rate), (number, rate))                                               \
   X(void, call_place, (char *to, size_t room), (to, room))                                                            \
   X(int, device_kernels, (void), ())                                                                                  \
   X(void, device_register, (DeviceKind kind, const DeviceDriver *driver), (kind, driver))

@@ -111,6 +111,13 @@ template <class T> static inline T atomicCAS(T *at, T expected, T value) {
   if (old == expected) *at = value;
   return old;
 }
+static inline double sinpi(double x) { return sin(M_PI * x); }
+static inline double cospi(double x) { return cos(M_PI * x); }
+static inline long long __double_as_longlong(double x) {
+  long long bits;
+  memcpy(&bits, &x, sizeof bits);
+  return bits;
+}
 static inline float normcdff(float x) { return (float)(0.5 * erfc(-(double)x * 0.70710678118654752440)); }
 static inline double normcdf(double x) {
   return (double)(0.5L * erfcl(-(long double)x * 0.707106781186547524400844362104849039L));

@@ -50,6 +50,7 @@ enum { cudaHostAllocDefault, cudaHostAllocPortable, cudaHostAllocMapped };
 
 typedef enum {
   cudaDevAttrMultiProcessorCount = 16,
+  cudaDevAttrMaxThreadsPerMultiProcessor = 39,
   cudaDevAttrComputeCapabilityMajor = 75,
   cudaDevAttrComputeCapabilityMinor = 76
 } cudaDeviceAttr;

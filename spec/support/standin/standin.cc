@@ -455,7 +455,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int device) {
 cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int device) {
   ENTER(cudaErrorUnknown);
   if (device < 0 || device >= (int)devices.size()) return note(cudaErrorInvalidDevice);
-  *value = attribute == cudaDevAttrMultiProcessorCount ? 4 : attribute == cudaDevAttrComputeCapabilityMajor ? 8 : 0;
+  *value = attribute == cudaDevAttrMultiProcessorCount           ? 4
+           : attribute == cudaDevAttrMaxThreadsPerMultiProcessor ? 1024 : attribute == cudaDevAttrComputeCapabilityMajor ? 8 : 0;
   return cudaSuccess;
 }
 cudaError_t cudaDeviceSynchronize(void) {
