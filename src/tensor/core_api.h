@@ -31,9 +31,13 @@ enum { CORE_API_VERSION = 1 };
   X(void *, mem_alloc, (size_t bytes), (bytes))                                                                       \
   X(void *, mem_zero, (size_t bytes), (bytes))                                                                        \
   X(void, mem_free, (void *memory), (memory))                                                                         \
+  X(void, device_set_current, (int index), (index))                                                                   \
+  X(int, device_current, (void), ())                                                                                  \
+  X(void, host_warn, (const char *message), (message))                                                                \
   X(void, device_register, (DeviceKind kind, const DeviceDriver *driver), (kind, driver))
 
 bool tensor_copy_into(Tensor *to, const Tensor *from);
+void host_warn(const char *message); /* through the host's warnings, at the script's line (graph/watch.h) */
 
 typedef struct CoreApi {
   int version;
