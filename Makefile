@@ -286,7 +286,10 @@ $(STANDIN)/%.o: src/%.c $(CUDA_HEADERS) $(wildcard $(STANDIN_DIR)/*.h)
 $(STANDIN)/%.o: $(STANDIN_DIR)/%.cc $(wildcard $(STANDIN_DIR)/*.h)
 	@mkdir -p $(@D)
 	$(call Q,CXX)g++ -std=c++17 $(STANDIN_FLAGS) -c $< -o $@
-$(STANDIN)/moontorch/cuda.so: $(STANDIN_OBJ) $(CUDA_HOST:src/%.c=$(STANDIN)/%.o)
+$(STANDIN)/control.o: $(STANDIN_DIR)/control.c
+	@mkdir -p $(@D)
+	$(call Q,CC)gcc -std=gnu11 $(STANDIN_FLAGS) -I$(LUA_INCDIR) -c $< -o $@
+$(STANDIN)/moontorch/cuda.so: $(STANDIN_OBJ) $(STANDIN)/control.o $(CUDA_HOST:src/%.c=$(STANDIN)/%.o)
 	@mkdir -p $(@D)
 	$(call Q,LD)g++ -shared $(SANITIZE) -o $@ $^ $(LINK_FLAGS) -lm -pthread
 $(STANDIN)/spec/%_test: spec/cuda/%_test.cc $(STANDIN_OBJ) $(BUILD)/asan/libcore.a

@@ -101,7 +101,8 @@ thread_local int current;
 thread_local cudaError_t last = cudaSuccess;
 thread_local Capture *capturing; /* begun by this thread */
 thread_local cudaStreamCaptureMode thread_mode = cudaStreamCaptureModeGlobal;
-long calls;
+long calls, graphs;
+long fail_at = standin_setting("STANDIN_FAIL", 0), fail_for_good = standin_setting("STANDIN_FAIL_FOR_GOOD", 0);
 int numbers;
 
 void add_stream(StandinStream *s, int device) {
@@ -129,6 +130,10 @@ void start() {
 }
 
 cudaError_t note(cudaError_t error) { return standin_note(error); }
+/* What gives something back does so even when it fails, as after an error of work that came before. */
+#define ENTER_END()                                          \
+  std::lock_guard<std::recursive_mutex> guard(standin_lock); \
+  cudaError_t told = standin_enter() ? cudaSuccess : cudaErrorUnknown
 #define ENTER(error)                                         \
   std::lock_guard<std::recursive_mutex> guard(standin_lock); \
   if (!standin_enter()) return note(error)
@@ -181,9 +186,7 @@ size_t rounded(size_t bytes) { return (bytes + 511) / 512 * 512; }
 
 /* Streams ----------------------------------------------------------------------------------------------------------- */
 
-StandinStream *stream_of(cudaStream_t s) {
-  return s || devices.empty() ? s : &devices[(size_t)current].legacy;
-}
+StandinStream *stream_of(cudaStream_t s) { return s || devices.empty() ? s : &devices[(size_t)current].legacy; }
 bool known(StandinStream *s) { return s && living.count(s); }
 
 void advance(StandinStream *s, uint64_t upto) {
@@ -277,10 +280,28 @@ double milliseconds() {
 }  // namespace
 
 bool standin_enter() {
-  static const int at = standin_setting("STANDIN_FAIL", 0), for_good = standin_setting("STANDIN_FAIL_FOR_GOOD", 0);
   start();
   calls++;
-  return at == 0 || !(calls == at || (for_good && calls > at));
+  return fail_at == 0 || !(calls == fail_at || (fail_for_good && calls > fail_at));
+}
+
+/* For tests: call n from now on fails (1: the next), once or for good; 0: none. */
+extern "C" void standin_fail_at(long n, int for_good) {
+  std::lock_guard<std::recursive_mutex> guard(standin_lock);
+  fail_at = n > 0 ? calls + n : 0;
+  fail_for_good = for_good;
+}
+extern "C" long standin_calls(void) { return calls; }
+/* What is there: bytes of all devices that were handed out, pieces of pinned memory, events, graphs of either kind, and
+ * jobs that nobody has waited for. */
+extern "C" void standin_count(long *bytes, long *pieces, long *living_events, long *living_graphs, long *jobs) {
+  std::lock_guard<std::recursive_mutex> guard(standin_lock);
+  *bytes = *jobs = 0;
+  for (Device &d : devices) *bytes += (long)d.used;
+  for (auto &s : streams) *jobs += (long)s.second->work.size();
+  *pieces = (long)pinned.size();
+  *living_events = (long)events.size();
+  *living_graphs = graphs;
 }
 
 cudaError_t standin_note(cudaError_t error) {
@@ -379,21 +400,21 @@ cudaError_t cudaGetLastError(void) {
 }
 cudaError_t cudaPeekAtLastError(void) { return last; }
 
-#define ERRORS(X)                                                                                \
-  X(cudaSuccess, "no error")                                                                     \
-  X(cudaErrorInvalidValue, "invalid argument")                                                   \
-  X(cudaErrorMemoryAllocation, "out of memory")                                                  \
-  X(cudaErrorInitializationError, "initialization error")                                        \
-  X(cudaErrorInsufficientDriver, "CUDA driver version is insufficient for CUDA runtime version") \
-  X(cudaErrorNoDevice, "no CUDA-capable device is detected")                                     \
-  X(cudaErrorInvalidDevice, "invalid device ordinal")                                            \
-  X(cudaErrorInvalidConfiguration, "invalid configuration argument")                             \
-  X(cudaErrorInvalidResourceHandle, "invalid resource handle")                                   \
-  X(cudaErrorNotReady, "device not ready")                                                       \
-  X(cudaErrorIllegalAddress, "an illegal memory access was encountered")                         \
-  X(cudaErrorStreamCaptureUnsupported, "operation not permitted when stream is capturing")       \
+#define ERRORS(X)                                                                                 \
+  X(cudaSuccess, "no error")                                                                      \
+  X(cudaErrorInvalidValue, "invalid argument")                                                    \
+  X(cudaErrorMemoryAllocation, "out of memory")                                                   \
+  X(cudaErrorInitializationError, "initialization error")                                         \
+  X(cudaErrorInsufficientDriver, "CUDA driver version is insufficient for CUDA runtime version")  \
+  X(cudaErrorNoDevice, "no CUDA-capable device is detected")                                      \
+  X(cudaErrorInvalidDevice, "invalid device ordinal")                                             \
+  X(cudaErrorInvalidConfiguration, "invalid configuration argument")                              \
+  X(cudaErrorInvalidResourceHandle, "invalid resource handle")                                    \
+  X(cudaErrorNotReady, "device not ready")                                                        \
+  X(cudaErrorIllegalAddress, "an illegal memory access was encountered")                          \
+  X(cudaErrorStreamCaptureUnsupported, "operation not permitted when stream is capturing")        \
   X(cudaErrorStreamCaptureInvalidated, "operation failed due to a previous error during capture") \
-  X(cudaErrorStreamCaptureUnmatched, "capture was not initiated in this stream")                 \
+  X(cudaErrorStreamCaptureUnmatched, "capture was not initiated in this stream")                  \
   X(cudaErrorStreamCaptureUnjoined, "capturing stream has unjoined work")
 const char *cudaGetErrorName(cudaError_t error) {
   switch (error) {
@@ -441,9 +462,9 @@ cudaError_t cudaMalloc(void **memory, size_t bytes) {
   return note(cudaErrorMemoryAllocation);
 }
 cudaError_t cudaFree(void *memory) {
-  ENTER(cudaErrorUnknown);
+  ENTER_END();
   NOT_IN_CAPTURE();
-  if (!memory) return cudaSuccess;
+  if (!memory) return note(told);
   int k = owner(memory);
   if (k < 0) return note(cudaErrorInvalidValue);
   drain_device(k);
@@ -464,11 +485,11 @@ cudaError_t cudaFree(void *memory) {
     auto before = std::prev(next);
     if (before->first + before->second == begin) {
       before->second += size;
-      return cudaSuccess;
+      return note(told);
     }
   }
   d->free_blocks[begin] = size;
-  return cudaSuccess;
+  return note(told);
 }
 cudaError_t cudaMemGetInfo(size_t *available, size_t *total) {
   ENTER(cudaErrorUnknown);
@@ -486,13 +507,13 @@ cudaError_t cudaHostAlloc(void **memory, size_t bytes, unsigned) {
   return cudaSuccess;
 }
 cudaError_t cudaFreeHost(void *memory) {
-  ENTER(cudaErrorUnknown);
+  ENTER_END();
   NOT_IN_CAPTURE();
-  if (!memory) return cudaSuccess;
+  if (!memory) return note(told);
   drain_device(-1);
   if (!pinned.erase((const char *)memory)) return note(cudaErrorInvalidValue);
   free(memory);
-  return cudaSuccess;
+  return note(told);
 }
 cudaError_t cudaHostGetDevicePointer(void **device, void *host, unsigned) {
   ENTER(cudaErrorUnknown);
@@ -603,11 +624,11 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags) {
   return cudaSuccess;
 }
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
-  ENTER(cudaErrorUnknown);
+  ENTER_END();
   if (!events.count(event)) return note(cudaErrorInvalidResourceHandle);
   events.erase(event);
   delete event;
-  return cudaSuccess;
+  return note(told);
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   ENTER(cudaErrorUnknown);
@@ -733,6 +754,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph) {
     *graph = new StandinGraph;
     (*graph)->device = stream->device;
     (*graph)->nodes = std::move(c->nodes);
+    graphs++;
   }
   for (StandinStream *s : c->streams) {
     s->capture = nullptr;
@@ -752,6 +774,7 @@ cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t *exec, cudaGraph_t gra
   *exec = new StandinGraphExec;
   (*exec)->device = graph->device;
   (*exec)->nodes = graph->nodes;
+  graphs++;
   return cudaSuccess;
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
@@ -762,14 +785,16 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
   return enqueue(s, [nodes] { run_nodes(nodes); });
 }
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
-  ENTER(cudaErrorUnknown);
+  ENTER_END();
   delete graph;
-  return cudaSuccess;
+  graphs--;
+  return note(told);
 }
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
-  ENTER(cudaErrorUnknown);
+  ENTER_END();
   delete exec;
-  return cudaSuccess;
+  graphs--;
+  return note(told);
 }
 
 } /* extern "C" */
