@@ -302,7 +302,7 @@ test-cuda-standin:
 	@$(MAKE) $(J) --no-print-directory BUILD=$(BUILD)/asan CC=gcc CFLAGS="-O1 -g1 $(SANITIZE)" VEC_OPT=-O1 module \
 	  $(BUILD)/asan/libcore.a
 	@$(MAKE) $(J) --no-print-directory standin
-	@for order in "STANDIN_LAZY=0" "STANDIN_LAZY=1 STANDIN_REVERSE=1"; do echo "threads: $$order"; \
+	@for order in "STANDIN_DEVICES=3 STANDIN_LAZY=0" "STANDIN_DEVICES=3 STANDIN_LAZY=1 STANDIN_REVERSE=1"; do echo "threads: $$order"; \
 	  $(PROVE) --build $(STANDIN) $(addprefix --env ,$(ASAN_ENV)) $$(for word in $$order; do echo --env $$word; done) \
 	    --timeout 1200 --lua-env LD_PRELOAD=$$(gcc -print-file-name=libasan.so) --busted "$(BUSTED)" \
 	    $(or $(SPEC),$(CUDA_TESTS) $(wildcard spec/cuda_*spec.lua)) || exit 1; done

@@ -3,7 +3,8 @@
  * A device is an arena of host memory that the process may touch only while a kernel or a copy of that device runs, so
  * that a host that reads device memory dies at once. Kernels run on the host, thread after thread (standin.cc). Names,
  * types and results are the CUDA runtime's. Environment: STANDIN_DEVICES how many devices (1), STANDIN_BYTES the memory
- * of each (1 GiB), STANDIN_DRIVER the version of the driver (0: none), STANDIN_LAZY=1 runs work when somebody waits for
+ * of each (1 GiB), STANDIN_DRIVER the version of the driver (0: none;
+ * below 13000: too old), STANDIN_LAZY=1 runs work when somebody waits for
  * it instead of at once, and then no more of it than streams and events order before, STANDIN_REVERSE=1 the last stream,
  * node, warp and lane first where nothing orders them, STANDIN_FAIL=n lets call n of the runtime fail
  * (STANDIN_FAIL_FOR_GOOD=1 every later one too), STANDIN_COUNT=1 prints the number of calls at exit. */

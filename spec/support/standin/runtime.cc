@@ -326,6 +326,7 @@ extern "C" {
 cudaError_t cudaGetDeviceCount(int *count) {
   ENTER(cudaErrorInitializationError);
   *count = (int)devices.size();
+  if (standin_setting("STANDIN_DRIVER", CUDART_VERSION) < CUDART_VERSION) return note(cudaErrorInsufficientDriver);
   return devices.empty() ? note(cudaErrorNoDevice) : cudaSuccess;
 }
 static bool exists(int device) { return device >= 0 && device < (int)devices.size(); }
