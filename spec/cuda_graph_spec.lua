@@ -54,7 +54,8 @@ describe("CUDA graphs", function()
   end)
 
   it("are captured in a scope, too, on a stream that is given", function()
-    local s, g, x, y = cuda.Stream(), cuda.CUDAGraph(), zeros(3), nil
+    local y
+    local s, g, x = cuda.Stream(), cuda.CUDAGraph(), zeros(3)
     do
       local _ <close> = cuda.graph(g, { stream = s, capture_error_mode = "thread_local" })
       assert.is_true(cuda.current_stream() == s)
@@ -67,15 +68,19 @@ describe("CUDA graphs", function()
   end)
 
   it("keep their memory to themselves", function()
-    local g, x, y = cuda.CUDAGraph(), zeros(2000), nil
-    cuda.graph(g, function()
+    local y
+    local g, x, s = cuda.CUDAGraph(), zeros(2000), cuda.Stream()
+    cuda.graph(g, { stream = s }, function()
       local a = x + 1
       local b = a + 1
       a:free() -- the memory serves the next one of the graph, and nobody else
       y = b + 1
     end)
     local others = {}
-    for i = 1, 20 do others[i] = torch.full({ 2000 }, 77, { device = "cuda" }) end
+    cuda.stream(s, function()
+      for i = 1, 20 do others[i] = torch.full({ 2000 }, 77, { device = "cuda" }) end
+    end)
+    cuda.current_stream():wait_stream(s)
     g:replay()
     assert.equal(3, y:max():item())
     for i = 1, 20 do assert.equal(77, others[i]:min():item()) end
@@ -205,7 +210,9 @@ describe("CUDA graphs", function()
     cuda.stream(s, function()
       g:capture_begin { capture_error_mode = "relaxed" }
       refuses(function() cuda.CUDAGraph():capture_begin() end, "this thread captures a graph already")
-      cuda.stream(t, function() refuses(function() g:capture_end() end, "Capture must end on the same stream it began on.") end)
+      cuda.stream(t, function()
+        refuses(function() g:capture_end() end, "Capture must end on the same stream it began on.")
+      end)
     end)
     works()
     local y

@@ -1,5 +1,5 @@
---- What torch.cuda tells of memory, and how it is shared out. Sizes are those of PyTorch's allocator: requests in units of
--- 512 bytes, segments of 2 MiB up to 1 MiB, of 20 MiB below 10 MiB, else in units of 2 MiB.
+--- What torch.cuda tells of memory, and how it is shared out. Sizes are those of PyTorch's allocator: requests in units
+-- of 512 bytes, segments of 2 MiB up to 1 MiB, of 20 MiB below 10 MiB, else in units of 2 MiB.
 local torch = require "moontorch"
 local library = require "moontorch.cuda.library"
 local golden = dofile "spec/golden/cuda.lua"

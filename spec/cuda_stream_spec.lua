@@ -1,5 +1,5 @@
---- Streams, events, pinned memory and asynchronous copies on a GPU. Where nothing orders two streams the stand-in runs them
--- in the order that shows it, so a missing event is a wrong result here.
+--- Streams, events, pinned memory and asynchronous copies on a GPU. Where nothing orders two streams the stand-in runs
+-- them in the order that shows it, so a missing event is a wrong result here.
 local torch = require "moontorch"
 local cuda = torch.cuda
 
@@ -190,16 +190,20 @@ describe("memory that several streams use", function()
   end)
 
   it("belongs to the stream where it was made", function()
-    cuda.empty_cache()
-    local s = cuda.Stream()
-    torch.empty(100, { device = "cuda" }):free()
-    local reserved = cuda.memory_reserved()
-    local again = torch.empty(100, { device = "cuda" })
-    assert.equal(reserved, cuda.memory_reserved())
-    cuda.stream(s, function() torch.empty(100, { device = "cuda" }):free() end)
-    assert.equal(reserved + (2 << 20), cuda.memory_reserved())
-    again:free()
-    cuda.empty_cache()
+    local s, home = cuda.Stream(), cuda.current_stream()
+    local function make() return torch.empty(3 << 20, { device = "cuda", dtype = torch.uint8 }) end
+    for _, order in ipairs { { home, s }, { s, home } } do
+      collectgarbage()
+      collectgarbage()
+      cuda.synchronize()
+      cuda.empty_cache()
+      cuda.stream(order[1], function() make():free() end)
+      local reserved = cuda.memory_reserved()
+      cuda.stream(order[1], function() make():free() end)
+      assert.equal(reserved, cuda.memory_reserved())
+      cuda.stream(order[2], function() make():free() end)
+      assert.equal(reserved + (20 << 20), cuda.memory_reserved())
+    end
   end)
 end)
 
@@ -217,7 +221,8 @@ describe("pinned memory", function()
     assert.same({ 3, 2 }, { table.unpack(x:t():pin_memory().shape) })
     assert.is_true(x:t():pin_memory():equal(x:t()))
     assert.is_true(torch.zeros(0):pin_memory():is_pinned())
-    refuses(function() x:cuda():pin_memory() end, "cannot pin 'torch.cuda.LongTensor' only dense CPU tensors can be pinned")
+    refuses(function() x:cuda():pin_memory() end,
+      "cannot pin 'torch.cuda.LongTensor' only dense CPU tensors can be pinned")
     assert.is_false(x:cuda():is_pinned())
     p:add_(1)
     assert.equal(6, p[{ 2, 3 }]:item())

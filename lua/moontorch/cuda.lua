@@ -44,8 +44,9 @@ end
 -- https://docs.pytorch.org/docs/stable/generated/torch.cuda.current_device.html
 function cuda.current_device() return call("current_device", "current_device") end
 
---- From now on this thread means that device by "cuda"; a negative number changes nothing. A string "cuda" that was made
--- into a torch.device before keeps its number. https://docs.pytorch.org/docs/stable/generated/torch.cuda.set_device.html
+--- From now on this thread means that device by "cuda"; a negative number changes nothing. A string "cuda" that was
+-- made into a torch.device before keeps its number.
+-- https://docs.pytorch.org/docs/stable/generated/torch.cuda.set_device.html
 function cuda.set_device(device)
   local index = device_index("set_device", device)
   if index == nil then index = call("set_device", "current_device") end
@@ -135,8 +136,8 @@ function cuda.get_arch_list()
   return list
 end
 
---- Does the current device compute with bfloat16? Every one does here; with including_emulation = false, those that have
--- instructions for it. https://docs.pytorch.org/docs/stable/generated/torch.cuda.is_bf16_supported.html
+--- Does the current device compute with bfloat16? Every one does here; with including_emulation = false, those that
+-- have instructions for it. https://docs.pytorch.org/docs/stable/generated/torch.cuda.is_bf16_supported.html
 function cuda.is_bf16_supported(including_emulation)
   if type(including_emulation) == "table" then including_emulation = including_emulation.including_emulation end
   if not cuda.is_available() then return false end
@@ -160,14 +161,14 @@ end
 
 local SYNC_MODES = { default = 0, warn = 1, error = 2 }
 
---- Says what happens when a call waits for the device, such as item() or a copy to the host: nothing ("default" or 0), a
--- warning at the script's line ("warn" or 1), an error ("error" or 2). For finding what makes a script slow.
+--- Says what happens when a call waits for the device, such as item() or a copy to the host: nothing ("default" or 0),
+-- a warning at the script's line ("warn" or 1), an error ("error" or 2). For finding what makes a script slow.
 -- https://docs.pytorch.org/docs/stable/generated/torch.cuda.set_sync_debug_mode.html
 function cuda.set_sync_debug_mode(debug_mode)
   local mode = SYNC_MODES[debug_mode] or debug_mode
   if mode ~= 0 and mode ~= 1 and mode ~= 2 then
-    core.raise("set_sync_debug_mode", "invalid value of debug_mode, expected one of `default`, `warn`, `error`, or 0, 1, "
-      .. "2, got %s", tostring(debug_mode))
+    core.raise("set_sync_debug_mode", "invalid value of debug_mode, expected one of `default`, `warn`, `error`, or "
+      .. "0, 1, 2, got %s", tostring(debug_mode))
   end
   call("set_sync_debug_mode", "sync_mode", math.tointeger(mode))
   core._watch_calls(mode == 1)
@@ -180,7 +181,9 @@ function cuda.get_sync_debug_mode() return call("get_sync_debug_mode", "sync_mod
 -- Out of memory -------------------------------------------------------------------------------------------------------
 
 local OutOfMemoryError = setmetatable({ __name = "OutOfMemoryError" }, {
-  __call = function(_, problem) return type(problem) == "string" and problem:find("CUDA out of memory", 1, true) ~= nil end,
+  __call = function(_, problem)
+    return type(problem) == "string" and problem:find("CUDA out of memory", 1, true) ~= nil
+  end,
   __tostring = function() return "<class 'torch.OutOfMemoryError'>" end,
 })
 --- Errors are strings: OutOfMemoryError(problem) tells whether a pcall met one of a device's memory.

@@ -105,8 +105,8 @@ end
 
 -- Small functions -----------------------------------------------------------------------------------------------------
 
---- record_stream(stream): a torch.cuda.Stream beside the one that the tensor was made on uses its memory. When the tensor
--- goes, the memory waits for that stream before it is given on.
+--- record_stream(stream): a torch.cuda.Stream beside the one that the tensor was made on uses its memory. When the
+-- tensor goes, the memory waits for that stream before it is given on.
 -- https://docs.pytorch.org/docs/stable/generated/torch.Tensor.record_stream.html
 function methods.record_stream(x, stream)
   check_tensor("record_stream", "input", 1, x)

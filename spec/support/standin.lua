@@ -1,5 +1,5 @@
---- Specs and the stand-in for a GPU (spec/support/standin): its controls, and scripts in processes of their own that set
--- its environment. nil where torch.cuda is a real one, or none.
+--- Specs and the stand-in for a GPU (spec/support/standin): its controls, and scripts in processes of their own that
+-- set its environment. nil where torch.cuda is a real one, or none.
 local path = package.searchpath("moontorch.cuda", package.cpath)
 local open = path and package.loadlib(path, "luaopen_standin")
 if not open then return nil end

@@ -62,8 +62,8 @@ end
 --- Ends the capture: the graph can be replayed. After a failure in between it raises, and the device works on.
 function CUDAGraph:capture_end()
   if call("capture_end", "graph_end", self.graph) then
-    core.warn("The CUDA Graph is empty. This usually means that the graph was attempted to be captured on wrong device or "
-      .. "stream.")
+    core.warn("The CUDA Graph is empty. This usually means that the graph was attempted to be captured on wrong "
+      .. "device or stream.")
   end
 end
 
@@ -97,9 +97,10 @@ local options = arguments.signature("graph", {
 
 local capture_stream = {} -- by device: what captures go to unless told otherwise
 
---- graph(g, f) or graph(g, {pool =, stream =, capture_error_mode =}, f): captures what f sends to the device, on a stream
--- beside the current one; or what follows, until the to-be-closed variable goes. Nothing of it runs before g:replay().
--- What must wait for the device, such as item(), cannot be captured; an error in f ends the capture and is raised.
+--- graph(g, f) or graph(g, {pool =, stream =, capture_error_mode =}, f): captures what f sends to the device, on a
+-- stream beside the current one; or what follows, until the to-be-closed variable goes. Nothing of it runs before
+-- g:replay(). What must wait for the device, such as item(), cannot be captured; an error in f ends the capture and is
+-- raised.
 -- https://docs.pytorch.org/docs/stable/generated/torch.cuda.graph.html
 function graphs.graph(...)
   local given = table.pack(...)

@@ -73,8 +73,8 @@ local function left(leave, good, ...)
   return ...
 end
 
---- What `with` is in Python: enter() before f and leave(did f end well) after it, whose results are returned; or a value
--- to be closed.
+--- What `with` is in Python: enter() before f and leave(did f end well) after it, whose results are returned; or a
+-- value to be closed.
 function library.block(name, f, enter, leave)
   if f == nil then
     local block = setmetatable({}, { __close = function(_, problem) leave(problem == nil) end })

@@ -77,8 +77,9 @@ function memory.reset_accumulated_memory_stats(device)
   library.call(name, "reset_accumulated", device_index(name, device))
 end
 
---- This process may reserve that share of the device's memory, from 0 to 1; what needs more is out of memory. Memory that
--- is reserved already stays. https://docs.pytorch.org/docs/stable/generated/torch.cuda.memory.set_per_process_memory_fraction.html
+--- This process may reserve that share of the device's memory, from 0 to 1; what needs more is out of memory. Memory
+-- that is reserved already stays.
+-- https://docs.pytorch.org/docs/stable/generated/torch.cuda.memory.set_per_process_memory_fraction.html
 function memory.set_per_process_memory_fraction(fraction, device)
   local name = "set_per_process_memory_fraction"
   if type(fraction) == "table" then fraction, device = fraction.fraction, fraction.device end

@@ -42,10 +42,10 @@ end
 
 local stream_arguments = arguments.signature("Stream", { { "device", "any?" }, { "priority", "integer", 0 } })
 
---- Stream(device, priority): a queue of work on a device, the current one unless told otherwise, beside its other streams.
--- A lower priority goes first; it is clamped to what the device has. Work of different streams is in no order unless
--- wait_stream, wait_event or the host's waiting says so; memory that several use is for record_stream. Fields: device,
--- device_index, stream_id, cuda_stream (the runtime's handle as an integer), priority.
+--- Stream(device, priority): a queue of work on a device, the current one unless told otherwise, beside its other
+-- streams. A lower priority goes first; it is clamped to what the device has. Work of different streams is in no order
+-- unless wait_stream, wait_event or the host's waiting says so; memory that several use is for record_stream. Fields:
+-- device, device_index, stream_id, cuda_stream (the runtime's handle as an integer), priority.
 -- https://docs.pytorch.org/docs/stable/generated/torch.cuda.Stream.html
 function Stream:init(...)
   local device, priority = stream_arguments(...)
@@ -90,8 +90,8 @@ local event_arguments = arguments.signature("Event", {
   { "external", "boolean", false },
 })
 
---- Event{enable_timing = false, blocking = false}: a mark in a stream. With enable_timing it knows when it was passed; with
--- blocking, who waits for it sleeps. interprocess and external events do not exist here.
+--- Event{enable_timing = false, blocking = false}: a mark in a stream. With enable_timing it knows when it was passed;
+-- with blocking, who waits for it sleeps. interprocess and external events do not exist here.
 -- https://docs.pytorch.org/docs/stable/generated/torch.cuda.Event.html
 function Event:init(...)
   local timing, blocking, interprocess, external = event_arguments(...)

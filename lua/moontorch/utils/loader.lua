@@ -249,8 +249,8 @@ end
 -- pin_memory: in the calling thread, since what GPUs reach belongs to it.
 local function pinned(self, following)
   if require("moontorch.cuda").is_available() then return require("moontorch.utils.pin").each(following) end
-  arguments.warn_once(self, "'pin_memory' argument is set as true but no accelerator is found, then device pinned memory "
-    .. "won't be used.")
+  arguments.warn_once(self, "'pin_memory' argument is set as true but no accelerator is found, then device pinned "
+    .. "memory won't be used.")
   return following
 end
 
