@@ -59,8 +59,8 @@ describe("a GPU", function()
     assert.is_true(p.multi_processor_count > 0 and p.warp_size == 32)
     assert.is_truthy(p.uuid:find "^%x%x%x%x%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%x%x%x%x%x%x%x%x$")
     assert.equal(("_CudaDeviceProperties(name='%s', major=%d, minor=%d, total_memory=%dMB, multi_processor_count=%d, "
-      .. "uuid=%s, pci_bus_id=%d, pci_device_id=%d, pci_domain_id=%d, L2_cache_size=%dMB)"):format(p.name, p.major,
-      p.minor, p.total_memory // 2 ^ 20 | 0, p.multi_processor_count, p.uuid, p.pci_bus_id, p.pci_device_id, p.pci_domain_id,
+      .. "uuid=%s, pci_bus_id=%d, pci_device_id=%d, pci_domain_id=%d, L2_cache_size=%dMB)"):format(p.name,
+      p.major, p.minor, p.total_memory // 2 ^ 20 | 0, p.multi_processor_count, p.uuid, p.pci_bus_id, p.pci_device_id, p.pci_domain_id,
       p.L2_cache_size // 2 ^ 20 | 0), tostring(p))
     refuses(function() return p.speed end, "have no attribute 'speed'")
     assert.equal(p.major >= 8, cuda.is_tf32_supported())

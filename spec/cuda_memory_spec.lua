@@ -154,6 +154,18 @@ describe("CUDA memory", function()
       "Invalid type for fraction argument, must be `float`")
   end)
 
+  it("that is garbage is collected before it piles up", function()
+    for _, mode in ipairs { "incremental", "generational" } do
+      collectgarbage(mode)
+      fresh()
+      local held = cuda.memory_allocated()
+      for _ = 1, 60 do bytes(8 * MIB) end
+      local piled = cuda.max_memory_allocated() - held
+      assert.is_true(piled <= 96 * MIB, ("%s: %d MiB"):format(mode, piled // MIB))
+    end
+    collectgarbage("incremental")
+  end)
+
   it("that runs out is asked of Lua's collector and of what is kept", function()
     local _, total = cuda.mem_get_info()
     cuda.set_per_process_memory_fraction(64 * MIB / total)

@@ -108,6 +108,7 @@ static bool move(Device to_device, void *to, Device from_device, const void *fro
 static DeviceDriver driver = {
     .allocate = cuda_allocate,
     .release = cuda_release,
+    .in_use = cuda_in_use,
     .allocate_pinned = pinned_allocate,
     .release_pinned = pinned_release,
     .move = move,

@@ -57,6 +57,7 @@ void use_drop(Use *u);
 /* Memory (memory.c). A block is known by its owner, what cuda_allocate gave besides the memory. */
 void *cuda_allocate(int index, int64_t bytes, void **owner);
 void cuda_release(void *owner, void *data, int64_t bytes);
+int64_t cuda_in_use(int64_t *capacity);
 bool cuda_record_stream(const Storage *s, int index, int number); /* false and a failure */
 bool cuda_trim(int index); /* gives what is free back to the device; false after a failure */
 /* What torch.cuda.memory_stats tells, for all blocks, large ones (over 1 MiB) and small ones. */

@@ -12,6 +12,7 @@
 #include "cuda/driver.h"
 #include <limits.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -55,6 +56,7 @@ typedef struct {
 
 static Memory memories[MOST_DEVICES];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static _Atomic int64_t in_use, capacity; /* for Lua's collector: cuda_in_use */
 /* What this thread captures into. */
 static _Thread_local struct {
   MemoryPool *pool;
@@ -220,6 +222,7 @@ void cuda_release(void *owner, void *data, int64_t bytes) {
   Memory *m = memory_of(b->pool->index);
   count(m, STAT_ALLOCATION, b->pool, -1);
   count(m, STAT_ALLOCATED_BYTES, b->pool, -b->bytes);
+  atomic_fetch_sub(&in_use, b->bytes);
   count(m, STAT_REQUESTED_BYTES, b->pool, -b->asked);
   b->held = false;
   if (!b->uses) set_free(m, b);
@@ -310,12 +313,17 @@ static int64_t segment_size(int64_t bytes) {
   return (bytes + LARGE_UNIT - 1) / LARGE_UNIT * LARGE_UNIT;
 }
 
-static int64_t allowed(Memory *m) {
-  if (!m->limited) return INT64_MAX;
+/* Notes how much the device has, before it is first asked for memory. */
+static void note_total(Memory *m) {
   size_t available = 0, total = 0;
-  if (m->total == 0 && cudaMemGetInfo(&available, &total) == cudaSuccess) m->total = (int64_t)total;
-  cudaGetLastError();
-  return m->total > 0 ? (int64_t)(m->fraction * (double)m->total) : INT64_MAX;
+  if (cudaMemGetInfo(&available, &total) != cudaSuccess) return (void)cudaGetLastError();
+  int64_t least = atomic_load(&capacity);
+  m->total = (int64_t)total;
+  if (least == 0 || m->total < least) atomic_store(&capacity, m->total);
+}
+
+static int64_t allowed(const Memory *m) {
+  return m->limited && m->total > 0 ? (int64_t)(m->fraction * (double)m->total) : INT64_MAX;
 }
 
 /* A capture forbids calls that might wait; asking for memory is safe all the same. */
@@ -330,6 +338,7 @@ static cudaError_t ask_runtime(void **data, int64_t bytes) {
 
 static Block *new_segment(Memory *m, Pool *p, cudaStream_t stream, int64_t bytes, cudaError_t *error) {
   *error = cudaErrorMemoryAllocation;
+  if (m->total == 0) note_total(m);
   if (bytes > allowed(m) - m->stats.stat[STAT_RESERVED_BYTES][0].current) return NULL;
   void *data = NULL;
   Block *b = mem_alloc(sizeof *b);
@@ -433,6 +442,7 @@ void *cuda_allocate(int index, int64_t bytes, void **owner) {
     b->asked = bytes;
     count(m, STAT_ALLOCATION, b->pool, 1);
     count(m, STAT_ALLOCATED_BYTES, b->pool, b->bytes);
+    atomic_fetch_add(&in_use, b->bytes);
     count(m, STAT_REQUESTED_BYTES, b->pool, bytes);
     count(m, STAT_ACTIVE, b->pool, 1);
     count(m, STAT_ACTIVE_BYTES, b->pool, b->bytes);
@@ -483,6 +493,11 @@ void memory_capture(int index, MemoryPool *pool) {
 }
 
 /* Telling ------------------------------------------------------------------------------------------------------------- */
+
+int64_t cuda_in_use(int64_t *least) {
+  *least = atomic_load_explicit(&capacity, memory_order_relaxed);
+  return atomic_load_explicit(&in_use, memory_order_relaxed);
+}
 
 MemoryStats cuda_memory_stats(int index) {
   pthread_mutex_lock(&lock);

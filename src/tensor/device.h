@@ -14,6 +14,8 @@ typedef struct DeviceDriver {
   /* Memory of one device, 256-byte aligned, uninitialised, and its owner, for release. */
   void *(*allocate)(int index, int64_t bytes, void **owner);
   void (*release)(void *owner, void *data, int64_t bytes);
+  /* Bytes that tensors hold on all devices, and that the smallest one in use has; cheap. */
+  int64_t (*in_use)(int64_t *capacity);
   /* Memory of the host that the devices reach by themselves. */
   void *(*allocate_pinned)(int64_t bytes, void **owner);
   void (*release_pinned)(void *owner, void *data, int64_t bytes);
