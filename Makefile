@@ -255,6 +255,7 @@ NVCC_FLAGS = -std=c++17 -O3 $(GENCODE) --threads 0 -Isrc -Xcompiler -fPIC,-fvisi
 CUDA_KERNELS := $(wildcard src/cuda/*.cu)
 CUDA_HOST := $(wildcard src/cuda/*.c) src/lua/cuda.c src/base/dtype.c src/cpu/formula_ids.c
 CUDA_HEADERS := $(wildcard src/cuda/*.h src/cuda/*.cuh src/cpu/*.h src/tensor/*.h src/base/*.h)
+CUDA_ARCHS = -DMT_CUDA_ARCHS='"$(ARCHS)"'
 cuda:
 	@command -v $(NVCC) >/dev/null || { echo "cuda: there is no nvcc at CUDA_HOME or on the PATH; install the CUDA \
 	toolkit (developer.nvidia.com/cuda-downloads)"; exit 1; }
@@ -268,23 +269,27 @@ $(BUILD)/gpu/%.cu.o: src/%.cu $(CUDA_HEADERS) Makefile
 	$(call Q,NVCC)$(NVCC) $(NVCC_FLAGS) -c $< -o $@
 $(BUILD)/gpu/%.o: src/%.c $(CUDA_HEADERS)
 	@mkdir -p $(@D)
-	$(call Q,CC)$(CC) $(BASE_FLAGS) -I$(CUDA_ROOT)/include -I$(LUA_INCDIR) -c $< -o $@
+	$(call Q,CC)$(CC) $(BASE_FLAGS) $(CUDA_ARCHS) -I$(CUDA_ROOT)/include -I$(LUA_INCDIR) -c $< -o $@
 
 # The same sources for a GPU that is not there: spec/support/standin runs kernels on the host, under the sanitizers.
 STANDIN = $(BUILD)/standin
 STANDIN_DIR = spec/support/standin
 STANDIN_FLAGS = -O1 -g1 -fPIC -fvisibility=hidden $(SANITIZE) -I$(STANDIN_DIR) -Isrc $(WARN)
-STANDIN_OBJ = $(CUDA_KERNELS:src/%.cu=$(STANDIN)/%.cu.o) $(STANDIN)/standin.o
+STANDIN_SOURCES := $(wildcard $(STANDIN_DIR)/*.cc)
+STANDIN_OBJ = $(CUDA_KERNELS:src/%.cu=$(STANDIN)/%.cu.o) $(STANDIN_SOURCES:$(STANDIN_DIR)/%.cc=$(STANDIN)/%.o)
 $(STANDIN)/%.cu.o: src/%.cu $(CUDA_HEADERS) $(wildcard $(STANDIN_DIR)/*.h)
 	@mkdir -p $(@D)
 	$(call Q,CXX)g++ -std=c++17 $(STANDIN_FLAGS) -Wno-unused-function -x c++ -c $< -o $@
 $(STANDIN)/%.o: src/%.c $(CUDA_HEADERS) $(wildcard $(STANDIN_DIR)/*.h)
 	@mkdir -p $(@D)
-	$(call Q,CC)gcc -std=gnu11 $(STANDIN_FLAGS) -I$(LUA_INCDIR) -c $< -o $@
-$(STANDIN)/standin.o: $(STANDIN_DIR)/standin.cc $(wildcard $(STANDIN_DIR)/*.h)
+	$(call Q,CC)gcc -std=gnu11 $(STANDIN_FLAGS) -DMT_CUDA_ARCHS='"80"' -I$(LUA_INCDIR) -c $< -o $@
+$(STANDIN)/%.o: $(STANDIN_DIR)/%.cc $(wildcard $(STANDIN_DIR)/*.h)
 	@mkdir -p $(@D)
 	$(call Q,CXX)g++ -std=c++17 $(STANDIN_FLAGS) -c $< -o $@
-$(STANDIN)/moontorch/cuda.so: $(STANDIN_OBJ) $(CUDA_HOST:src/%.c=$(STANDIN)/%.o)
+$(STANDIN)/control.o: $(STANDIN_DIR)/control.c
+	@mkdir -p $(@D)
+	$(call Q,CC)gcc -std=gnu11 $(STANDIN_FLAGS) -I$(LUA_INCDIR) -c $< -o $@
+$(STANDIN)/moontorch/cuda.so: $(STANDIN_OBJ) $(STANDIN)/control.o $(CUDA_HOST:src/%.c=$(STANDIN)/%.o)
 	@mkdir -p $(@D)
 	$(call Q,LD)g++ -shared $(SANITIZE) -o $@ $^ $(LINK_FLAGS) -lm -pthread
 $(STANDIN)/spec/%_test: spec/cuda/%_test.cc $(STANDIN_OBJ) $(BUILD)/asan/libcore.a
@@ -297,7 +302,7 @@ test-cuda-standin:
 	@$(MAKE) $(J) --no-print-directory BUILD=$(BUILD)/asan CC=gcc CFLAGS="-O1 -g1 $(SANITIZE)" VEC_OPT=-O1 module \
 	  $(BUILD)/asan/libcore.a
 	@$(MAKE) $(J) --no-print-directory standin
-	@for order in "STANDIN_LAZY=0" "STANDIN_LAZY=1 STANDIN_REVERSE=1"; do echo "threads: $$order"; \
+	@for order in "STANDIN_DEVICES=3 STANDIN_LAZY=0" "STANDIN_DEVICES=3 STANDIN_LAZY=1 STANDIN_REVERSE=1"; do echo "threads: $$order"; \
 	  $(PROVE) --build $(STANDIN) $(addprefix --env ,$(ASAN_ENV)) $$(for word in $$order; do echo --env $$word; done) \
 	    --timeout 1200 --lua-env LD_PRELOAD=$$(gcc -print-file-name=libasan.so) --busted "$(BUSTED)" \
 	    $(or $(SPEC),$(CUDA_TESTS) $(wildcard spec/cuda*_spec.lua)) || exit 1; done

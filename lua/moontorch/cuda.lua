@@ -1,87 +1,194 @@
 --- torch.cuda: what can be said of GPUs. The kernels are a shared object of their own, moontorch/cuda.so, which is
--- looked for when something here is first called.
+-- looked for when something here first needs it (cuda/library.lua). Devices are here; streams, memory and graphs have
+-- files of their own.
 
 local core = require "moontorch.core"
+local library = require "moontorch.cuda.library"
 
 local cuda = {}
+local call, device_index = library.call, library.index
 
--- The functions of moontorch/cuda.so, false where there is none or no device; nil until it was looked for.
-local library
-
--- Looks for the object on package.cpath, as require would; this module has its name.
-local function find()
-  local path = package.searchpath("moontorch.cuda", package.cpath)
-  if not path then return false end
-  local open, why = package.loadlib(path, "luaopen_moontorch_cuda")
-  if not open then return false, ("moontorch/cuda.so cannot be loaded: %s. Keep the tensor on the cpu"):format(why) end
-  local found, reason = open(core._device_api())
-  return found or false, reason
+for _, part in ipairs { "stream", "memory", "graph", "random" } do
+  local functions = require("moontorch.cuda." .. part)
+  for name, value in pairs(functions) do cuda[name] = value end
 end
+cuda.memory = require "moontorch.cuda.memory"
 
 --- For the core: looks once.
-function cuda._load()
-  if library ~= nil then return end
-  local reason
-  library, reason = find()
-  if reason then core._device_missing(reason) end
-end
+function cuda._load() library.get() end
 
-local function backend()
-  cuda._load()
-  return library
-end
+-- Devices -------------------------------------------------------------------------------------------------------------
 
 --- Is there a GPU, its driver, and moontorch/cuda.so?
-function cuda.is_available()
-  return backend() ~= false
+-- https://docs.pytorch.org/docs/stable/generated/torch.cuda.is_available.html
+function cuda.is_available() return library.get() ~= false end
+
+--- Was moontorch/cuda.so loaded, and a device found?
+-- https://docs.pytorch.org/docs/stable/generated/torch.cuda.is_initialized.html
+function cuda.is_initialized() return library.is_loaded() end
+
+--- Loads moontorch/cuda.so, which every use does by itself; raises what is missing.
+-- https://docs.pytorch.org/docs/stable/generated/torch.cuda.init.html
+function cuda.init()
+  if not library.get() then library.refuse("init") end
 end
 
 --- How many GPUs there are.
+-- https://docs.pytorch.org/docs/stable/generated/torch.cuda.device_count.html
 function cuda.device_count()
-  local found = backend()
+  local found = library.get()
   return found and found.device_count() or 0
 end
 
--- The library's function of that name, for a device given as a number, a string or a torch.device; 0 when left out.
-local function call(name, device, ...)
-  local found = backend()
-  if not found then
-    core.raise(name, "Torch not compiled with CUDA enabled, or no GPU is there: torch.cuda.is_available() is false")
-  end
-  local index = device
-  if device ~= nil and math.type(device) ~= "integer" then
-    local d = core.device(device)
-    if d.type ~= "cuda" then core.raise(name, "Expected a cuda device, but got: %s", tostring(d)) end
-    index = d.index
-  end
-  local results = table.pack(pcall(found[name], index, ...))
-  if not results[1] then core.raise(name, "%s", results[2]) end
-  return table.unpack(results, 2, results.n)
+--- The number of the device that this thread means by "cuda".
+-- https://docs.pytorch.org/docs/stable/generated/torch.cuda.current_device.html
+function cuda.current_device() return call("current_device", "current_device") end
+
+--- From now on this thread means that device by "cuda"; a negative number changes nothing. A string "cuda" that was
+-- made into a torch.device before keeps its number.
+-- https://docs.pytorch.org/docs/stable/generated/torch.cuda.set_device.html
+function cuda.set_device(device)
+  local index = device_index("set_device", device)
+  if index == nil then index = call("set_device", "current_device") end
+  if index >= 0 then call("set_device", "set_device", index) end
 end
 
---- Waits until all that was launched on the device is done.
+-- index nil or negative: changes nothing.
+local function device_block(name, index, f)
+  local before
+  local changes = index ~= nil and index >= 0
+  return library.block(name, f, function()
+    if not changes then return end
+    before = call(name, "current_device")
+    call(name, "set_device", index)
+  end, function()
+    if changes then call(name, "set_device", before) end
+  end)
+end
+
+--- device(i, f): inside f, or until the to-be-closed variable goes, "cuda" is that device; nil or a negative number
+-- changes nothing. https://docs.pytorch.org/docs/stable/generated/torch.cuda.device.html
+function cuda.device(device, f) return device_block("device", device_index("device", device), f) end
+
+--- device_of(tensor, f): the same for the tensor's device; of a tensor on the cpu, nothing changes.
+-- https://docs.pytorch.org/docs/stable/generated/torch.cuda.device_of.html
+function cuda.device_of(tensor, f)
+  if not core.is_tensor(tensor) then
+    core.raise("device_of", "argument 'obj' (position 1) must be Tensor, not %s", type(tensor))
+  end
+  return device_block("device_of", tensor.is_cuda and tensor.device.index or nil, f)
+end
+
+--- Waits until all that was sent to the device is done, on all its streams.
 -- https://docs.pytorch.org/docs/stable/generated/torch.cuda.synchronize.html
-function cuda.synchronize(device) call("synchronize", device) end
+function cuda.synchronize(device) call("synchronize", "synchronize", device_index("synchronize", device)) end
 
---- Gives memory that no tensor holds back to the devices; nothing where there is none.
-function cuda.empty_cache()
-  if backend() then call("empty_cache") end
+local function mebibytes(bytes) return bytes // (1 << 20) end
+
+local Properties = { __name = "_CudaDeviceProperties" }
+function Properties.__index(_, key)
+  core.raise("get_device_properties", "the properties of a device have no attribute '%s'", tostring(key))
+end
+function Properties.__tostring(p)
+  return ("_CudaDeviceProperties(name='%s', major=%d, minor=%d, total_memory=%dMB, multi_processor_count=%d, uuid=%s, "
+    .. "pci_bus_id=%d, pci_device_id=%d, pci_domain_id=%d, L2_cache_size=%dMB)"):format(p.name, p.major, p.minor,
+    mebibytes(p.total_memory), p.multi_processor_count, p.uuid, p.pci_bus_id, p.pci_device_id, p.pci_domain_id,
+    mebibytes(p.L2_cache_size))
 end
 
---- Free and total memory of the device, in bytes.
-function cuda.mem_get_info(device) return call("mem_get_info", device) end
+-- 16 bytes as text in groups of 4, 2, 2, 2 and 6.
+local function uuid_text(bytes)
+  local hex = bytes:gsub(".", function(c) return ("%02x"):format(c:byte()) end)
+  return ("%s-%s-%s-%s-%s"):format(hex:sub(1, 8), hex:sub(9, 12), hex:sub(13, 16), hex:sub(17, 20), hex:sub(21))
+end
 
---- Bytes that tensors hold on the device, now and at most; and those that were taken from it, free blocks included.
--- https://docs.pytorch.org/docs/stable/notes/cuda.html#memory-management
-function cuda.memory_allocated(device) return call("memory_stats", device).allocated end
-function cuda.max_memory_allocated(device) return call("memory_stats", device).peak end
-function cuda.memory_reserved(device) return call("memory_stats", device).reserved end
-function cuda.max_memory_reserved(device) return call("memory_stats", device).peak_reserved end
+local function properties(name, device)
+  local p = call(name, "properties", device_index(name, device))
+  p.uuid = uuid_text(p.uuid)
+  return setmetatable(p, Properties)
+end
 
---- The most so far becomes what is held now.
-function cuda.reset_peak_memory_stats(device) call("reset_peak", device) end
+--- What the device is, as a table: name, major, minor, total_memory (bytes), multi_processor_count, warp_size,
+-- max_threads_per_block, max_threads_per_multi_processor, regs_per_multiprocessor, shared_memory_per_block,
+-- shared_memory_per_block_optin, shared_memory_per_multiprocessor, L2_cache_size, memory_bus_width (bits), uuid,
+-- pci_bus_id, pci_device_id, pci_domain_id, is_integrated, is_multi_gpu_board.
+-- https://docs.pytorch.org/docs/stable/generated/torch.cuda.get_device_properties.html
+function cuda.get_device_properties(device) return properties("get_device_properties", device) end
 
-for name, value in pairs(require "moontorch.cuda.random") do cuda[name] = value end
+--- The device's name. https://docs.pytorch.org/docs/stable/generated/torch.cuda.get_device_name.html
+function cuda.get_device_name(device) return properties("get_device_name", device).name end
+
+--- Its compute capability: major and minor number.
+-- https://docs.pytorch.org/docs/stable/generated/torch.cuda.get_device_capability.html
+function cuda.get_device_capability(device)
+  local p = properties("get_device_capability", device)
+  return p.major, p.minor
+end
+
+--- What moontorch/cuda.so was built for: an array like {"sm_80", "sm_90", "compute_90"}, empty where there is none.
+-- https://docs.pytorch.org/docs/stable/generated/torch.cuda.get_arch_list.html
+function cuda.get_arch_list()
+  local found, list, last = library.get(), {}, nil
+  for number in (found and found.archs or ""):gmatch("%S+") do
+    list[#list + 1], last = "sm_" .. number, number
+  end
+  if last then list[#list + 1] = "compute_" .. last end
+  return list
+end
+
+--- Does the current device compute with bfloat16? Every one does here; with including_emulation = false, those that
+-- have instructions for it. https://docs.pytorch.org/docs/stable/generated/torch.cuda.is_bf16_supported.html
+function cuda.is_bf16_supported(including_emulation)
+  if type(including_emulation) == "table" then including_emulation = including_emulation.including_emulation end
+  if not cuda.is_available() then return false end
+  return including_emulation ~= false or properties("is_bf16_supported").major >= 8
+end
+
+--- Does the current device multiply float32 matrices as TF32 when asked to?
+-- https://docs.pytorch.org/docs/stable/generated/torch.cuda.is_tf32_supported.html
+function cuda.is_tf32_supported()
+  return cuda.is_available() and properties("is_tf32_supported").major >= 8
+end
+
+--- Can the device reach the other one's memory by itself? Copies between them work either way.
+-- https://docs.pytorch.org/docs/stable/generated/torch.cuda.can_device_access_peer.html
+function cuda.can_device_access_peer(device, peer_device)
+  local name = "can_device_access_peer"
+  return call(name, "can_access_peer", device_index(name, device), device_index(name, peer_device))
+end
+
+-- Waiting -------------------------------------------------------------------------------------------------------------
+
+local SYNC_MODES = { default = 0, warn = 1, error = 2 }
+
+--- Says what happens when a call waits for the device, such as item() or a copy to the host: nothing ("default" or 0),
+-- a warning at the script's line ("warn" or 1), an error ("error" or 2). For finding what makes a script slow.
+-- https://docs.pytorch.org/docs/stable/generated/torch.cuda.set_sync_debug_mode.html
+function cuda.set_sync_debug_mode(debug_mode)
+  local mode = SYNC_MODES[debug_mode] or debug_mode
+  if mode ~= 0 and mode ~= 1 and mode ~= 2 then
+    core.raise("set_sync_debug_mode", "invalid value of debug_mode, expected one of `default`, `warn`, `error`, or "
+      .. "0, 1, 2, got %s", tostring(debug_mode))
+  end
+  call("set_sync_debug_mode", "sync_mode", math.tointeger(mode))
+  core._watch_calls(mode == 1)
+end
+
+--- What set_sync_debug_mode set: 0, 1 or 2.
+-- https://docs.pytorch.org/docs/stable/generated/torch.cuda.get_sync_debug_mode.html
+function cuda.get_sync_debug_mode() return call("get_sync_debug_mode", "sync_mode") end
+
+-- Out of memory -------------------------------------------------------------------------------------------------------
+
+local OutOfMemoryError = setmetatable({ __name = "OutOfMemoryError" }, {
+  __call = function(_, problem)
+    return type(problem) == "string" and problem:find("CUDA out of memory", 1, true) ~= nil
+  end,
+  __tostring = function() return "<class 'torch.OutOfMemoryError'>" end,
+})
+--- Errors are strings: OutOfMemoryError(problem) tells whether a pcall met one of a device's memory.
+-- https://docs.pytorch.org/docs/stable/generated/torch.cuda.OutOfMemoryError.html
+cuda.OutOfMemoryError = OutOfMemoryError
 
 -- Every creation function exists here too, so that `local t = torch.cuda.is_available() and torch.cuda or torch` makes
 -- a script follow the device.

@@ -105,6 +105,14 @@ end
 
 -- Small functions -----------------------------------------------------------------------------------------------------
 
+--- record_stream(stream): a torch.cuda.Stream beside the one that the tensor was made on uses its memory. When the
+-- tensor goes, the memory waits for that stream before it is given on.
+-- https://docs.pytorch.org/docs/stable/generated/torch.Tensor.record_stream.html
+function methods.record_stream(x, stream)
+  check_tensor("record_stream", "input", 1, x)
+  require("moontorch.cuda.stream")._record(x, stream)
+end
+
 --- True when every element is equal and the shapes are.
 function methods.equal(a, b)
   check_tensor("equal", "input", 1, a)

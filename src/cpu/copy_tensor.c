@@ -72,28 +72,31 @@ static void copy_rows(void *context, int64_t begin, int64_t end) {
 }
 
 /* From one device to another: what is packed on both sides passes, anything else is packed on its own side. */
-static bool cross(Tensor *to, const Tensor *from) {
+static bool cross(Tensor *to, const Tensor *from, bool wait) {
   bool plain = tensor_is_contiguous(to);
   const DeviceDriver *driver = device_driver(tensor_device(tensor_device(to).kind == MT_CPU ? from : to));
   if (!driver) return false;
   DType d = (DType)(plain ? to : from)->dtype;
   Tensor *source = NULL, *target = NULL;
+  const Storage *host = tensor_device(to).kind == MT_CPU ? to->storage : from->storage;
   bool good = true;
   if (from->dtype != d || !tensor_same_shape(to, from) || !tensor_is_contiguous(from))
     good = (source = tensor_new(d, to->ndim, to->shape, tensor_device(from))) && tensor_copy_into(source, from);
   if (good && !plain) good = (target = tensor_new(d, to->ndim, to->shape, tensor_device(to))) != NULL;
+  wait = wait ||
+         (tensor_device(to).kind == MT_CPU ? target : source) != NULL; /* what is packed on the host goes at once */
   if (good)
     good = driver->move(tensor_device(to), tensor_data(target ? target : to), tensor_device(from),
-                        tensor_data(source ? source : from), to->numel * dtype_size(d));
+                        tensor_data(source ? source : from), to->numel * dtype_size(d), wait ? NULL : host);
   if (good && target) good = tensor_copy_into(to, target);
   tensor_release(source);
   tensor_release(target);
   return good;
 }
 
-static bool copy_elsewhere(Tensor *to, const Tensor *from) {
+static bool copy_elsewhere(Tensor *to, const Tensor *from, bool wait) {
   Device a = tensor_device(to), b = tensor_device(from);
-  if (a.kind != b.kind || a.index != b.index) return cross(to, from);
+  if (a.kind != b.kind || a.index != b.index) return cross(to, from, wait);
   const DeviceDriver *driver = device_driver(tensor_device(to));
   return driver && driver->copy(to, from);
 }
@@ -102,7 +105,7 @@ bool tensor_copy_into(Tensor *to, const Tensor *from) {
   int size = dtype_size((DType)to->dtype);
   if (to->numel == 0) return true;
   if (__builtin_expect(tensor_device(to).kind != MT_CPU || tensor_device(from).kind != MT_CPU, 0))
-    return copy_elsewhere(to, from);
+    return copy_elsewhere(to, from, true);
   if (to->dtype == from->dtype && to->numel < 4096 && tensor_same_shape(to, from) && tensor_is_contiguous(to) &&
       tensor_is_contiguous(from)) {
     memmove(tensor_data(to), tensor_data(from), (size_t)(to->numel * size));
@@ -132,6 +135,11 @@ bool tensor_copy_into(Tensor *to, const Tensor *from) {
     iter_run(&it, stream_row, &cast, 20);
   }
   return true;
+}
+
+bool tensor_copy_async(Tensor *to, const Tensor *from) {
+  if (tensor_device(to).kind == MT_CPU && tensor_device(from).kind == MT_CPU) return tensor_copy_into(to, from);
+  return to->numel == 0 || copy_elsewhere(to, from, false);
 }
 
 Tensor *tensor_copy(const Tensor *from, DType d, Device device) {

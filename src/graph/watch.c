@@ -94,6 +94,16 @@ void anomaly_set(bool on, bool nan) {
 }
 
 bool packing_enabled(void) { return packing; }
+void host_warn(const char *message) {
+  if (watch_host) watch_host->warn(message);
+}
+
+void watch_calls(bool on) {
+  static _Thread_local bool watches;
+  count(watches, on);
+  watches = on;
+}
+
 void packing_set(bool on) {
   count(packing, on);
   packing = on;

@@ -11,6 +11,8 @@ enum { WATCH_PLACE = 160 };
 typedef struct WatchHost {
   /* Where the script is now, such as "train.lua:12"; "" when that cannot be said. Allocates nothing, never fails. */
   void (*place)(char *to, size_t room);
+  /* Says it through the host's warnings, with the place. Never fails. */
+  void (*warn)(const char *message);
   /* Saved tensors: a handle for what the hook made of t, NULL after a failure; later a tensor (owned) from it. */
   void *(*pack)(Tensor *t);
   Tensor *(*unpack)(void *handle);
@@ -19,6 +21,9 @@ typedef struct WatchHost {
 void watch_start(const WatchHost *host); /* at load */
 void watch_here(char *place);            /* WATCH_PLACE bytes; "" when the host cannot say */
 void watch_devices(void); /* from now on the host notes whose call it is: devices tell of mistakes later */
+void host_warn(const char *message);     /* WatchHost.warn, if there is a host */
+/* This thread counts among graph_watchers for as long, so that warn and place know the call that is made. */
+void watch_calls(bool on);
 
 extern __attribute__((visibility("hidden")))
 atomic_int graph_watchers; /* threads that watch, each mode counted by itself */

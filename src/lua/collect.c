@@ -13,20 +13,27 @@
  *
  * Each Lua state has a Pace. It learns of complete cycles, whoever made them, from a userdata that nothing refers to: its
  * finalizer notes what is in use then and arms itself again. Minor collections do not reach it, since it is old. The
- * collector is never driven while it is stopped or runs a finalizer. */
+ * collector is never driven while it is stopped or runs a finalizer.
+ *
+ * Memory of devices is looked at in the same way. Its limit goes with what a device has: garbage there costs nothing until
+ * that is used up. */
 #include "lua/binding.h"
 #include "base/alloc.h"
+#include "tensor/device.h"
 
 enum {
   LOOK = 32 << 10, /* native bytes boxed by this thread between two looks at memory */
   PER_HEAP = 32,
-  MOST = 16 << 20, /* the limit with a small Lua heap is so many times the heap, at most this */
-  BOXES = 2000,    /* boxes between two cycles, */
-  PER_BOX = 1024   /* or one for so many bytes of the heap */
+  MOST = 16 << 20,     /* the limit with a small Lua heap is so many times the heap, at most this */
+  BOXES = 2000,        /* boxes between two cycles, */
+  PER_BOX = 1024,      /* or one for so many bytes of the heap */
+  OF_DEVICE = 16,      /* garbage on devices is at most that part of the smallest, */
+  ON_DEVICE = 64 << 20 /* or so much */
 };
 
 typedef struct Pace {
   int64_t settled; /* native bytes when the last complete cycle ended, or fewer if there were fewer since */
+  int64_t device;  /* the same on devices */
   int64_t boxes;   /* made since then, or since a minor collection */
   int64_t heap;    /* Lua's own bytes soon after; 0: not looked at yet */
   double told;     /* parts of a heap that the collector was told of */
@@ -44,7 +51,22 @@ static Pace *pace_of(lua_State *L) {
   return p;
 }
 
-static void settle(Pace *p) { *p = (Pace){.settled = memory_in_use()}; }
+/* Bytes that tensors hold on devices; in *limit how many may be garbage. */
+static int64_t device_in_use(int64_t *limit) {
+  const DeviceDriver *driver = device_registered(MT_CUDA);
+  *limit = ON_DEVICE;
+  if (__builtin_expect(!driver, 1)) return 0;
+  int64_t capacity = 0, held = driver->in_use(&capacity);
+  if (capacity / OF_DEVICE > *limit) *limit = capacity / OF_DEVICE;
+  return held;
+}
+
+static void settle(Pace *p) {
+  int64_t limit;
+  *p = (Pace){.settled = memory_in_use(), .device = device_in_use(&limit)};
+}
+
+static double part_of(int64_t excess, int64_t limit) { return excess > 0 ? (double)excess / (double)limit : 0; }
 
 static int64_t limit_of(int64_t heap) {
   int64_t few = heap < MOST / PER_HEAP ? heap * PER_HEAP : MOST, most = heap / 5 * 4;
@@ -57,16 +79,23 @@ static void look(lua_State *L, int64_t boxes) {
   if (!running(L)) return;
   Pace *p = pace_of(L);
   int64_t now = memory_in_use();
-  if (now < p->settled) settle(p);
+  if (now < p->settled) { /* which says nothing of devices */
+    int64_t device = p->device;
+    settle(p);
+    if (p->device > device) p->device = device;
+  }
   if (!p->heap) p->heap = ((int64_t)lua_gc(L, LUA_GCCOUNT) + 1) << 10;
   p->boxes += boxes;
-  int64_t excess = now - p->settled, limit = limit_of(p->heap);
-  if (excess > limit + limit / 8) {
+  int64_t most, held = device_in_use(&most), excess = now - p->settled, limit = limit_of(p->heap);
+  if (held < p->device) p->device = held;
+  if (excess > limit + limit / 8 || held - p->device > most + most / 8) {
     lua_gc(L, LUA_GCCOLLECT);
     settle(p);
     return;
   }
-  double due = (double)excess / (double)limit, by_boxes = (double)p->boxes / (double)most_boxes(p->heap);
+  double due = part_of(excess, limit), by_boxes = (double)p->boxes / (double)most_boxes(p->heap);
+  double by_devices = part_of(held - p->device, most);
+  if (due < by_devices) due = by_devices;
   if (due < by_boxes) due = by_boxes;
   int kilobytes = (int)((due - p->told) * (double)p->heap / 1024);
   if (kilobytes <= 0) return;
@@ -74,7 +103,9 @@ static void look(lua_State *L, int64_t boxes) {
   lua_gc(L, LUA_GCSTEP, kilobytes);
   int64_t after = memory_in_use();
   if (after < now) { /* it freed some: a cycle has come to its finalizers, or this was a minor collection */
-    p->told = after > p->settled ? (double)(after - p->settled) / (double)limit : 0;
+    by_devices = part_of(device_in_use(&most) - p->device, most);
+    p->told = part_of(after - p->settled, limit);
+    if (p->told < by_devices) p->told = by_devices;
     p->boxes = 0;
   }
 }

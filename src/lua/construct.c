@@ -134,9 +134,8 @@ static void push_from_value(lua_State *L, const char *name, int idx, DType dtype
   luaL_checkstack(L, 2 * MT_MAX_DIMS + 4, NULL);
   store(L, idx, 0, &n, dtype, tensor_data(t));
   if (device.kind != MT_CPU) {
-    extern OpDef def_move;
     int mark = pool_open();
-    Tensor *moved = tensor_retain(op_run(&def_move, (Arg[]){ARG_T(t), {.given = true, .device = device}}));
+    Tensor *moved = tensor_retain(op_on(t, device));
     pool_shut(mark);
     box->tensor = moved;
     tensor_release(t);

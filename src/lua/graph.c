@@ -101,6 +101,24 @@ static void place(char *to, size_t room) {
 
 static void own(lua_State *L) { owner = main_thread(L); }
 
+static int warn_protected(lua_State *L) { return warn_text(L, lua_touserdata(L, 1)), 0; }
+
+/* An error in the script's own warning function is dropped: the call that is made goes on. */
+static void warn(const char *message) {
+  lua_State *L = owner ? callback_state(owner) : NULL;
+  if (!L || !lua_checkstack(L, 8)) return;
+  lua_pushcfunction(L, warn_protected);
+  lua_pushlightuserdata(L, (void *)(uintptr_t)message);
+  if (lua_pcall(L, 1, 0, 0) != LUA_OK) lua_pop(L, 1);
+}
+
+/* _watch_calls(on): warnings of the core, such as of calls that wait for a device, find the script's line. */
+static int f_watch_calls(lua_State *L) {
+  own(L);
+  watch_calls(lua_toboolean(L, 1));
+  return 0;
+}
+
 /* _anomaly_mode(on, check_nan) -> the old two */
 static int f_anomaly(lua_State *L) {
   bool on = lua_toboolean(L, 1), nan = lua_toboolean(L, 2);
@@ -253,6 +271,7 @@ static int end_modes(lua_State *L) {
   if (!owner || owner != main_thread(L)) return 0;
   anomaly_set(false, false);
   packing_set(false);
+  watch_calls(false);
   owner = calling = NULL;
   return 0;
 }
@@ -260,6 +279,7 @@ static int end_modes(lua_State *L) {
 static int f_nodes(lua_State *L) { return lua_pushinteger(L, nodes_living()), 1; }
 
 static const luaL_Reg functions[] = {{"_anomaly_mode", f_anomaly},
+                                     {"_watch_calls", f_watch_calls},
                                      {"_nodes_living", f_nodes},
                                      {"_with_anomaly", f_with_anomaly},
                                      {"is_anomaly_enabled", f_anomaly_enabled},
@@ -272,7 +292,7 @@ static const luaL_Reg node_meta[] = {
     {"__index", node_index}, {"__tostring", node_tostring}, {"__eq", node_eq}, {NULL, NULL}};
 
 void graph_open(lua_State *L, int core) {
-  static const WatchHost host = {place, pack, unpack, release};
+  static const WatchHost host = {place, warn, pack, unpack, release};
   watch_start(&host);
   lua_pushvalue(L, core);
   luaL_setfuncs(L, functions, 0);

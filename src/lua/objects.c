@@ -1,5 +1,6 @@
 /* Dtypes, devices, sizes and none: the small objects around tensors. One dtype and one device are one object each. */
 #include "lua/binding.h"
+#include "tensor/device.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -146,7 +147,7 @@ void push_device(lua_State *L, Device d) {
 static bool parse_device(const char *s, Device *out) {
   int index = 0;
   if (strcmp(s, "cpu") == 0 || strcmp(s, "cpu:0") == 0) return *out = (Device){MT_CPU, 0}, true;
-  if (strcmp(s, "cuda") == 0) return *out = (Device){MT_CUDA, 0}, true;
+  if (strcmp(s, "cuda") == 0) return *out = (Device){MT_CUDA, (uint8_t)device_current()}, true;
   if (strncmp(s, "cuda:", 5) != 0) return false;
   const char *digit = s + 5;
   while (*digit >= '0' && *digit <= '9' && index < 256) index = index * 10 + (*digit++ - '0');

@@ -1,6 +1,7 @@
 /* Tensor properties and methods that are not operators: geometry, casts between dtypes and devices, identity. */
 #include "lua/binding.h"
 #include "ops/ops.h"
+#include "tensor/device.h"
 #include <string.h>
 
 /* --- properties: (tensor, key) -> value --- */
@@ -175,12 +176,27 @@ static int m_identity(lua_State *L) {
 
 /* --- casts --- */
 
-static Tensor *convert(Tensor *t, DType d, Device device) {
-  extern OpDef def_move;
-  if (device.kind == tensor_device(t).kind && device.index == tensor_device(t).index) return op_cast(t, d);
-  Tensor *cast = dtype_size(d) <= dtype_size((DType)t->dtype) ? op_cast(t, d) : t; /* fewer bytes to carry */
+/* Where it goes, and how: without waiting, into pinned memory. */
+typedef struct Way {
+  DType dtype;
+  Device device;
+  bool copy, non_blocking, pin;
+} Way;
+
+static Tensor *convert(Tensor *t, const Way *way) {
+  extern OpDef def_move, def_clone;
+  DType d = way->dtype;
+  Device device = way->device;
+  if (device.kind == tensor_device(t).kind && device.index == tensor_device(t).index && !way->pin) {
+    Tensor *made = op_cast(t, d);
+    return way->copy && made == t ? op_run(&def_clone, (Arg[]){ARG_T(t)}) : made;
+  }
+  /* fewer bytes to carry; and on the device when the copy need not wait, since the host would wait to cast */
+  bool first = dtype_size(d) <= dtype_size((DType)t->dtype) || (way->non_blocking && device.kind == MT_CPU);
+  Tensor *cast = first ? op_cast(t, d) : t;
   Arg to = {.given = true, .device = device};
-  return op_cast(op_run(&def_move, (Arg[]){ARG_T(cast), to}), d);
+  bool pin = way->pin || (way->non_blocking && device.kind == MT_CPU);
+  return op_cast(op_run(&def_move, (Arg[]){ARG_T(cast), to, ARG_I(way->non_blocking), ARG_I(pin)}), d);
 }
 
 /* core._conversions: conversion -> the Parameter that it comes from, while the conversion lives. */
@@ -197,16 +213,26 @@ static void note_conversion(lua_State *L, Tensor *from, Tensor *made) {
   made->converted = true;
 }
 
-static int push_converted(lua_State *L, const char *name, Tensor *t, DType d, Device device, bool copy) {
-  Device own = tensor_device(t);
-  if (!copy && t->dtype == d && own.kind == device.kind && own.index == device.index) return lua_pushvalue(L, 1), 1;
-  want_device(L, device);
+static Tensor *converted(lua_State *L, Tensor *t, const Way *way) {
+  lua_State *outer = watch_enter(L);
   int mark = pool_open();
-  Tensor *made = convert(t, d, device);
-  extern OpDef def_clone;
-  if (copy && made == t) made = op_run(&def_clone, (Arg[]){ARG_T(t)});
-  tensor_retain(made);
+  Tensor *made = tensor_retain(convert(t, way));
   pool_shut(mark);
+  watch_enter(outer);
+  return made;
+}
+
+static int push_way(lua_State *L, const char *name, Tensor *t, const Way *way) {
+  Device own = tensor_device(t), device = way->device;
+  if (!way->copy && !way->pin && t->dtype == way->dtype && own.kind == device.kind && own.index == device.index)
+    return lua_pushvalue(L, 1), 1;
+  want_device(L, device);
+  Tensor *made = converted(L, t, way);
+  if (!made && fail_code() == MT_ENOMEM) {
+    fail_clear();
+    collect_hard(L);
+    made = converted(L, t, way);
+  }
   if (!made) return raise_failure(L, name);
   if (t->storage->uninitialised && t->storage->version == 0) made->storage->uninitialised = true; /* nobody wrote it */
   push_tensor(L, made);
@@ -214,11 +240,15 @@ static int push_converted(lua_State *L, const char *name, Tensor *t, DType d, De
   return 1;
 }
 
+static int push_converted(lua_State *L, const char *name, Tensor *t, DType d, Device device) {
+  return push_way(L, name, t, &(Way){.dtype = d, .device = device});
+}
+
 static int cast_method(lua_State *L) {
   DType d = (DType)lua_tointeger(L, lua_upvalueindex(1));
   const char *name = dtype_info[d].alias;
   SELF(name);
-  return push_converted(L, name, t, d, tensor_device(t), false);
+  return push_converted(L, name, t, d, tensor_device(t));
 }
 
 /* to(dtype | device | other [, dtype]) with keywords dtype, device, copy, non_blocking */
@@ -226,8 +256,8 @@ static int m_to(lua_State *L) {
   SELF("to");
   DType d = (DType)t->dtype;
   Device device = tensor_device(t);
-  bool copy = false;
-  int last = lua_gettop(L), keywords = is_keywords(L, last) ? last-- : 0;
+  bool copy = false, non_blocking = false;
+  int flags = 0, last = lua_gettop(L), keywords = is_keywords(L, last) ? last-- : 0;
   for (int i = 2; i <= last; i++) {
     Tensor *other = to_tensor(L, i);
     if (lua_isnil(L, i) || is_none(L, i)) continue;
@@ -235,7 +265,7 @@ static int m_to(lua_State *L) {
       d = (DType)other->dtype;
       device = tensor_device(other);
     } else if (lua_isboolean(L, i)) {
-      if (i > 3) copy = lua_toboolean(L, i); /* to(dtype, non_blocking, copy) */
+      *(flags++ == 0 ? &non_blocking : &copy) = lua_toboolean(L, i);
     } else if (!read_dtype(L, i, &d) && !read_device(L, i, &device)) {
       if (failed()) return raise_failure(L, "to");
       return raise_text(L, "to", "argument %d must be a dtype, a device or a Tensor, not %s", i - 1,
@@ -256,7 +286,9 @@ static int m_to(lua_State *L) {
         copy = lua_toboolean(L, -1);
       else if (strcmp(key, "other") == 0 && to_tensor(L, -1))
         d = (DType)to_tensor(L, -1)->dtype;
-      else if (strcmp(key, "non_blocking") != 0 && strcmp(key, "memory_format") != 0)
+      else if (strcmp(key, "non_blocking") == 0)
+        non_blocking = lua_toboolean(L, -1);
+      else if (strcmp(key, "memory_format") != 0)
         return raise_text(
             L, "to",
             "got an unexpected keyword argument '%s'; it takes: dtype, device, other, copy, non_blocking, "
@@ -267,25 +299,73 @@ static int m_to(lua_State *L) {
       lua_pop(L, 1);
     }
   }
-  return push_converted(L, "to", t, d, device, copy);
+  return push_way(L, "to", t, &(Way){.dtype = d, .device = device, .copy = copy, .non_blocking = non_blocking});
 }
 
 static int m_cpu(lua_State *L) {
   SELF("cpu");
-  return push_converted(L, "cpu", t, (DType)t->dtype, (Device){MT_CPU, 0}, false);
+  return push_converted(L, "cpu", t, (DType)t->dtype, (Device){MT_CPU, 0});
 }
 
+/* A device of the GPUs' kind from a number, a string or a torch.device at idx; nil leaves *d. */
+static void cuda_device(lua_State *L, const char *name, int idx, Device *d) {
+  int64_t index;
+  if (read_integer(L, idx, &index)) {
+    if (index < 0 || index > 255)
+      raise_text(L, name, "device numbers start at 0 and end before 256, got %lld", (long long)index);
+    d->index = (uint8_t)index;
+  } else if (!lua_isnoneornil(L, idx) && !is_none(L, idx) && !read_device(L, idx, d)) {
+    if (failed()) raise_failure(L, name);
+    raise_text(L, name, "device must be a number or a torch.device");
+  }
+}
+
+/* cuda(device, non_blocking), also as keywords */
 static int m_cuda(lua_State *L) {
   SELF("cuda");
-  Device d = {MT_CUDA, 0};
-  int64_t index;
-  if (read_integer(L, 2, &index)) {
-    if (index < 0 || index > 255)
-      return raise_text(L, "cuda", "device numbers start at 0 and end before 256, got %lld", (long long)index);
-    d.index = (uint8_t)index;
-  } else if (!lua_isnoneornil(L, 2) && !read_device(L, 2, &d))
-    return failed() ? raise_failure(L, "cuda") : raise_text(L, "cuda", "device must be a number or a torch.device");
-  return push_converted(L, "cuda", t, (DType)t->dtype, d, false);
+  Device d = {MT_CUDA, (uint8_t)device_current()};
+  bool non_blocking = false;
+  int last = lua_gettop(L);
+  if (last > 1 && is_keywords(L, last)) {
+    static const char *const known[] = {"device", "non_blocking", "memory_format", NULL};
+    check_keys(L, last, "cuda", known);
+    lua_getfield(L, last, "device");
+    cuda_device(L, "cuda", -1, &d);
+    lua_getfield(L, last, "non_blocking");
+    non_blocking = lua_toboolean(L, -1);
+    lua_settop(L, --last);
+  }
+  if (last > 1) cuda_device(L, "cuda", 2, &d);
+  if (last > 2) non_blocking = lua_toboolean(L, 3);
+  return push_way(L, "cuda", t, &(Way){.dtype = (DType)t->dtype, .device = d, .non_blocking = non_blocking});
+}
+
+/* pin_memory(): a copy in memory of the host that GPUs reach by themselves; the tensor itself where it lies there. */
+static int m_pin_memory(lua_State *L) {
+  SELF("pin_memory");
+  if (tensor_device(t).kind != MT_CPU)
+    return raise_text(L, "pin_memory", "cannot pin 'torch.cuda.%sTensor' only dense CPU tensors can be pinned: %s",
+                      dtype_info[t->dtype].type_name, tensor_text(t));
+  want_device(L, (Device){MT_CUDA, 0});
+  lua_settop(L, 1);
+  if (storage_is_pinned(t->storage)) return 1;
+  return push_way(L, "pin_memory", t, &(Way){.dtype = (DType)t->dtype, .device = tensor_device(t), .pin = true});
+}
+
+static int m_is_pinned(lua_State *L) {
+  SELF("is_pinned");
+  return lua_pushboolean(L, storage_is_pinned(t->storage)), 1;
+}
+
+/* _record_stream(device, number): the stream uses the tensor's memory, which waits for it when it is given back. */
+static int m_record_stream(lua_State *L) {
+  SELF("record_stream");
+  const DeviceDriver *driver = tensor_device(t).kind == MT_CPU ? NULL : device_driver(tensor_device(t));
+  if (!driver && !failed())
+    return raise_text(L, "record_stream", "the tensor is on the cpu, whose memory no stream uses: %s", tensor_text(t));
+  if (!driver || !driver->record_stream(t->storage, (int)luaL_checkinteger(L, 2), (int)luaL_checkinteger(L, 3)))
+    return raise_failure(L, "record_stream");
+  return 0;
 }
 
 /* type() names the type; type("torch.FloatTensor" | dtype) casts */
@@ -308,15 +388,15 @@ static int m_type(lua_State *L) {
       if (strncmp(word, dtype_info[d].type_name, k) == 0 && strcmp(word + k, "Tensor") == 0) break;
     }
     if (d == MT_DTYPES) return raise_text(L, "type", "invalid type: '%s'", name ? name : luaL_typename(L, 2));
-    device = cuda ? (Device){MT_CUDA, 0} : (Device){MT_CPU, 0};
+    device = cuda ? (Device){MT_CUDA, (uint8_t)device_current()} : (Device){MT_CPU, 0};
   }
-  return push_converted(L, "type", t, d, device, false);
+  return push_converted(L, "type", t, d, device);
 }
 
 static int m_type_as(lua_State *L) {
   SELF("type_as");
   Tensor *other = check_tensor(L, 2, "type_as");
-  return push_converted(L, "type_as", t, (DType)other->dtype, tensor_device(other), false);
+  return push_converted(L, "type_as", t, (DType)other->dtype, tensor_device(other));
 }
 
 /* In-place forms of views: the tensor itself takes the view's geometry. */
@@ -422,6 +502,9 @@ static const luaL_Reg methods_list[] = {{"size", m_size},
                                         {"is", m_identity},
                                         {"to", m_to},
                                         {"cpu", m_cpu},
+                                        {"pin_memory", m_pin_memory},
+                                        {"is_pinned", m_is_pinned},
+                                        {"_record_stream", m_record_stream},
                                         {"cuda", m_cuda},
                                         {"type", m_type},
                                         {"type_as", m_type_as},

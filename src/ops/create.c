@@ -259,21 +259,36 @@ static bool infer_move(OpCall *c) {
 }
 extern OpDef def_move;
 static void back_move(Grad *g) {
-  Arg device = {.given = true, .device = g_meta(g, 0)->device};
-  if (g_needs(g, 0)) g_set(g, 0, op_run(&def_move, (Arg[]){ARG_T(g_out(g, 0)), device}));
+  if (g_needs(g, 0)) g_set(g, 0, op_on(g_out(g, 0), g_meta(g, 0)->device));
 }
-OP(move, .schema = "move(Tensor input, device device) -> Tensor", .doc = "A copy on another device.",
-   .samples = "f(2,3) 'cpu' | i(3) 'cpu' | f() 'cpu'", .flags = OP_HIDDEN, .infer = infer_move,
-   .kernel = EVERYWHERE(cpu_copy), .backward = back_move);
+/* pin: the copy lies in memory of the host that devices reach by themselves. */
+static bool cpu_move(OpCall *c) {
+  Tensor *out = c->out[0];
+  if (c->arg[3].given && c->arg[3].i && tensor_device(out).kind == MT_CPU) {
+    Storage *pinned = storage_pinned(tensor_bytes(out));
+    if (!pinned) return false;
+    storage_release(out->storage);
+    out->storage = pinned;
+  }
+  bool wait = !c->arg[2].given || !c->arg[2].i;
+  return wait ? tensor_copy_into(out, in(c, 0)) : tensor_copy_async(out, in(c, 0));
+}
+OP(move, .schema = "move(Tensor input, device device, bool non_blocking=False, bool pin=False) -> Tensor",
+   .doc = "A copy on another device.", .samples = "f(2,3) 'cpu' | i(3) 'cpu' | f() 'cpu'", .flags = OP_HIDDEN,
+   .infer = infer_move, .kernel = EVERYWHERE(cpu_move), .backward = back_move);
 
 static bool cpu_copy_into(OpCall *c) { return tensor_copy_into(c->out[0], in(c, 1)); }
+static bool cpu_copy_into_async(OpCall *c) {
+  bool wait = !c->arg[2].given || !c->arg[2].i;
+  return wait ? tensor_copy_into(c->out[0], in(c, 1)) : tensor_copy_async(c->out[0], in(c, 1));
+}
 static void back_copy_into(Grad *g) {
-  if (g_needs(g, 1)) g_set(g, 1, g_out(g, 0));
+  if (g_needs(g, 1)) g_set(g, 1, op_on(g_out(g, 0), g_meta(g, 1)->device));
 }
 OP(copy_, .schema = "copy(Tensor input, Operand src, bool non_blocking=False) -> Tensor",
    .doc = "Writes src's values, broadcast and cast, into the tensor.", .samples = "f(2,3) f(3) | i(3) f(3)",
-   .errors = "f(3) f(4)", .flags = OP_METHOD | OP_INPLACE | OP_INPLACE_ONLY | OP_INTO | OP_OVERWRITES,
-   .infer = infer_copy_into, .kernel = EVERYWHERE(cpu_copy_into), .backward = back_copy_into);
+   .errors = "f(3) f(4)", .flags = OP_METHOD | OP_INPLACE | OP_INPLACE_ONLY | OP_INTO | OP_OVERWRITES | OP_ANY_DEVICE,
+   .infer = infer_copy_into, .kernel = EVERYWHERE(cpu_copy_into_async), .backward = back_copy_into);
 
 static bool cpu_fill_self(OpCall *c) { return tensor_fill(c->out[0], c->arg[1].number); }
 static bool cpu_zero_self(OpCall *c) { return tensor_fill(c->out[0], scalar_int(0)); }
@@ -302,7 +317,7 @@ Tensor *op_cast(Tensor *t, DType d) {
 Tensor *op_on(Tensor *t, Device d) {
   Arg device = {.given = true, .device = d};
   if (!t || (tensor_device(t).kind == d.kind && tensor_device(t).index == d.index)) return t;
-  return op_run(&def_move, (Arg[]){ARG_T(t), device});
+  return op_run(&def_move, (Arg[]){ARG_T(t), device, ARG_I(0), ARG_I(0)});
 }
 Tensor *op_contiguous(Tensor *t) { return !t || tensor_is_contiguous(t) ? t : op_run(&def_clone, (Arg[]){ARG_T(t)}); }
 Tensor *op_detach(Tensor *t) { return t && !failed() ? pool_add(tensor_detach(t)) : NULL; }

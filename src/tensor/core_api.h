@@ -38,6 +38,9 @@ enum { CORE_API_VERSION = 1 };
   X(bool, rng_rate_fail, (int64_t number, double rate), (number, rate))                                               \
   X(void, call_place, (char *to, size_t room), (to, room))                                                            \
   X(int, device_kernels, (void), ())                                                                                  \
+  X(void, device_set_current, (int index), (index))                                                                   \
+  X(int, device_current, (void), ())                                                                                  \
+  X(void, host_warn, (const char *message), (message))                                                                \
   X(void, device_register, (DeviceKind kind, const DeviceDriver *driver), (kind, driver))
 
 bool tensor_copy_into(Tensor *to, const Tensor *from);
@@ -45,6 +48,7 @@ int device_kernels(void); /* how many there are in cpu/device_kernels.h */
 bool position_fail(int64_t value, int64_t size, int dim);
 /* The operator that this thread is calling on a device, and where its script is: "embedding() at train.lua:12". */
 void call_place(char *to, size_t room);
+void host_warn(const char *message); /* through the host's warnings, at the script's line (graph/watch.h) */
 
 typedef struct CoreApi {
   int version;

@@ -3,6 +3,10 @@
 
 static _Atomic(const DeviceDriver *) registered[MT_DEVICES];
 static _Atomic(const char *) missing;
+static _Thread_local int current;
+
+int device_current(void) { return current; }
+void device_set_current(int index) { current = index; }
 
 const DeviceDriver *device_registered(DeviceKind kind) { return atomic_load(&registered[kind]); }
 void device_register(DeviceKind kind, const DeviceDriver *driver) { atomic_store(&registered[kind], driver); }

@@ -12,12 +12,20 @@ struct DeviceKernels;
 
 typedef struct DeviceDriver {
   int devices;
-  /* Memory of one device, 256-byte aligned, uninitialised. */
-  void *(*allocate)(int index, int64_t bytes);
-  void (*release)(int index, void *data, int64_t bytes);
-  /* Bytes from one device to another; one of them may be the host. Comes after all that was launched before on either,
-   * says what went wrong there, and waits until the bytes may be used on both sides. */
-  bool (*move)(Device to_device, void *to, Device from_device, const void *from, int64_t bytes);
+  /* Memory of one device, 256-byte aligned, uninitialised, and its owner, for release. */
+  void *(*allocate)(int index, int64_t bytes, void **owner);
+  void (*release)(void *owner, void *data, int64_t bytes);
+  /* Bytes that tensors hold on all devices, and that the smallest one in use has; cheap. */
+  int64_t (*in_use)(int64_t *capacity);
+  /* Memory of the host that the devices reach by themselves. */
+  void *(*allocate_pinned)(int64_t bytes, void **owner);
+  void (*release_pinned)(void *owner, void *data, int64_t bytes);
+  /* Bytes from one device to another; one of them may be the host. Comes after all that this thread launched before on
+   * either. With the host it says what went wrong there, and waits until the bytes may be used on both sides; unless
+   * `host` is the storage on the host's side and pinned: then the bytes pass when the device comes to it. */
+  bool (*move)(Device to_device, void *to, Device from_device, const void *from, int64_t bytes, const Storage *host);
+  /* Stream `number` of device `index` uses the storage: it waits for that stream when it is given back. */
+  bool (*record_stream)(const Storage *s, int index, int number);
   /* Between tensors on one device, any layout and dtype. */
   bool (*copy)(Tensor *to, const Tensor *from);
   bool (*fill)(Tensor *to, Scalar value);
@@ -33,6 +41,9 @@ const DeviceDriver *device_driver(Device d);
 const DeviceDriver *device_registered(DeviceKind kind);
 /* `driver` lives on. NULL takes the driver away (tests). */
 void device_register(DeviceKind kind, const DeviceDriver *driver);
+/* The device of a kind that this thread means when it names none; 0 at first. */
+int device_current(void);
+void device_set_current(int index);
 /* Why there is none, for the message; `reason` lives on. */
 void device_missing(const char *reason);
 /* A driver's kernel has no way for this case, and has written nothing: the call goes through the host. Returns false. */

@@ -36,20 +36,27 @@ Storage *storage_wrap(void *data, int64_t bytes, Device device, void (*release)(
   return s;
 }
 
-/* The driver's memory: `owner` says where it lies. */
-static void release_device(void *owner, void *data, int64_t bytes) {
-  int index = (int)(intptr_t)owner - 1;
-  const DeviceDriver *driver = device_registered(MT_CUDA);
-  if (driver) driver->release(index, data, bytes);
-}
-
 static Storage *storage_on(int64_t bytes, Device device) {
   const DeviceDriver *driver = device_driver(device);
-  void *data = driver ? driver->allocate(device.index, bytes) : NULL;
+  void *owner = NULL, *data = driver ? driver->allocate(device.index, bytes, &owner) : NULL;
   if (!data) return NULL;
-  Storage *s = storage_wrap(data, bytes, device, release_device, (void *)(intptr_t)(device.index + 1));
-  if (!s) driver->release(device.index, data, bytes);
+  Storage *s = storage_wrap(data, bytes, device, driver->release, owner);
+  if (!s) driver->release(owner, data, bytes);
   return s;
+}
+
+Storage *storage_pinned(int64_t bytes) {
+  const DeviceDriver *driver = device_driver((Device){MT_CUDA, (uint8_t)device_current()});
+  void *owner = NULL, *data = driver ? driver->allocate_pinned(bytes, &owner) : NULL;
+  if (!data) return NULL;
+  Storage *s = storage_wrap(data, bytes, (Device){MT_CPU, 0}, driver->release_pinned, owner);
+  if (!s) driver->release_pinned(owner, data, bytes);
+  return s;
+}
+
+bool storage_is_pinned(const Storage *s) {
+  const DeviceDriver *driver = device_registered(MT_CUDA);
+  return driver && s->release && s->release == driver->release_pinned;
 }
 
 Storage *storage_new(int64_t bytes, Device device) {

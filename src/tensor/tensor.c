@@ -141,7 +141,7 @@ Scalar tensor_scalar(const Tensor *t) {
   if (__builtin_expect(t->storage->device.kind == MT_CPU, 1)) return scalar_load((DType)t->dtype, tensor_data(t));
   const DeviceDriver *driver = device_driver(tensor_device(t));
   if (driver)
-    driver->move((Device){MT_CPU, 0}, &element, tensor_device(t), tensor_data(t), dtype_size((DType)t->dtype));
+    driver->move((Device){MT_CPU, 0}, &element, tensor_device(t), tensor_data(t), dtype_size((DType)t->dtype), NULL);
   return scalar_load((DType)t->dtype, &element);
 }
 

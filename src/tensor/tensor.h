@@ -53,6 +53,9 @@ typedef struct Tensor {
 extern void (*autograd_release)(struct Autograd *autograd);
 
 Storage *storage_new(int64_t bytes, Device device); /* refs 1, uninitialised memory; NULL and failure */
+/* Memory of the host that devices reach by themselves. */
+Storage *storage_pinned(int64_t bytes);
+bool storage_is_pinned(const Storage *s);
 /* Wraps memory that `release(owner, ...)` gives back; on failure nothing is taken. */
 Storage *storage_wrap(void *data, int64_t bytes, Device device, void (*release)(void *, void *, int64_t), void *owner);
 /* Makes room for that many bytes at least, for all tensors that share s; what it held stays, the rest is unwritten. Memory

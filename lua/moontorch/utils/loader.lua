@@ -89,7 +89,8 @@ end
 -- makes it, or the name of a module that returns it: then every worker makes its own. `worker_init_fn(id)` runs first
 -- in each, id from 1. Random numbers in worker i follow from (seed, epoch, i), those of math.random too. Leaving
 -- `for x in loader() do` early ends the threads at once; after `for x in loader do` they sleep until the next loop,
--- loader:close(), or the collector. pin_memory, pin_memory_device and multiprocessing_context change nothing; with
+-- loader:close(), or the collector. With pin_memory = true the tensors of a batch lie in pinned memory, from which
+-- `x:cuda{non_blocking = true}` need not wait. pin_memory_device and multiprocessing_context change nothing; with
 -- in_order = false batches come in order as well.
 function DataLoader:init(...)
   local given, batch_size, shuffle, sampler, batch_sampler, drop_last, generator, persistent, _
@@ -245,9 +246,18 @@ local function watched(self, following)
   end
 end
 
+-- pin_memory: in the calling thread, since what GPUs reach belongs to it.
+local function pinned(self, following)
+  if require("moontorch.cuda").is_available() then return require("moontorch.utils.pin").each(following) end
+  arguments.warn_once(self, "'pin_memory' argument is set as true but no accelerator is found, then device pinned "
+    .. "memory won't be used.")
+  return following
+end
+
 local function epoch(self)
   local following, close = batches(self)
   if self.iterable then following = counted(self, following) end
+  if self.pin_memory then following = pinned(self, following) end
   following = watched(self, following)
   -- `close` lives as long as the iterator, which holds it.
   self.epochs[following] = close

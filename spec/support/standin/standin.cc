@@ -1,25 +1,14 @@
-/* The stand-in for CUDA's runtime and for the order in which a GPU runs threads. See cuda_runtime_api.h for what it
- * watches over. All of it is for one thread of the host at a time: calls take one lock. */
-#include "cuda_runtime.h"
-#include <deque>
-#include <map>
-#include <mutex>
-#include <set>
+/* The order in which a GPU runs threads: the threads of a block are fibers that meet at barriers, in warps and in votes.
+ * See cuda_runtime_api.h for what is watched over. One kernel runs at a time, under the runtime's lock. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string>
-#include <sys/mman.h>
-#include <time.h>
 #include <ucontext.h>
 #include <vector>
+#include "inside.h"
+#include "cuda_runtime.h"
 #if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
-#define POISON(at, bytes) __asan_poison_memory_region(at, bytes)
-#define UNPOISON(at, bytes) __asan_unpoison_memory_region(at, bytes)
 #else
-#define POISON(at, bytes) (void)0
-#define UNPOISON(at, bytes) (void)0
 #define __sanitizer_start_switch_fiber(...) (void)0
 #define __sanitizer_finish_switch_fiber(...) (void)0
 #endif
@@ -29,15 +18,7 @@ dim3 blockDim, gridDim;
 
 namespace {
 
-int setting(const char *name, int standard) {
-  const char *given = getenv(name);
-  return given ? atoi(given) : standard;
-}
-
-[[noreturn]] void die(const std::string &what) {
-  fprintf(stderr, "stand-in: %s\n", what.c_str());
-  abort();
-}
+[[noreturn]] void die(const std::string &what) { standin_die(what); }
 
 /* Fibers ------------------------------------------------------------------------------------------------------------ */
 
@@ -222,160 +203,40 @@ void run_block(bool reverse) {
     if (f->stack.size() > 0 && f != idle) spare.push_back(f);
 }
 
-/* Memory ------------------------------------------------------------------------------------------------------------ */
-
-constexpr size_t GUARD = 256;
-
-struct Device {
-  char *arena = nullptr;
-  size_t bytes = 0, used = 0, open = 0;
-  std::map<size_t, size_t> free_blocks; /* offset to size, guards included */
-  std::map<size_t, size_t> blocks;      /* handed out: offset of the memory to bytes asked for */
-};
-
-std::recursive_mutex lock;
-std::vector<Device> devices;
-std::set<void *> pinned;
-thread_local int current;
-thread_local cudaError_t last = cudaSuccess;
-long calls;
-
-void start() {
-  if (!devices.empty() || setting("STANDIN_DEVICES", 1) <= 0) return;
-  devices.resize((size_t)setting("STANDIN_DEVICES", 1));
-  for (Device &d : devices) {
-    const char *given = getenv("STANDIN_BYTES");
-    d.bytes = given ? strtoull(given, nullptr, 10) : (size_t)1 << 30;
-    d.arena = (char *)mmap(nullptr, d.bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (d.arena == MAP_FAILED) die("no room for the device's memory");
-    d.free_blocks[0] = d.bytes;
-  }
-  if (setting("STANDIN_COUNT", 0)) atexit([] { fprintf(stderr, "stand-in: %ld calls\n", calls); });
-}
-
-cudaError_t note(cudaError_t error) {
-  if (error != cudaSuccess) last = error;
-  return error;
-}
-
-/* Every entry begins with this: counts the call, and lets it fail when its turn has come. */
-bool enter() {
-  static const int at = setting("STANDIN_FAIL", 0), for_good = setting("STANDIN_FAIL_FOR_GOOD", 0);
-  start();
-  calls++;
-  return at == 0 || !(calls == at || (for_good && calls > at));
-}
-#define ENTER(error)                                 \
-  std::lock_guard<std::recursive_mutex> guard(lock); \
-  if (!enter()) return note(error)
-
-/* While one of these lives, all devices' memory may be touched. */
-struct Opened {
-  Opened() {
-    for (Device &d : devices)
-      if (d.open++ == 0 && mprotect(d.arena, d.bytes, PROT_READ | PROT_WRITE)) die("mprotect failed");
-  }
-  ~Opened() {
-    for (Device &d : devices)
-      if (--d.open == 0 && mprotect(d.arena, d.bytes, PROT_NONE)) die("mprotect failed");
-  }
-};
-
-Device *owner(const void *p) {
-  for (Device &d : devices)
-    if ((const char *)p >= d.arena && (const char *)p < d.arena + d.bytes) return &d;
-  return nullptr;
-}
-
-/* [p, p + bytes) lies within one block that is handed out. */
-bool within(const void *p, size_t bytes) {
-  Device *d = owner(p);
-  if (!d) return false;
-  size_t at = (size_t)((const char *)p - d->arena);
-  auto next = d->blocks.upper_bound(at);
-  if (next == d->blocks.begin()) return false;
-  --next;
-  return at + bytes <= next->first + next->second;
-}
-
-size_t rounded(size_t bytes) { return (bytes + 511) / 512 * 512; }
-
 }  // namespace
 
-/* Streams ----------------------------------------------------------------------------------------------------------- */
-
-struct StandinEvent {
-  bool recorded = false, done = true;
-  double time = 0;
-  cudaStream_t stream = nullptr;
-};
-struct StandinStream {
-  std::deque<std::function<void()>> work;
-};
-
-namespace {
-
-StandinStream legacy;
-std::set<StandinStream *> streams = {&legacy};
-std::set<StandinEvent *> events;
-
-StandinStream *stream_of(cudaStream_t s) { return s ? s : &legacy; }
-
-void drain(StandinStream *s) {
-  while (!s->work.empty()) {
-    auto job = std::move(s->work.front());
-    s->work.pop_front();
-    job();
+/* The kernel, block after block. */
+static void run_grid(dim3 grid, dim3 threads, size_t shared, const char *name, const std::function<void()> &thread) {
+  static const bool reverse = standin_setting("STANDIN_REVERSE", 0);
+  gridDim = grid;
+  blockDim = threads;
+  block.thread = &thread;
+  block.name = name;
+  block.count = threads.x * threads.y * threads.z;
+  uint64_t blocks = (uint64_t)grid.x * grid.y * grid.z;
+  for (uint64_t k = 0; k < blocks; k++) {
+    uint64_t b = reverse ? blocks - 1 - k : k;
+    blockIdx.x = (unsigned)(b % grid.x);
+    blockIdx.y = (unsigned)(b / grid.x % grid.y);
+    blockIdx.z = (unsigned)(b / grid.x / grid.y);
+    shared_memory.assign(shared + 16, (char)0xa5);
+    run_block(reverse);
   }
 }
-void drain_all() {
-  for (StandinStream *s : streams) drain(s);
-}
-
-cudaError_t enqueue(cudaStream_t stream, std::function<void()> job) {
-  static const bool lazy = setting("STANDIN_LAZY", 0);
-  StandinStream *s = stream_of(stream);
-  if (!streams.count(s)) return note(cudaErrorInvalidResourceHandle);
-  if (s == &legacy) drain_all(); /* the legacy stream waits for all others */
-  if (lazy)
-    s->work.push_back(std::move(job));
-  else
-    job();
-  return cudaSuccess;
-}
-
-}  // namespace
 
 void standin_launch(dim3 grid, dim3 threads, size_t shared, cudaStream_t stream, const char *name,
                     std::function<void()> thread) {
-  std::lock_guard<std::recursive_mutex> guard(lock);
-  if (!enter()) {
-    note(cudaErrorUnknown);
+  std::lock_guard<std::recursive_mutex> guard(standin_lock);
+  if (!standin_enter()) {
+    standin_note(cudaErrorUnknown);
     return;
   }
   if (grid.x == 0 || grid.y == 0 || grid.z == 0 || threads.x * threads.y * threads.z == 0 || shared > 48 << 10 ||
       threads.x * threads.y * threads.z > 1024 || grid.y > 65535 || grid.z > 65535) {
-    note(cudaErrorInvalidConfiguration);
+    standin_note(cudaErrorInvalidConfiguration);
     return;
   }
-  note(enqueue(stream, [=] {
-    static const bool reverse = setting("STANDIN_REVERSE", 0);
-    Opened opened;
-    gridDim = grid;
-    blockDim = threads;
-    block.thread = &thread;
-    block.name = name;
-    block.count = threads.x * threads.y * threads.z;
-    uint64_t blocks = (uint64_t)grid.x * grid.y * grid.z;
-    for (uint64_t k = 0; k < blocks; k++) {
-      uint64_t b = reverse ? blocks - 1 - k : k;
-      blockIdx.x = (unsigned)(b % grid.x);
-      blockIdx.y = (unsigned)(b / grid.x % grid.y);
-      blockIdx.z = (unsigned)(b / grid.x / grid.y);
-      shared_memory.assign(shared + 16, (char)0xa5);
-      run_block(reverse);
-    }
-  }));
+  standin_note(standin_run(stream, [=] { run_grid(grid, threads, shared, name, thread); }));
 }
 
 void *standin_shared() { return (void *)(((uintptr_t)shared_memory.data() + 15) & ~(uintptr_t)15); }
@@ -416,291 +277,3 @@ unsigned __ballot_sync(unsigned mask, int predicate) {
   running->vote = 0;
   return running->ballot;
 }
-
-/* The runtime ------------------------------------------------------------------------------------------------------- */
-
-extern "C" {
-
-cudaError_t cudaGetDeviceCount(int *count) {
-  ENTER(cudaErrorInitializationError);
-  *count = (int)devices.size();
-  return devices.empty() ? note(cudaErrorNoDevice) : cudaSuccess;
-}
-cudaError_t cudaSetDevice(int device) {
-  ENTER(cudaErrorUnknown);
-  if (device < 0 || device >= (int)devices.size()) return note(cudaErrorInvalidDevice);
-  current = device;
-  return cudaSuccess;
-}
-cudaError_t cudaGetDevice(int *device) {
-  ENTER(cudaErrorUnknown);
-  *device = current;
-  return cudaSuccess;
-}
-cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int device) {
-  ENTER(cudaErrorUnknown);
-  if (device < 0 || device >= (int)devices.size()) return note(cudaErrorInvalidDevice);
-  memset(p, 0, sizeof *p);
-  snprintf(p->name, sizeof p->name, "Stand-in");
-  p->totalGlobalMem = devices[(size_t)device].bytes;
-  p->sharedMemPerBlock = 48 << 10;
-  p->major = 8;
-  p->multiProcessorCount = 4;
-  p->warpSize = 32;
-  p->maxThreadsPerBlock = 1024;
-  p->maxThreadsPerMultiProcessor = 2048;
-  p->l2CacheSize = 1 << 20;
-  return cudaSuccess;
-}
-cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int device) {
-  ENTER(cudaErrorUnknown);
-  if (device < 0 || device >= (int)devices.size()) return note(cudaErrorInvalidDevice);
-  *value = attribute == cudaDevAttrMultiProcessorCount           ? 4
-           : attribute == cudaDevAttrMaxThreadsPerMultiProcessor ? 1024 : attribute == cudaDevAttrComputeCapabilityMajor ? 8 : 0;
-  return cudaSuccess;
-}
-cudaError_t cudaDeviceSynchronize(void) {
-  ENTER(cudaErrorUnknown);
-  drain_all();
-  return cudaSuccess;
-}
-cudaError_t cudaDriverGetVersion(int *version) {
-  ENTER(cudaErrorUnknown);
-  *version = setting("STANDIN_DRIVER", CUDART_VERSION);
-  return cudaSuccess;
-}
-cudaError_t cudaRuntimeGetVersion(int *version) {
-  ENTER(cudaErrorUnknown);
-  *version = CUDART_VERSION;
-  return cudaSuccess;
-}
-cudaError_t cudaGetLastError(void) {
-  cudaError_t error = last;
-  last = cudaSuccess;
-  return error;
-}
-cudaError_t cudaPeekAtLastError(void) { return last; }
-const char *cudaGetErrorName(cudaError_t error) {
-  switch (error) {
-  case cudaSuccess: return "cudaSuccess";
-  case cudaErrorInvalidValue: return "cudaErrorInvalidValue";
-  case cudaErrorMemoryAllocation: return "cudaErrorMemoryAllocation";
-  case cudaErrorNoDevice: return "cudaErrorNoDevice";
-  case cudaErrorInvalidDevice: return "cudaErrorInvalidDevice";
-  case cudaErrorInvalidConfiguration: return "cudaErrorInvalidConfiguration";
-  case cudaErrorInvalidResourceHandle: return "cudaErrorInvalidResourceHandle";
-  default: return "cudaErrorUnknown";
-  }
-}
-const char *cudaGetErrorString(cudaError_t error) {
-  switch (error) {
-  case cudaSuccess: return "no error";
-  case cudaErrorInvalidValue: return "invalid argument";
-  case cudaErrorMemoryAllocation: return "out of memory";
-  case cudaErrorNoDevice: return "no CUDA-capable device is detected";
-  case cudaErrorInvalidDevice: return "invalid device ordinal";
-  case cudaErrorInvalidConfiguration: return "invalid configuration argument";
-  case cudaErrorInvalidResourceHandle: return "invalid resource handle";
-  default: return "unknown error";
-  }
-}
-
-cudaError_t cudaMalloc(void **memory, size_t bytes) {
-  ENTER(cudaErrorMemoryAllocation);
-  *memory = nullptr;
-  if (devices.empty()) return note(cudaErrorNoDevice);
-  Device &d = devices[(size_t)current];
-  size_t need = rounded(bytes) + 2 * GUARD;
-  for (auto b = d.free_blocks.begin(); b != d.free_blocks.end(); ++b) {
-    if (b->second < need) continue;
-    size_t at = b->first, size = b->second;
-    d.free_blocks.erase(b);
-    if (size > need) d.free_blocks[at + need] = size - need;
-    d.blocks[at + GUARD] = bytes;
-    d.used += need;
-    Opened opened;
-    char *p = d.arena + at;
-    UNPOISON(p, need);
-    memset(p, 0xcd, need);
-    POISON(p, GUARD);
-    POISON(p + GUARD + bytes, need - GUARD - bytes);
-    *memory = p + GUARD;
-    return cudaSuccess;
-  }
-  return note(cudaErrorMemoryAllocation);
-}
-cudaError_t cudaFree(void *memory) {
-  ENTER(cudaErrorUnknown);
-  if (!memory) return cudaSuccess;
-  drain_all();
-  Device *d = owner(memory);
-  size_t at = d ? (size_t)((char *)memory - d->arena) : 0;
-  auto found = d ? d->blocks.find(at) : std::map<size_t, size_t>::iterator();
-  if (!d || found == d->blocks.end()) return note(cudaErrorInvalidValue);
-  size_t size = rounded(found->second) + 2 * GUARD, begin = at - GUARD;
-  d->blocks.erase(found);
-  d->used -= size;
-  POISON(d->arena + begin, size);
-  auto next = d->free_blocks.lower_bound(begin);
-  if (next != d->free_blocks.end() && begin + size == next->first) {
-    size += next->second;
-    next = d->free_blocks.erase(next);
-  }
-  if (next != d->free_blocks.begin()) {
-    auto before = std::prev(next);
-    if (before->first + before->second == begin) {
-      before->second += size;
-      return cudaSuccess;
-    }
-  }
-  d->free_blocks[begin] = size;
-  return cudaSuccess;
-}
-cudaError_t cudaMemGetInfo(size_t *available, size_t *total) {
-  ENTER(cudaErrorUnknown);
-  if (devices.empty()) return note(cudaErrorNoDevice);
-  *total = devices[(size_t)current].bytes;
-  *available = *total - devices[(size_t)current].used;
-  return cudaSuccess;
-}
-cudaError_t cudaHostAlloc(void **memory, size_t bytes, unsigned) {
-  ENTER(cudaErrorMemoryAllocation);
-  *memory = malloc(bytes ? bytes : 1);
-  if (!*memory) return note(cudaErrorMemoryAllocation);
-  pinned.insert(*memory);
-  return cudaSuccess;
-}
-cudaError_t cudaFreeHost(void *memory) {
-  ENTER(cudaErrorUnknown);
-  if (!memory) return cudaSuccess;
-  drain_all();
-  if (!pinned.erase(memory)) return note(cudaErrorInvalidValue);
-  free(memory);
-  return cudaSuccess;
-}
-cudaError_t cudaHostGetDevicePointer(void **device, void *host, unsigned) {
-  ENTER(cudaErrorUnknown);
-  *device = host;
-  return cudaSuccess;
-}
-
-static cudaError_t copy(void *to, const void *from, size_t bytes, cudaStream_t stream) {
-  if (bytes == 0) return cudaSuccess;
-  if ((owner(to) && !within(to, bytes)) || (owner(from) && !within(from, bytes))) return note(cudaErrorInvalidValue);
-  bool pageable = !owner(from) && !pinned.count((void *)from);
-  std::vector<char> staged;
-  if (pageable) { /* as the runtime does: what the caller may change afterwards is taken at once */
-    staged.assign((const char *)from, (const char *)from + bytes);
-    return enqueue(stream, [=] {
-      Opened opened;
-      memcpy(to, staged.data(), bytes);
-    });
-  }
-  cudaError_t error = enqueue(stream, [=] {
-    Opened opened;
-    memmove(to, from, bytes);
-  });
-  if (error == cudaSuccess && !owner(to) && !pinned.count(to)) drain(stream_of(stream)); /* to pageable memory: waits */
-  return error;
-}
-cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
-  ENTER(cudaErrorUnknown);
-  bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
-  bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
-  if (bytes > 0 && kind != cudaMemcpyDefault &&
-      ((owner(to) != nullptr) != to_device || (owner(from) != nullptr) != from_device))
-    return note(cudaErrorInvalidValue);
-  return copy(to, from, bytes, stream);
-}
-cudaError_t cudaMemcpyPeerAsync(void *to, int, const void *from, int, size_t bytes, cudaStream_t stream) {
-  ENTER(cudaErrorUnknown);
-  return copy(to, from, bytes, stream);
-}
-cudaError_t cudaMemsetAsync(void *to, int byte, size_t bytes, cudaStream_t stream) {
-  ENTER(cudaErrorUnknown);
-  if (bytes == 0) return cudaSuccess;
-  if (!within(to, bytes)) return note(cudaErrorInvalidValue);
-  return enqueue(stream, [=] {
-    Opened opened;
-    memset(to, byte, bytes);
-  });
-}
-
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned) {
-  ENTER(cudaErrorMemoryAllocation);
-  *stream = new StandinStream;
-  streams.insert(*stream);
-  return cudaSuccess;
-}
-cudaError_t cudaStreamDestroy(cudaStream_t stream) {
-  ENTER(cudaErrorUnknown);
-  if (!stream || !streams.count(stream)) return note(cudaErrorInvalidResourceHandle);
-  drain(stream);
-  streams.erase(stream);
-  delete stream;
-  return cudaSuccess;
-}
-cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-  ENTER(cudaErrorUnknown);
-  if (!streams.count(stream_of(stream))) return note(cudaErrorInvalidResourceHandle);
-  drain(stream_of(stream));
-  return cudaSuccess;
-}
-cudaError_t cudaStreamQuery(cudaStream_t stream) {
-  ENTER(cudaErrorUnknown);
-  return stream_of(stream)->work.empty() ? cudaSuccess : cudaErrorNotReady;
-}
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned) {
-  ENTER(cudaErrorMemoryAllocation);
-  *event = new StandinEvent;
-  events.insert(*event);
-  return cudaSuccess;
-}
-cudaError_t cudaEventDestroy(cudaEvent_t event) {
-  ENTER(cudaErrorUnknown);
-  if (!events.count(event)) return note(cudaErrorInvalidResourceHandle);
-  if (!event->done) drain_all();
-  events.erase(event);
-  delete event;
-  return cudaSuccess;
-}
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
-  ENTER(cudaErrorUnknown);
-  if (!events.count(event)) return note(cudaErrorInvalidResourceHandle);
-  event->recorded = true;
-  event->done = false;
-  event->stream = stream_of(stream);
-  return enqueue(stream, [event] {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    event->time = (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
-    event->done = true;
-  });
-}
-cudaError_t cudaEventQuery(cudaEvent_t event) {
-  ENTER(cudaErrorUnknown);
-  return event->done ? cudaSuccess : cudaErrorNotReady;
-}
-cudaError_t cudaEventSynchronize(cudaEvent_t event) {
-  ENTER(cudaErrorUnknown);
-  if (!events.count(event)) return note(cudaErrorInvalidResourceHandle);
-  if (!event->done) drain(event->stream);
-  return cudaSuccess;
-}
-cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t begin, cudaEvent_t end) {
-  ENTER(cudaErrorUnknown);
-  if (!begin->recorded || !end->recorded) return note(cudaErrorInvalidResourceHandle);
-  if (!begin->done || !end->done) return cudaErrorNotReady;
-  *milliseconds = (float)(end->time - begin->time);
-  return cudaSuccess;
-}
-cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
-  ENTER(cudaErrorUnknown);
-  if (!events.count(event)) return note(cudaErrorInvalidResourceHandle);
-  cudaStream_t other = event->stream;
-  return enqueue(stream, [event, other] {
-    if (!event->done && other && streams.count(other)) drain(other);
-  });
-}
-
-} /* extern "C" */

@@ -76,14 +76,16 @@ function PackedSequence:cpu()
   return self:to("cpu")
 end
 
---- Itself: memory is not pinned here.
+--- With its tensors in pinned memory, from which copies to a GPU need not wait.
 function PackedSequence:pin_memory()
-  return self
+  local function pinned(t) return t and t:pin_memory() end
+  return PackedSequence(self.data:pin_memory(), self.batch_sizes, pinned(self.sorted_indices),
+    pinned(self.unsorted_indices))
 end
 
---- false: memory is not pinned here.
+--- Is its data in pinned memory?
 function PackedSequence:is_pinned()
-  return false
+  return self.data:is_pinned()
 end
 
 rawset(PackedSequence, "__tostring", function(self)
