@@ -100,4 +100,7 @@ for _, kind in ipairs { "Float", "Double", "Half", "BFloat16", "Byte", "Char", "
   end
 end
 
+--- torch.cuda.amp: autocast, GradScaler and the like for "cuda".
+cuda.amp = require("moontorch.amp").cuda
+
 return cuda

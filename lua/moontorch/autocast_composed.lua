@@ -1,0 +1,42 @@
+--- Autocast for functions that are composed in Lua and listed as a whole: their tensors are cast as the list has it, and
+-- what they are composed of runs as it is given.
+
+local core = require "moontorch.core"
+
+local autocast = {}
+
+local anywhere, listed, cast, paused = core._autocast_anywhere, core._autocast_listed, core._autocast_cast,
+  core._autocast_paused
+
+-- `v` cast for the function of that name: tensors, and those in plain tables.
+local function cast_value(name, v)
+  if core.is_tensor(v) then return core.is_freed(v) and v or cast(name, v) end
+  if type(v) ~= "table" or getmetatable(v) ~= nil then return v end
+  local copy = {}
+  for key, item in next, v do copy[key] = cast_value(name, item) end
+  return copy
+end
+
+local function call(name, f, ...)
+  local given = table.pack(...)
+  for i = 1, given.n do given[i] = cast_value(name, given[i]) end
+  return paused(f, table.unpack(given, 1, given.n))
+end
+
+--- f as autocast has the function of that name.
+function autocast.wrap(name, f)
+  return function(...)
+    if anywhere() then return call(name, f, ...) end
+    return f(...)
+  end
+end
+
+--- Wraps each function of `functions` that is listed under prefix .. its name, but for the core's own operators.
+function autocast.wrap_all(functions, prefix)
+  for name, f in pairs(functions) do
+    local full = (prefix or "") .. name
+    if listed(full) and core[full] == nil and core["_" .. full] == nil then functions[name] = autocast.wrap(full, f) end
+  end
+end
+
+return autocast
