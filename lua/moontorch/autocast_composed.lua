@@ -8,19 +8,26 @@ local autocast = {}
 local anywhere, listed, cast, paused = core._autocast_anywhere, core._autocast_listed, core._autocast_cast,
   core._autocast_paused
 
--- `v` cast for the function of that name: tensors, and those in plain tables.
+-- `v` cast for the function of that name, tensors in plain tables too; and whether the list has the function as a whole.
 local function cast_value(name, v)
-  if core.is_tensor(v) then return core.is_freed(v) and v or cast(name, v) end
+  if core.is_tensor(v) and not core.is_freed(v) then return cast(name, v) end
   if type(v) ~= "table" or getmetatable(v) ~= nil then return v end
-  local copy = {}
-  for key, item in next, v do copy[key] = cast_value(name, item) end
-  return copy
+  local copy, whole = {}, false
+  for key, item in next, v do
+    local made, is = cast_value(name, item)
+    copy[key], whole = made, whole or is
+  end
+  return copy, whole
 end
 
 local function call(name, f, ...)
-  local given = table.pack(...)
-  for i = 1, given.n do given[i] = cast_value(name, given[i]) end
-  return paused(f, table.unpack(given, 1, given.n))
+  local given, whole = table.pack(...), false
+  for i = 1, given.n do
+    local made, is = cast_value(name, given[i])
+    given[i], whole = made, whole or is
+  end
+  if whole then return paused(f, table.unpack(given, 1, given.n)) end
+  return f(table.unpack(given, 1, given.n))
 end
 
 --- f as autocast has the function of that name.

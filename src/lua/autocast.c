@@ -107,22 +107,29 @@ static int f_forget(lua_State *L) {
 static int f_anywhere(lua_State *L) { return lua_pushboolean(L, autocast_anywhere()), 1; }
 static int f_listed(lua_State *L) { return lua_pushboolean(L, autocast_listed(luaL_checkstring(L, 1))), 1; }
 
-/* _autocast_cast(name, t) -> t as the list has it for the function of that name */
+/* _autocast_cast(name, t) -> t as the list has it for the function of that name; does the list have it as a whole? */
 static int f_cast(lua_State *L) {
   const char *name = luaL_checkstring(L, 1);
   Tensor *t = check_tensor(L, 2, name);
   DeviceKind kind = (DeviceKind)tensor_device(t).kind;
-  if (!autocast_active(kind)) return lua_settop(L, 2), 1;
+  CastPolicy policy = autocast_active(kind) ? autocast_policy(name, kind) : CAST_NONE;
+  bool whole = policy != CAST_NONE && policy != CAST_PARTS;
+  if (!whole) return lua_settop(L, 2), 1;
   Box *b = push_box(L, &TENSOR_MARK);
   lua_State *outer = watch_enter(L);
   int mark = pool_open();
-  Tensor *made = tensor_retain(autocast_tensor(t, autocast_policy(name, kind), kind));
+  Tensor *made = tensor_retain(autocast_tensor(t, policy, kind));
   pool_shut(mark);
   watch_enter(outer);
   if (!made) return raise_failure(L, name);
-  if (made == t) return tensor_release(made), lua_settop(L, 2), 1;
-  box_fill(L, b, made);
-  return 1;
+  if (made == t) {
+    tensor_release(made);
+    lua_pushvalue(L, 2);
+  } else {
+    box_fill(L, b, made);
+  }
+  lua_pushboolean(L, whole);
+  return 2;
 }
 
 static int leave_pause(lua_State *L, int status, lua_KContext old) {
