@@ -1,4 +1,4 @@
---- Autocast for functions that are composed in Lua and listed as a whole: their tensors are cast as the list has it, and
+--- Autocast for functions that are composed in Lua and listed as a whole: their tensors are cast as the list says, and
 -- what they are composed of runs as it is given.
 
 local core = require "moontorch.core"
@@ -8,7 +8,7 @@ local autocast = {}
 local anywhere, listed, cast, paused = core._autocast_anywhere, core._autocast_listed, core._autocast_cast,
   core._autocast_paused
 
--- `v` cast for the function of that name, tensors in plain tables too; and whether the list has the function as a whole.
+-- `v` cast for the function of that name, tensors in plain tables too; and whether the list has it as a whole.
 local function cast_value(name, v)
   if core.is_tensor(v) and not core.is_freed(v) then return cast(name, v) end
   if type(v) ~= "table" or getmetatable(v) ~= nil then return v end

@@ -345,27 +345,32 @@ static bool pads_in_float(const OpCall *c) {
 }
 
 /* lstm(input, hx, cx, w_ih, w_hh, b_ih, b_hh, w_hr, ...) */
-static CastPolicy resolved(CastPolicy policy, const OpCall *c) {
+static bool projects(const OpCall *c) { return c->arg[7].given; }
+
+/* What the list says of the call. The _ forms are not listed. */
+static CastPolicy policy_of(const OpCall *c) {
+  if (c->inplace) return CAST_NONE;
+  CastPolicy policy = autocast_policy(c->def->info->name, (DeviceKind)c->device.kind);
   if (policy == CAST_PADDING) return pads_in_float(c) ? CAST_FLOAT : CAST_NONE;
-  if (policy == CAST_CELLS) return c->arg[7].given ? CAST_PARTS : CAST_LOWER;
+  if (policy == CAST_CELLS) return projects(c) ? CAST_PARTS : CAST_LOWER;
   return policy;
 }
 
 bool autocast_wants(const OpCall *c) {
-  return autocast_active((DeviceKind)c->device.kind) &&
-         (c->def->compose || autocast_policy(c->def->info->name, (DeviceKind)c->device.kind) != CAST_NONE);
+  if (!autocast_active((DeviceKind)c->device.kind)) return false;
+  CastPolicy policy = policy_of(c);
+  return policy == CAST_NONE ? c->def->compose != NULL : policy != CAST_PARTS;
 }
 
 bool autocast_call(OpCall *c) {
-  DeviceKind kind = (DeviceKind)c->device.kind;
-  CastPolicy policy = c->inplace ? CAST_NONE : resolved(autocast_policy(c->def->info->name, kind), c);
+  CastPolicy policy = policy_of(c);
   if (policy == CAST_REFUSED) return autocast_refuse(c->def->info->name);
   Arg arg[MAX_PARAMS];
   const Arg *given = c->arg;
   Tensor **lists[MAX_PARAMS] = {NULL};
   int mark = pool_open();
-  bool old = autocast_pause(policy != CAST_PARTS), good = true;
-  DType d = policy == CAST_LOWER ? autocast_dtype(kind) : MT_F32;
+  bool old = autocast_pause(true), good = true;
+  DType d = policy == CAST_LOWER ? autocast_dtype((DeviceKind)c->device.kind) : MT_F32;
   memcpy(arg, c->arg, sizeof *arg * (size_t)c->def->info->params);
   if (policy == CAST_WIDEST) good = find_widest(c, &d);
   if (policy == CAST_LOWER || policy == CAST_FLOAT || policy == CAST_WIDEST)
@@ -373,7 +378,7 @@ bool autocast_call(OpCall *c) {
   else if (policy == CAST_RESULT)
     ask_float(c, arg);
   c->arg = arg;
-  good = good && op_call_plain(c);
+  good = good && op_call(c);
   c->arg = given;
   autocast_pause(old);
   for (int k = 0; k < MAX_PARAMS; k++) mem_free(lists[k]);

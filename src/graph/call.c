@@ -403,19 +403,15 @@ static bool call_composed(OpCall *c) {
   return good;
 }
 
-bool op_call_plain(OpCall *c) {
+bool op_call(OpCall *c) {
+  if (failed()) return false;
   const Schema *s = c->def->info;
+  c->formula = c->def->formula;
+  if (!find_device(c, s)) return false;
+  if (autocast_anywhere() && autocast_wants(c)) return autocast_call(c);
   if (c->def->compose && !c->def->kernel[c->device.kind]) return call_composed(c);
   if (__builtin_expect(c->device.kind != MT_CPU || s->tensors == 0, 0) && lacks_kernel(c)) return call_elsewhere(c);
   return call_kernel(c);
-}
-
-bool op_call(OpCall *c) {
-  if (failed()) return false;
-  c->formula = c->def->formula;
-  if (!find_device(c, c->def->info)) return false;
-  if (autocast_anywhere() && autocast_wants(c)) return autocast_call(c);
-  return op_call_plain(c);
 }
 
 /* A formula that reads what its op did not save hands on NULL without a failure. */

@@ -118,7 +118,6 @@ OpDef *ops_at(int i);
 
 /* Calls an op: on success true with call->out (refs owned by the caller), list or value filled. */
 bool op_call(OpCall *call);
-bool op_call_plain(OpCall *call); /* the same once its device is known, as it is given: autocast has had its say */
 
 /* For C callers: results go to the innermost pool and are borrowed. NULL after a failure, also an earlier one. */
 Tensor *op_run(OpDef *def, const Arg *arg);
