@@ -87,12 +87,13 @@ amp.cuda = {
   custom_bwd = function(f) return amp.custom_bwd(f, { device_type = "cuda" }) end,
 }
 
+-- Parts that are loaded when they are first used.
+local PARTS = { GradScaler = "moontorch.optim.grad_scaler" }
 setmetatable(amp, {
   __index = function(self, name)
-    if name == "GradScaler" then
-      self.GradScaler = require "moontorch.grad_scaler"
-      return self.GradScaler
-    end
+    local part = PARTS[name] and require(PARTS[name])
+    self[name] = part
+    return part
   end,
 })
 setmetatable(amp.cuda, {

@@ -95,4 +95,5 @@ bool cpu_nadam_step(OpCall *call);
 bool cpu_radam_step(OpCall *call);
 bool cpu_average_step(OpCall *call);
 bool cpu_sign_step(OpCall *call);
+bool cpu_unscale(OpCall *call); /* of GradScaler, see ops/scaler.c */
 #endif

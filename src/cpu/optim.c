@@ -2,6 +2,7 @@
 #include "cpu/optim.h"
 #include "base/pool.h"
 #include "cpu/copy.h"
+#include "cpu/copy_tensor.h"
 #include "cpu/kernels.h"
 #include "tensor/iter.h"
 #include <math.h>
@@ -196,4 +197,16 @@ bool cpu_sign_step(OpCall *c) {
   SignStep s = {
       .down = number(c, 4), .up = number(c, 5), .least = number(c, 6), .most = number(c, 7), .maximize = c->arg[8].i};
   return run(STEP_SIGN, &s, (Tensor *[]){c->out[0], in(c, 1), in(c, 2), in(c, 3)}, 4);
+}
+
+/* input, found_inf, inv_scale */
+bool cpu_unscale(OpCall *c) {
+  atomic_int found = 0;
+  UnscaleStep s = {.factor = scalar_double(tensor_scalar(in(c, 2))), .found = &found};
+  Tensor *flag = in(c, 1), *one = tensor_from_scalar(scalar_float(1));
+  if (!one || !run(STEP_UNSCALE, &s, (Tensor *[]){c->out[0]}, 1)) return tensor_release(one), false;
+  bool good = !atomic_load(&found) || tensor_copy_into(flag, one);
+  tensor_release(one);
+  tensor_written(flag);
+  return good;
 }

@@ -6,6 +6,7 @@
 #ifndef MT_OPTIM_H
 #define MT_OPTIM_H
 #include "cpu/isa.h"
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -53,6 +54,11 @@ typedef struct {
   bool maximize;
 } SignStep; /* Rprop */
 
+typedef struct {
+  double factor;
+  atomic_int *found; /* becomes 1 where an element is not finite */
+} UnscaleStep;       /* torch.amp.GradScaler; operand 0 is a gradient */
+
 /* What a step does to n elements of each operand: the parameter, the gradient, and
  *   SGD      momentum buffer or NULL                            Adam  moments, the largest second one so far or NULL
  *   RMS      mean of squares, momentum buffer or NULL, mean of the gradient or NULL
@@ -68,6 +74,7 @@ typedef enum {
   STEP_RADAM,
   STEP_AVERAGE,
   STEP_SIGN,
+  STEP_UNSCALE,
   STEPS
 } StepKind;
 typedef void (*StepFn)(void *const *operand, int64_t n, const void *step);

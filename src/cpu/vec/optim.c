@@ -217,6 +217,18 @@ PASSES(double, f64, FMA64)
       g = before[i] = turn < 0 ? 0 : g;                                                     \
       p[i] -= g > 0 ? width : g < 0 ? -width : 0;                                           \
     }                                                                                       \
+  }                                                                                         \
+  static void unscale_##S(void *const *q, int64_t n, const void *context) {                 \
+    const UnscaleStep *s = context;                                                         \
+    T *p = q[0];                                                                            \
+    const T factor = (T)s->factor;                                                          \
+    int wild = 0;                                                                           \
+    for (int64_t i = 0; i < n; i++) {                                                       \
+      T x = p[i];                                                                           \
+      wild |= x - x != 0; /* NaN for what is not finite */                                  \
+      p[i] = x * factor;                                                                    \
+    }                                                                                       \
+    if (wild) atomic_store_explicit(s->found, 1, memory_order_relaxed);                     \
   }
 RELATIVES(float, f32, FMA32)
 RELATIVES(double, f64, FMA64)
@@ -229,4 +241,5 @@ const OptimTable VEC(optim_table) = {{[STEP_SGD] = {sgd_f32, sgd_f64},
                                       [STEP_NADAM] = {nadam_f32, nadam_f64},
                                       [STEP_RADAM] = {radam_f32, radam_f64},
                                       [STEP_AVERAGE] = {average_f32, average_f64},
-                                      [STEP_SIGN] = {sign_f32, sign_f64}}};
+                                      [STEP_SIGN] = {sign_f32, sign_f64},
+                                      [STEP_UNSCALE] = {unscale_f32, unscale_f64}}};
