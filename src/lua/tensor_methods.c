@@ -278,12 +278,13 @@ static int m_cpu(lua_State *L) {
 static int m_cuda(lua_State *L) {
   SELF("cuda");
   Device d = {MT_CUDA, 0};
-  int64_t index;
-  if (read_integer(L, 2, &index)) {
-    if (index < 0 || index > 255)
-      return raise_text(L, "cuda", "device numbers start at 0 and end before 256, got %lld", (long long)index);
-    d.index = (uint8_t)index;
-  } else if (!lua_isnoneornil(L, 2) && !read_device(L, 2, &d))
+  if (is_keywords(L, 2)) {
+    static const char *const known[] = {"device", "non_blocking", "memory_format", NULL};
+    check_keys(L, 2, "cuda", known);
+    lua_getfield(L, 2, "device");
+    lua_replace(L, 2);
+  }
+  if (!lua_isnoneornil(L, 2) && !read_device(L, 2, &d))
     return failed() ? raise_failure(L, "cuda") : raise_text(L, "cuda", "device must be a number or a torch.device");
   return push_converted(L, "cuda", t, (DType)t->dtype, d, false);
 }
