@@ -90,7 +90,7 @@ static bool find_device(OpCall *c, const Schema *s) {
               t->storage->device.index == first->storage->device.index;
   }
   c->device = first ? tensor_device(first) : (Device){MT_CPU, 0};
-  return alike || !first || check_devices(c);
+  return alike || !first || (c->def->flags & OP_ANY_DEVICE) || check_devices(c);
 }
 
 static const char *type_word(DType d) { return dtype_info[d].type_name; }

@@ -77,6 +77,7 @@ enum {
   OP_NO_GRADIENT = 256, /* the word that it has none */
   OP_RANDOM = 512,      /* the result depends on the generator: specs compare distributions and streams, not values */
   OP_OVERWRITES = 1024, /* _ form does not read argument 0's old values (fill_, copy_): its gradient is zero */
+  OP_ANY_DEVICE = 2048, /* tensors may lie on different devices; the call runs on the first one's */
   OP_BOTH = OP_METHOD | OP_FUNCTION,
   OP_POINTWISE = OP_BOTH | OP_INPLACE | OP_INTO
 };

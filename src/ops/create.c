@@ -268,11 +268,11 @@ OP(move, .schema = "move(Tensor input, device device) -> Tensor", .doc = "A copy
 
 static bool cpu_copy_into(OpCall *c) { return tensor_copy_into(c->out[0], in(c, 1)); }
 static void back_copy_into(Grad *g) {
-  if (g_needs(g, 1)) g_set(g, 1, g_out(g, 0));
+  if (g_needs(g, 1)) g_set(g, 1, op_on(g_out(g, 0), g_meta(g, 1)->device));
 }
 OP(copy_, .schema = "copy(Tensor input, Operand src, bool non_blocking=False) -> Tensor",
    .doc = "Writes src's values, broadcast and cast, into the tensor.", .samples = "f(2,3) f(3) | i(3) f(3)",
-   .errors = "f(3) f(4)", .flags = OP_METHOD | OP_INPLACE | OP_INPLACE_ONLY | OP_INTO | OP_OVERWRITES,
+   .errors = "f(3) f(4)", .flags = OP_METHOD | OP_INPLACE | OP_INPLACE_ONLY | OP_INTO | OP_OVERWRITES | OP_ANY_DEVICE,
    .infer = infer_copy_into, .kernel = EVERYWHERE(cpu_copy_into), .backward = back_copy_into);
 
 static bool cpu_fill_self(OpCall *c) { return tensor_fill(c->out[0], c->arg[1].number); }

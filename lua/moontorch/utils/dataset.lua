@@ -268,7 +268,7 @@ function Subset:len()
 end
 
 function Subset:get_batch(positions)
-  if self.positions == nil then self.positions = core.tensor(self.indices, { dtype = core.int64 }) end
+  if self.positions == nil then self.positions = core.tensor(self.indices, { dtype = core.int64, device = "cpu" }) end
   return datasets.batch_of(self.dataset, self.positions:index_select(1, positions))
 end
 
@@ -398,7 +398,7 @@ function datasets.random_split(...)
     core.raise("random_split", "Sum of input lengths does not equal the length of the input dataset! The lengths sum "
       .. "to %s, the dataset has %d samples", text.repr(sum), total)
   end
-  local order = (generator and core.randperm(total, { generator = generator }) or core.randperm(total)):tolist()
+  local order = core.randperm(total, { generator = generator, device = "cpu" }):tolist()
   local parts, done = {}, 0
   for i, length in ipairs(lengths) do
     length = math.tointeger(length)
