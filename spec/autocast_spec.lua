@@ -17,7 +17,7 @@ local LETTERS = {
 
 -- Where the dtypes differ: kind of device, pattern of the call, reason.
 local EXCEPTIONS = {
-  { "cpu", "^cpu f%(0,0%) .*not implemented for 'BFloat16'", "det: dtypes before sizes, PyTorch lets in what is empty" },
+  { "cpu", "^cpu f%(0,0%) .*not implemented for 'BFloat16'", "det: dtypes before sizes; PyTorch lets in the empty" },
   { "cpu", "^cpu f%(0%) 2 .*not implemented for 'BFloat16'", "histogram: the same" },
   -- Fake tensors are not refused where real ones are.
   { "cuda", "heaviside is not yet implemented for tensors with different dtypes", "refused on a GPU too" },
@@ -42,7 +42,7 @@ local function word(...)
   return table.concat(parts)
 end
 
--- Float tensors as make_autocast.py casts them: all in float32 (s), all lower (l), only the first so (n), all but it (m).
+-- Float tensors as make_autocast.py casts them: all in float32 (s), all lower (l), the first so (n), the others so (m).
 local function caster(kind, how)
   local seen = 0
   return function(t)

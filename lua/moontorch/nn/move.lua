@@ -10,7 +10,8 @@ local walk = require "moontorch.nn.walk"
 local modes = require "moontorch.nn.modes"
 local arguments = require "moontorch.arguments"
 
--- The tensors of `list` that share memory with another one, as groups {elements = of the memory, [i] = {tensor, offset}}.
+-- The tensors of `list` that share memory with another one, and their groups: {elements = how many the memory has, and
+-- an array of {tensor =, offset =}}.
 local function shared_memory(list)
   local groups, shared = {}, {}
   for _, tensor in ipairs(list) do
@@ -70,7 +71,7 @@ function Module:_apply(fn, recurse, ties)
     local list = tensors_of(self, recurse)
     local shared = ties and shared_memory(list) or {}
     for _, tensor in ipairs(list) do
-      local group, new = shared[tensor], nil
+      local group, new = shared[tensor]
       if group and not group.made then convert_group(group, fn) end
       if group then new = group.made[tensor] else new = fn(tensor) end
       if not core.is_tensor(new) then

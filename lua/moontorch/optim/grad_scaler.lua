@@ -174,7 +174,7 @@ local function set_scale(self, new_scale)
   self._scale:copy_(new_scale:reshape({}))
 end
 
--- The scale after a round, on its device: smaller when something was found, larger when `interval` rounds went well and it
+-- The scale after a round, on its device: smaller when something was found, larger when enough rounds went well and it
 -- stays finite.
 local function grow_or_shrink(self, found)
   local scale, count = self._scale, self._growth_tracker

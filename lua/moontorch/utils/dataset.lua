@@ -116,7 +116,7 @@ end
 --- The samples at the positions in the int64 tensor `positions`, already stacked: an array of tensors.
 function TensorDataset:get_batch(positions)
   local batch = {}
-  for k, t in ipairs(self.tensors) do batch[k] = t:index_select(1, positions) end
+  for k, t in ipairs(self.tensors) do batch[k] = t:index_select(1, positions:to(t.device)) end
   return batch
 end
 
@@ -147,7 +147,7 @@ end
 --- The samples at the positions in an int64 tensor as one batch, where the dataset can load it without single samples;
 -- else nil.
 function datasets.batch_of(dataset, positions)
-  if core.is_tensor(dataset) then return dataset:index_select(1, positions) end
+  if core.is_tensor(dataset) then return dataset:index_select(1, positions:to(dataset.device)) end
   if not loads_batches(dataset) then return nil end
   return dataset:get_batch(positions)
 end

@@ -38,7 +38,7 @@ end
 samplers.from = from
 
 -- Positions are made on the host, whatever the default device is.
-local function on_host(generator) return { generator = generator, device = "cpu" } end
+local function on_host(generator, dtype) return { generator = generator, dtype = dtype, device = "cpu" } end
 
 --- A draw that the seeds of PyTorch's loaders and samplers come from; `generator` nil is the global one.
 function samplers.draw_seed(generator)
@@ -124,10 +124,10 @@ function RandomSampler:positions()
   local parts = {}
   if self.replacement then
     for _ = 1, wanted // 32 do
-      parts[#parts + 1] = core.randint(1, n + 1, { 32 }, { generator = generator, dtype = core.int64, device = "cpu" })
+      parts[#parts + 1] = core.randint(1, n + 1, { 32 }, on_host(generator, core.int64))
     end
     if wanted % 32 > 0 or #parts == 0 then
-      parts[#parts + 1] = core.randint(1, n + 1, { wanted % 32 }, { generator = generator, dtype = core.int64, device = "cpu" })
+      parts[#parts + 1] = core.randint(1, n + 1, { wanted % 32 }, on_host(generator, core.int64))
     end
   else
     for _ = 1, wanted // n do parts[#parts + 1] = core.randperm(n, on_host(generator)) end
@@ -172,7 +172,8 @@ function WeightedRandomSampler:init(...)
   weights, self.num_samples, self.replacement, self.generator = weighted_arguments(...)
   self.num_samples = positive("WeightedRandomSampler", "num_samples", self.num_samples)
   must_be_boolean("WeightedRandomSampler", "replacement", self.replacement)
-  self.weights = core.is_tensor(weights) and weights:double() or core.tensor(weights, { dtype = core.float64, device = "cpu" })
+  self.weights = core.is_tensor(weights) and weights:double()
+    or core.tensor(weights, { dtype = core.float64, device = "cpu" })
   if self.weights.ndim ~= 1 then
     core.raise("WeightedRandomSampler", "weights should be a 1d sequence but given weights have shape %s",
       text.sizes(self.weights))

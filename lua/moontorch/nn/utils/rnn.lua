@@ -239,7 +239,9 @@ function rnn.pack_padded_sequence(...)
   local sorted_indices
   if not enforce_sorted and #lengths == input:size(2) then
     local sorted
-    sorted, sorted_indices = core.tensor(lengths, { dtype = core.int64, device = "cpu" }):sort { descending = true, stable = true }
+    sorted, sorted_indices = core.tensor(lengths, { dtype = core.int64, device = "cpu" }):sort {
+      descending = true, stable = true,
+    }
     lengths = sorted:tolist()
     sorted_indices = sorted_indices:to(input.device)
     input = input:index_select(2, sorted_indices)
@@ -255,7 +257,8 @@ function rnn.pack_padded_sequence(...)
       done = lengths[batch]
     end
   end
-  return PackedSequence(core.cat(parts, 1), core.tensor(batch_sizes, { dtype = core.int64, device = "cpu" }), sorted_indices)
+  return PackedSequence(core.cat(parts, 1), core.tensor(batch_sizes, { dtype = core.int64, device = "cpu" }),
+    sorted_indices)
 end
 
 local unpack_arguments = arguments.signature("pad_packed_sequence", {
