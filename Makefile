@@ -305,7 +305,12 @@ test-cuda-standin:
 	@for order in "STANDIN_DEVICES=3 STANDIN_LAZY=0" "STANDIN_DEVICES=3 STANDIN_LAZY=1 STANDIN_REVERSE=1"; do echo "threads: $$order"; \
 	  $(PROVE) --build $(STANDIN) $(addprefix --env ,$(ASAN_ENV)) $$(for word in $$order; do echo --env $$word; done) \
 	    --timeout 1200 --lua-env LD_PRELOAD=$$(gcc -print-file-name=libasan.so) --busted "$(BUSTED)" \
-	    $(or $(SPEC),$(CUDA_TESTS) $(wildcard spec/cuda*_spec.lua)) || exit 1; done
+	    $(or $(SPEC),$(CUDA_TESTS) $(wildcard spec/cuda*_spec.lua) spec/autocast_spec.lua spec/scaler_spec.lua \
+	    spec/device_spec.lua) || exit 1; done
+	@$(if $(SPEC),:,echo "what makes its tensors on the GPU:"; $(PROVE) --build $(STANDIN) $(addprefix --env ,$(ASAN_ENV)) \
+	  --env EXAMPLE_DEVICE=cuda --timeout 1200 --lua-env LD_PRELOAD=$$(gcc -print-file-name=libasan.so) \
+	  --busted "--helper=spec/support/on_cuda.lua $(BUSTED)" spec/pitfalls_spec.lua spec/guide_spec.lua \
+	  spec/examples_spec.lua)
 
 # PyTorch's answers to all samples of the op table; PYTHON has the PyTorch that is asked.
 golden-table:
@@ -340,9 +345,13 @@ install: $(MODULE) $(IMAGE)
 	cd lua && for f in $(LUATREE:lua/%=%); do $(INSTALL) -d $(DESTDIR)$(INST_LUADIR)/$$(dirname $$f) && \
 	  $(INSTALL) -m 644 $$f $(DESTDIR)$(INST_LUADIR)/$$f || exit 1; done
 
+install-cuda:
+	$(INSTALL) -d $(DESTDIR)$(INST_LIBDIR)/moontorch
+	$(INSTALL) -m 755 $(BUILD)/moontorch/cuda.so $(DESTDIR)$(INST_LIBDIR)/moontorch/
+
 clean:
 	rm -rf $(BUILD)
 
 .PHONY: all rock module archive ctests static-test deps demo example test check asan oom fuzz fuzz-calls fuzz-files \
-  gcstress bench bench-memory golden-table crossover coverage cuda standin test-cuda-standin docs format install clean FORCE
+  gcstress bench bench-memory golden-table crossover coverage cuda standin test-cuda-standin docs format install install-cuda clean FORCE
 .DELETE_ON_ERROR:

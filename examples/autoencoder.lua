@@ -1,7 +1,7 @@
 --- Learns to describe a handwritten digit by 16 numbers, draws digits beside what is left of them, and makes up new
 -- ones; or loads what it learned and does so.
 --
---   lua examples/autoencoder.lua [--epochs N] [--seed N] [--out FILE]
+--   lua examples/autoencoder.lua [--epochs N] [--seed N] [--out FILE] [--device cuda]
 --   lua examples/autoencoder.lua --load FILE [--seed N]
 --
 -- A convolutional variational autoencoder (Kingma and Welling 2014): the encoder gives a mean and a deviation for each
@@ -85,7 +85,7 @@ end
 
 -- The first test image of each digit there is, in order.
 local function one_of_each(set)
-  local labels, chosen = set.test_labels:tolist(), {}
+  local labels, chosen = set.test_labels:cpu():tolist(), {}
   for digit = 1, 10 do
     for i, label in ipairs(labels) do
       if label == digit then
@@ -112,8 +112,8 @@ local function show(network, set)
 end
 
 local function main()
-  local given = options.parse(arg, "autoencoder.lua [--epochs N] [--seed N] [--out FILE] | --load FILE [--seed N]",
-    { epochs = 5, seed = 1, out = "autoencoder.safetensors" })
+  local given = options.parse(arg, "autoencoder.lua [--epochs N] [--seed N] [--out FILE] [--device NAME] | --load FILE "
+    .. "[--seed N]", { epochs = 5, seed = 1, out = "autoencoder.safetensors" })
   local set = mnist.load()
   torch.manual_seed(given.seed)
   local network = Autoencoder()

@@ -1,6 +1,6 @@
 --- Learns to balance a pole on a cart by trial and error, shows how it got better, and plays an episode.
 --
---   lua examples/cartpole.lua [--steps N] [--seed N] [--out FILE]
+--   lua examples/cartpole.lua [--steps N] [--seed N] [--out FILE] [--device cuda]
 --   lua examples/cartpole.lua --load FILE [--seed N]
 --
 -- The task is that of Gym's CartPole-v1 (support/cart.lua): push the cart left or right; a reward of 1 for each step
@@ -48,7 +48,7 @@ local function play(player, count, greedy)
     local scores = player.policy(torch.tensor(states))
     local actions = greedy and scores:argmax(2) or F.softmax(scores, 2):multinomial(1):flatten()
     local still = {}
-    for i, action in ipairs(actions:tolist()) do
+    for i, action in ipairs(actions:cpu():tolist()) do
       local episode = running[i]
       table.insert(episode.states, episode.last)
       table.insert(episode.actions, action)
@@ -174,8 +174,8 @@ local function judge(player)
 end
 
 local function main()
-  local given = options.parse(arg, "cartpole.lua [--steps N] [--seed N] [--out FILE] | --load FILE [--seed N]",
-    { steps = 500, seed = 1, out = "cartpole.safetensors" })
+  local given = options.parse(arg, "cartpole.lua [--steps N] [--seed N] [--out FILE] [--device NAME] | --load FILE "
+    .. "[--seed N]", { steps = 500, seed = 1, out = "cartpole.safetensors" })
   torch.manual_seed(given.seed)
   local player = Player()
   if given.load then

@@ -1,6 +1,6 @@
 --- Trains a network to read handwritten digits, shows what it sees, saves it; or loads it and checks it.
 --
---   lua examples/mnist.lua [--epochs N] [--seed N] [--out FILE]
+--   lua examples/mnist.lua [--epochs N] [--seed N] [--out FILE] [--device cuda]
 --   lua examples/mnist.lua --load FILE
 --
 -- Data: the IDX files in $MNIST, else a cache folder filled from the internet, else digits that the example draws.

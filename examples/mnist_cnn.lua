@@ -1,7 +1,7 @@
 --- Trains a convolutional network to read handwritten digits, shows its filters and what it misreads, saves it; or
 -- loads it and checks it.
 --
---   lua examples/mnist_cnn.lua [--epochs N] [--seed N] [--out FILE]
+--   lua examples/mnist_cnn.lua [--epochs N] [--seed N] [--out FILE] [--device cuda]
 --   lua examples/mnist_cnn.lua --load FILE
 --
 -- Batch norm (Ioffe and Szegedy 2015) after each convolution, and a learning rate that rises and falls once (Smith and

@@ -1,6 +1,6 @@
 --- Learns from a list of first names how names are spelled and makes up new ones; or loads what it learned.
 --
---   lua examples/names.lua [--epochs N] [--seed N] [--out FILE]
+--   lua examples/names.lua [--epochs N] [--seed N] [--out FILE] [--device cuda]
 --   lua examples/names.lua --load FILE [--seed N]
 --
 -- A recurrent network of gated units (Cho et al. 2014) reads a name letter by letter and says what comes next. Names
@@ -44,7 +44,7 @@ local function load_names()
 end
 
 -- Row i of the first result (int64 [n, longest + 2]) holds the letters of name i between two breaks, padded likewise;
--- the second holds how many letters there are to guess, the closing break included.
+-- the second, on the host, how many letters there are to guess, the closing break included.
 local function encode(names, vocabulary)
   local rows, lengths = {}, {}
   for i, name in ipairs(names) do
@@ -52,7 +52,8 @@ local function encode(names, vocabulary)
     lengths[i] = #rows[i] - 1
   end
   local padding = vocabulary:encode(BREAK):item()
-  return rnn.pad_sequence(rows, { batch_first = true, padding_value = padding }), torch.tensor(lengths)
+  return rnn.pad_sequence(rows, { batch_first = true, padding_value = padding }),
+    torch.tensor(lengths, { device = "cpu" })
 end
 
 local Speller = nn.class("Speller")
@@ -155,8 +156,8 @@ local function show_new_names(speller, vocabulary, known)
 end
 
 local function main()
-  local given = options.parse(arg, "names.lua [--epochs N] [--seed N] [--out FILE] | --load FILE [--seed N]",
-    { seed = 1, out = "names.safetensors" })
+  local given = options.parse(arg, "names.lua [--epochs N] [--seed N] [--out FILE] [--device NAME] | --load FILE "
+    .. "[--seed N]", { seed = 1, out = "names.safetensors" })
   local names, known, epochs = load_names()
   torch.manual_seed(given.seed)
   if given.load then

@@ -1,8 +1,8 @@
 --- Teaches a small GPT to write like Shakespeare, character by character; or lets it go on learning or writing.
 --
---   lua examples/shakespeare.lua [--steps N] [--seed N] [--out FILE]
+--   lua examples/shakespeare.lua [--steps N] [--seed N] [--out FILE] [--device cuda]
 --   lua examples/shakespeare.lua --load FILE [--steps N] [--out FILE]       learns on from where FILE stopped
---   lua examples/shakespeare.lua --load FILE --prompt TEXT [--seed N]       writes on from TEXT
+--   lua examples/shakespeare.lua --load FILE --prompt TEXT [--seed N]       writes on from TEXT; --length N characters
 --
 -- The network (Radford et al. 2018, after Vaswani et al. 2017) sees up to 64 characters and says of each what comes
 -- next. It is small enough for a minute of two cores: two blocks, 128 numbers a character, 420,000 weights.
@@ -16,11 +16,11 @@ local text_files = require "support.text_files"
 
 local nn, F = torch.nn, torch.nn.functional
 
-local USAGE = "shakespeare.lua [--steps N] [--seed N] [--out FILE] [--load FILE] [--prompt TEXT]"
+local USAGE = "shakespeare.lua [--steps N] [--seed N] [--out FILE] [--load FILE] [--prompt TEXT] [--length N] "
+  .. "[--device NAME]"
 local SHAPE = { context = 64, width = 128, heads = 4, layers = 2 }
 local STEPS, BATCH = 3000, 16
 local LEARNING_RATE, WARM_UP, WEIGHT_DECAY, LARGEST_GRADIENT = 5e-3, 100, 0.1, 1
-local SAMPLE = 500
 
 -- The network ---------------------------------------------------------------------------------------------------------
 
@@ -149,7 +149,7 @@ local function make_run(vocabulary, shape)
 end
 
 local function load(path)
-  local saved = torch.load(path)
+  local saved = torch.load(path, { map_location = torch.get_default_device() })
   local run = make_run(torch.utils.text.Vocabulary(saved.tokens), saved.shape)
   run.model:load_state_dict(saved.model)
   run.optimizer:load_state_dict(saved.optimizer)
@@ -175,12 +175,12 @@ local function train(run, text, path)
 end
 
 local function main()
-  local given = options.parse(arg, USAGE, { out = "shakespeare.safetensors" })
+  local given = options.parse(arg, USAGE, { out = "shakespeare.safetensors", length = 500 })
   torch.manual_seed(given.seed or 1)
   local run = given.load and load(given.load)
   if given.prompt and run then
     if given.seed then torch.manual_seed(given.seed) end
-    return print(generate(run.model, run.vocabulary, given.prompt, SAMPLE, 0.8))
+    return print(generate(run.model, run.vocabulary, given.prompt, given.length, 0.8))
   end
 
   local corpus = text_files.read("tinyshakespeare.txt")
@@ -200,7 +200,7 @@ local function main()
   save(run, given.out)
   print(string.format("trained in %.1f s\n", torch.clock() - started))
 
-  print(generate(run.model, run.vocabulary, given.prompt or run.vocabulary.tokens[1], SAMPLE, 0.8))
+  print(generate(run.model, run.vocabulary, given.prompt or run.vocabulary.tokens[1], given.length, 0.8))
   print(string.format("\nvalidation loss %.3f nats per character after %d steps, %d of them now",
     validate(run.model, validation), run.step, run.step - before))
   print("saved as " .. given.out)

@@ -45,7 +45,7 @@ end
 function canvas.picture(image)
   local height, width = image:size(1), image:size(2)
   local picture = canvas.new((width + 1) // 2, (height + 3) // 4)
-  for _, at in ipairs(torch.nonzero(image:gt(0.5)):tolist()) do
+  for _, at in ipairs(torch.nonzero(image:cpu():gt(0.5)):tolist()) do
     picture:dot(at[2] - 1, picture.rows * 4 - at[1])
   end
   return picture:lines()

@@ -13,7 +13,7 @@ local GRAVITY, CART, POLE, HALF_LENGTH, FORCE, INTERVAL, LEAN = 9.8, 1.0, 0.1, 0
 
 --- A state to start from, drawn near rest.
 function cart.start()
-  return torch.empty(4):uniform_(-0.05, 0.05):tolist()
+  return torch.empty(4, { device = "cpu" }):uniform_(-0.05, 0.05):tolist()
 end
 
 --- The state one interval after a push to the left (action 1) or to the right (2), and whether the pole has fallen or

@@ -1,5 +1,7 @@
 --- Command lines of the examples. The usage text says which options there are: one followed by N takes an integer, any
--- other takes its word as it is.
+-- other takes its word as it is. `--device cuda` makes a GPU the place where tensors and models are made.
+
+local torch = require "moontorch"
 
 local options = {}
 
@@ -24,6 +26,7 @@ function options.parse(list, usage, defaults)
     found[name] = value
     i = i + 2
   end
+  if found.device then torch.set_default_device(found.device) end
   return found
 end
 

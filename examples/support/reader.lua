@@ -21,7 +21,7 @@ end
 
 --- Number of right answers, and how often each digit was taken for each.
 function reader.judge(probabilities, set)
-  local said, truth = probabilities:argmax(2):tolist(), set.test_labels:tolist()
+  local said, truth = probabilities:argmax(2):cpu():tolist(), set.test_labels:cpu():tolist()
   local right, counts = 0, {}
   for i = 1, 10 do counts[i] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 } end
   for i = 1, #said do
@@ -38,10 +38,11 @@ function reader.show_some(probabilities, set)
   local hits = said:eq(set.test_labels)
   for _, group in ipairs { { "Read well:", hits }, { "Misread:", hits:logical_not() } } do
     print("\n" .. group[1])
-    local positions = torch.nonzero(group[2]):flatten():tolist()
+    local positions = torch.nonzero(group[2]):flatten():cpu():tolist()
     for k = 1, math.min(3, #positions) do
       local at = positions[k]
-      terminal.show_digit(set.test_images[at]:tolist(), set.test_labels[at]:item() - 1, probabilities[at]:tolist())
+      terminal.show_digit(set.test_images[at]:cpu():tolist(), set.test_labels[at]:item() - 1,
+        probabilities[at]:cpu():tolist())
     end
   end
 end
@@ -74,7 +75,7 @@ end
 -- (unless the options say otherwise), make() gives the network, train(network, set, epochs), and show(network) or nil.
 function reader.run(example)
   local file = example.name .. ".lua"
-  local given = options.parse(arg, file .. " [--epochs N] [--seed N] [--out FILE] | --load FILE",
+  local given = options.parse(arg, file .. " [--epochs N] [--seed N] [--out FILE] [--device NAME] | --load FILE",
     { epochs = example.epochs, seed = 1, out = example.name .. ".safetensors" })
   if given.load then return reader.check_saved(example.make(), given.load) end
   local set = mnist.load()

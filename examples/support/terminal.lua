@@ -75,7 +75,7 @@ end
 -- both directions.
 function terminal.greys(picture, scale)
   scale = scale or 1
-  local rows = picture:repeat_interleave(scale, 1):repeat_interleave(scale, 2):tolist()
+  local rows = picture:cpu():repeat_interleave(scale, 1):repeat_interleave(scale, 2):tolist()
   local colours = has_colours()
   local cell = colours and coloured or shaded
   local lines = {}

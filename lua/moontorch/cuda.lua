@@ -200,7 +200,10 @@ local CREATION = {
 }
 for _, name in ipairs(CREATION) do
   cuda[name] = function(...)
-    return core[name](...):cuda()
+    local made = core._on_device("cuda", core[name], ...)
+    if made.is_cuda then return made end
+    local moved = made:detach():cuda() -- a leaf, like the one that was made where its tensor is
+    return made.requires_grad and moved:requires_grad_() or moved
   end
 end
 for _, kind in ipairs { "Float", "Double", "Half", "BFloat16", "Byte", "Char", "Short", "Int", "Long", "Bool" } do
@@ -208,5 +211,8 @@ for _, kind in ipairs { "Float", "Double", "Half", "BFloat16", "Byte", "Char", "
     return core[kind .. "Tensor"](...):cuda()
   end
 end
+
+--- torch.cuda.amp: autocast, GradScaler and the like for "cuda".
+cuda.amp = require("moontorch.amp").cuda
 
 return cuda

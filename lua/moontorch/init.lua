@@ -13,6 +13,7 @@ local torch = core
 local LAZY = {
   nn = "moontorch.nn", optim = "moontorch.optim", utils = "moontorch.utils", autograd = "moontorch.autograd",
   cuda = "moontorch.cuda", linalg = "moontorch.linalg", special = "moontorch.special",
+  amp = "moontorch.amp",
 }
 -- Functions that live in lazily loaded files.
 local LAZY_FUNCTIONS = {
@@ -29,6 +30,13 @@ for _, name in ipairs {
   "set_float32_matmul_precision", "get_float32_matmul_precision", "set_anomaly_enabled",
 } do
   LAZY_FUNCTIONS[name] = "moontorch.settings"
+end
+for _, name in ipairs {
+  "autocast", "is_autocast_enabled", "set_autocast_enabled", "get_autocast_dtype", "set_autocast_dtype",
+  "is_autocast_cache_enabled", "set_autocast_cache_enabled", "is_autocast_cpu_enabled", "set_autocast_cpu_enabled",
+  "get_autocast_cpu_dtype", "set_autocast_cpu_dtype", "get_autocast_gpu_dtype", "set_autocast_gpu_dtype",
+} do
+  LAZY_FUNCTIONS[name] = "moontorch.autocast"
 end
 for _, name in ipairs { "lstm", "gru", "rnn_tanh", "rnn_relu" } do LAZY_FUNCTIONS[name] = "moontorch.nn.recurrence" end
 

@@ -243,4 +243,6 @@ function linalg.vander(...)
   return core.cat({ one, x:unsqueeze(-1):expand(sizes):cumprod(-1) }, -1)
 end
 
+require("moontorch.autocast_composed").wrap_all(linalg, "linalg_")
+
 return linalg

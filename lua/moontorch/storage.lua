@@ -19,7 +19,7 @@ end
 
 -- All of the memory under t as a vector of dtype.
 local function whole(t, dtype)
-  local flat = core.empty(0, { dtype = dtype })
+  local flat = core.empty(0, { dtype = dtype, device = t.device })
   return (core._set(flat, t, true, 0, { core._storage_bytes(t) // dtype.itemsize }))
 end
 

@@ -85,4 +85,5 @@ bool cpu_slogdet(OpCall *call);
 bool cpu_solve(OpCall *call);
 /* U, S, V^T of each matrix, see svd.c. */
 bool cpu_svd(OpCall *call);
+bool cpu_unscale(OpCall *call); /* of GradScaler, see ops/scaler.c */
 #endif

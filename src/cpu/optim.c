@@ -2,6 +2,8 @@
 #include "cpu/optim.h"
 #include "base/pool.h"
 #include "cpu/copy.h"
+#include "cpu/copy_tensor.h"
+#include "cpu/kernels.h"
 #include "tensor/iter.h"
 #include "tensor/tensor.h"
 
@@ -83,4 +85,16 @@ bool cpu_optim_step(StepKind kind, const void *step, Tensor *const *t, int opera
     iter_run(&it, row, j, 200);
   }
   return true;
+}
+
+/* input, found_inf, inv_scale */
+bool cpu_unscale(OpCall *c) {
+  int found = 0;
+  UnscaleStep s = {.factor = scalar_double(tensor_scalar(in(c, 2))), .found = &found};
+  Tensor *flag = in(c, 1), *one = tensor_from_scalar(scalar_float(1));
+  if (!one || !cpu_optim_step(STEP_UNSCALE, &s, (Tensor *[]){c->out[0]}, 1)) return tensor_release(one), false;
+  bool good = !found || tensor_copy_into(flag, one);
+  tensor_release(one);
+  tensor_written(flag);
+  return good;
 }

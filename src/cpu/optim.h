@@ -55,6 +55,11 @@ typedef struct {
   bool maximize;
 } SignStep; /* Rprop */
 
+typedef struct {
+  double factor;
+  int *found;  /* becomes 1 where an element is not finite */
+} UnscaleStep; /* torch.amp.GradScaler; operand 0 is a gradient */
+
 /* What a step does to n elements of each operand: the parameter, the gradient, and
  *   SGD      momentum buffer or NULL                            Adam  moments, the largest second one so far or NULL
  *   RMS      mean of squares, momentum buffer or NULL, mean of the gradient or NULL
@@ -70,6 +75,7 @@ typedef enum {
   STEP_RADAM,
   STEP_AVERAGE,
   STEP_SIGN,
+  STEP_UNSCALE,
   STEPS
 } StepKind;
 /* One step on tensors of one shape and float dtype; `step` is the kind's struct above, t[k] its operand k or NULL. */

@@ -3,6 +3,7 @@
  * Since a node is always newer than those it points to, a heap ordered by Node.order visits each node after all its
  * consumers; leaves have order 0 and come last. No recursion: depth is bounded by the heap alone. */
 #include "base/alloc.h"
+#include "graph/autocast.h"
 #include "graph/record.h"
 #include "graph/watch.h"
 #include "tensor/shape.h"
@@ -197,7 +198,9 @@ static bool check_complete(const Node *n, Tensor **gy, Tensor **gx) {
 
 static bool run_op(Node *n, Tensor **gy, Tensor **gx, Tensor *sum) {
   Grad g = {n, gy, gx, sum, false};
+  bool casts = autocast_anywhere(), paused = casts && autocast_pause(true);
   n->def->backward(&g);
+  if (casts) autocast_pause(paused);
   if (g.added) return !failed();
   if ((n->def->flags & OP_OVERWRITES) && n->edge[0].node && !gx[0] && gy[0])
     gx[0] = tensor_retain(op_run(&def_zeros_like, (Arg[]){ARG_T(gy[0]), ARG_DTYPE(MT_NO_DTYPE), ARG_NIL, ARG_NIL}));

@@ -1,6 +1,7 @@
 /* Calling an operator: the one path that every call takes, from Lua or from a gradient formula. */
 #include "base/alloc.h"
 #include "cpu/copy_tensor.h"
+#include "graph/autocast.h"
 #include "graph/node.h"
 #include "graph/record.h"
 #include "graph/watch.h"
@@ -432,6 +433,7 @@ bool op_call(OpCall *c) {
   const Schema *s = c->def->info;
   c->formula = c->def->formula;
   if (!find_device(c, s)) return false;
+  if (autocast_anywhere() && autocast_wants(c)) return autocast_call(c);
   if (__builtin_expect(c->device.kind != MT_CPU || s->tensors == 0, 0)) {
     const OpDef *outer = device_op;
     if (!outer) device_op = c->def;

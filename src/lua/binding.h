@@ -121,6 +121,7 @@ void construct_open(lua_State *L, int core, int methods); /* construct.c: torch.
 void autograd_open(lua_State *L, int core, int methods, int properties); /* autograd.c */
 void storage_open(lua_State *L, int core, int methods);                  /* storage.c: resize_, set_ */
 void modes_open(lua_State *L, int core);                                 /* modes.c: no_grad, inference_mode */
+void autocast_open(lua_State *L, int core);                              /* autocast.c */
 void signatures_open(lua_State *L, int core); /* signature.c: arguments of functions written in Lua */
 void graph_open(lua_State *L, int core);      /* graph.c: nodes, anomaly mode, hooks on saving */
 /* The state whose script calls the core, for callbacks and positions: set around what may need it; returns the one before. */

@@ -27,6 +27,7 @@ __attribute__((visibility("default"))) int luaopen_moontorch_core(lua_State *L) 
   construct_open(L, 1, 2);
   autograd_open(L, 1, 2, 3);
   modes_open(L, 1);
+  autocast_open(L, 1);
   signatures_open(L, 1);
   graph_open(L, 1);
   methods_open(L, 1, 2, 3);

@@ -164,6 +164,13 @@ bool read_device(lua_State *L, int idx, Device *out) {
                     ? "Invalid device string: '%s'"
                     : "Expected one of cpu, cuda device type at start of device string: %s",
                 lua_tostring(L, idx));
+  int64_t number; /* one alone is a GPU's */
+  if (lua_type(L, idx) == LUA_TNUMBER && read_integer(L, idx, &number)) {
+    if (number < 0 || number > 255)
+      return fail(MT_EARG, "device numbers start at 0 and end before 256, got %lld", (long long)number);
+    *out = (Device){MT_CUDA, (uint8_t)number};
+    return true;
+  }
   DeviceObject *o = object_at(L, idx, sizeof *o, &DEVICES);
   if (o) *out = o->device;
   return o != NULL;
@@ -186,9 +193,67 @@ static int f_set_default_device(lua_State *L) {
     return failed() ? raise_failure(L, "set_default_device")
                     : raise_text(L, "set_default_device",
                                  "argument 'device' must be a torch.device or a string, not %s", type_found(L, 1));
+  if (!none) want_device(L, d);
   standard_device = d;
   standard_given = !none;
   return 0;
+}
+
+/* A device as the default one for a while: torch.device(...):enter() until the value is closed, or a function's run. */
+
+typedef struct Standard {
+  Device device;
+  bool given, open;
+} Standard;
+
+static void enter_device(Standard *old, Device d) {
+  *old = (Standard){standard_device, standard_given, true};
+  standard_device = d;
+  standard_given = true;
+}
+
+static void leave_device(Standard *old) {
+  if (!old->open) return;
+  standard_device = old->device;
+  standard_given = old->given;
+  old->open = false;
+}
+
+static int close_device(lua_State *L) {
+  Standard *old = lua_touserdata(L, 1);
+  if (old) leave_device(old);
+  return 0;
+}
+
+/* (device) -> a value to be closed; upvalue 1 its metatable */
+static int device_enter(lua_State *L) {
+  Device d;
+  if (!read_device(L, 1, &d)) return luaL_argerror(L, 1, "device expected");
+  want_device(L, d);
+  Standard *old = lua_newuserdatauv(L, sizeof *old, 0);
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_setmetatable(L, -2);
+  enter_device(old, d);
+  return 1;
+}
+
+static int leave_run(lua_State *L, int status, lua_KContext unused) {
+  (void)unused;
+  leave_device(lua_touserdata(L, 1));
+  return status == LUA_OK || status == LUA_YIELD ? lua_gettop(L) - 1 : lua_error(L);
+}
+
+/* (device, f, ...) -> results of f(...) */
+static int device_run(lua_State *L) {
+  Device d;
+  if (!read_device(L, 1, &d)) return luaL_argerror(L, 1, "device expected");
+  luaL_checkany(L, 2);
+  luaL_checkstack(L, LUA_MINSTACK, NULL);
+  want_device(L, d);
+  Standard *old = lua_newuserdatauv(L, sizeof *old, 0);
+  lua_replace(L, 1);
+  enter_device(old, d);
+  return leave_run(L, lua_pcallk(L, lua_gettop(L) - 2, LUA_MULTRET, 0, 0, leave_run), 0);
 }
 
 static int f_get_default_device(lua_State *L) {
@@ -197,9 +262,20 @@ static int f_get_default_device(lua_State *L) {
   return push_device(L, d), 1;
 }
 
-/* device("cuda", 0), device("cuda:0"), device{type = "cuda", index = 0}, device(d) */
+/* device("cuda", 0), device("cuda:0"), device{type = "cuda", index = 0}, device(0), device(d); with a function behind
+ * them, its results: creation functions in it make tensors there. */
 static int device_new(lua_State *L) {
   Device d;
+  if (lua_gettop(L) > 1 && lua_isfunction(L, -1)) {
+    int last = lua_gettop(L);
+    lua_pushcfunction(L, device_run);
+    lua_pushcfunction(L, device_new);
+    for (int k = 1; k < last; k++) lua_pushvalue(L, k);
+    lua_call(L, last - 1, 1);
+    lua_pushvalue(L, last);
+    lua_call(L, 2, LUA_MULTRET);
+    return lua_gettop(L) - last;
+  }
   if (lua_gettop(L) == 1 && is_keywords(L, 1)) {
     static const char *const known[] = {"type", "index", "device", NULL};
     check_keys(L, 1, "device", known);
@@ -248,15 +324,25 @@ static int device_index(lua_State *L) {
     lua_pushinteger(L, d.index);
   else if (strcmp(key, "index") == 0)
     lua_pushnil(L);
+  else if (strcmp(key, "enter") == 0)
+    lua_pushvalue(L, lua_upvalueindex(1));
   else
     return raise_text(L, "device", "torch.device has no attribute '%s'", key);
   return 1;
 }
 
 static void open_devices(lua_State *L, int core) {
-  static const luaL_Reg meta[] = {{"__tostring", device_tostring}, {"__index", device_index}, {NULL, NULL}};
-  lua_createtable(L, 0, 4);
+  static const luaL_Reg meta[] = {{"__tostring", device_tostring}, {"__call", device_run}, {NULL, NULL}};
+  lua_createtable(L, 0, 5);
   luaL_setfuncs(L, meta, 0);
+  lua_createtable(L, 0, 2);
+  lua_pushcfunction(L, close_device);
+  lua_setfield(L, -2, "__close");
+  lua_pushliteral(L, "moontorch.Block");
+  lua_setfield(L, -2, "__name");
+  lua_pushcclosure(L, device_enter, 1);
+  lua_pushcclosure(L, device_index, 1);
+  lua_setfield(L, -2, "__index");
   lua_pushliteral(L, "torch.device");
   lua_setfield(L, -2, "__name");
   lua_rawsetp(L, LUA_REGISTRYINDEX, &DEVICE_META);
@@ -265,6 +351,7 @@ static void open_devices(lua_State *L, int core) {
   static const luaL_Reg functions[] = {{"device", device_new},
                                        {"set_default_device", f_set_default_device},
                                        {"get_default_device", f_get_default_device},
+                                       {"_on_device", device_run},
                                        {NULL, NULL}};
   lua_pushvalue(L, core);
   luaL_setfuncs(L, functions, 0);

@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include "base/alloc.h"
 #include "base/pool.h"
+#include "graph/autocast.h"
 #include "lua/parcel.h"
 #include <errno.h>
 #include <lualib.h>
@@ -229,6 +230,7 @@ static void *work(void *worker) {
     strcpy(w->error, "out of memory: a Lua state for the worker cannot be made");
   }
   fail_clear();
+  autocast_end();
   pool_end();
   pthread_mutex_lock(&w->lock);
   w->ended = true;

@@ -382,6 +382,7 @@ static bool compose_inner(OpCall *c) {
   for (int d = 0; d < a->ndim - 1; d++) shape[n++] = a->shape[d];
   for (int d = 0; d < b->ndim - 1; d++) shape[n++] = b->shape[d];
   if (!shape_check(n, shape)) return false;
+  if (a->ndim == 1 && b->ndim == 1) return compose_return(c, 0, op_run(&def_dot, (Arg[]){ARG_T(a), ARG_T(b)}));
   if (a->ndim > 1) a = tall(a);
   if (b->ndim > 1) b = turn(tall(b));
   return compose_return(c, 0, op_reshape(op_matmul(a, b), n, shape));

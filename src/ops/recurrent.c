@@ -6,6 +6,7 @@
 #include "ops/recurrent.h"
 #include "base/alloc.h"
 #include "base/size.h"
+#include "graph/autocast.h"
 #include "ops/ops.h"
 #include <string.h>
 
@@ -382,7 +383,7 @@ bool recurrent_step(RecurrentMode mode, Tensor *const *t, Tensor *out[2]) {
   memcpy(r.t, t, sizeof r.t);
   r.t[AT_X] = op_unsqueeze(t[AT_X], 0);
   if (!r.t[AT_X]) return false;
-  if (tensor_device(t[AT_X]).kind == MT_CPU && fits(&r, 0)) {
+  if (tensor_device(t[AT_X]).kind == MT_CPU && !autocast_active(MT_CPU) && fits(&r, 0)) {
     if (!run_fused(&r, &(Arg)ARG_NIL, all)) return false;
     out[0] = all[1], out[1] = all[2];
     return true;
@@ -403,7 +404,7 @@ static bool layer(OpCall *c, Recurrent *r, const Arg *sizes, const Arg *reverse)
   if (r->sizes && !add_up(r->sizes, sizes->n, x->shape[0]))
     return fail(MT_EARG, "batch_sizes must be positive and fall, and their sum be the rows of data, which is %s",
                 shape_text(x->ndim, x->shape));
-  bool fused = c->device.kind == MT_CPU && fits(r, sizes->n);
+  bool fused = c->device.kind == MT_CPU && !autocast_active(MT_CPU) && fits(r, sizes->n);
   if (!(fused ? run_fused(r, sizes, out) : composed(r, out))) return false;
   for (int k = 0; k < c->outs; k++)
     if (!compose_return(c, k, out[k])) return false;

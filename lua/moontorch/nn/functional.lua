@@ -7,6 +7,7 @@ local core = require "moontorch.core"
 local arguments = require "moontorch.arguments"
 local reduction_rules = require "moontorch.nn.functional_reduction"
 local text = require "moontorch.text"
+local composed = require "moontorch.autocast_composed"
 
 local F = {}
 
@@ -199,6 +200,7 @@ local function probability_loss(input, target, weight, reduction, label_smoothin
   if reduction == "sum" then return total end
   return total / (input:numel() / classes)
 end
+probability_loss = composed.wrap("cross_entropy", probability_loss)
 
 function losses.cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)
   if not core.is_tensor(target) then
@@ -246,6 +248,8 @@ local function add(functions)
 end
 add(require "moontorch.nn.functional_network")
 add(require "moontorch.nn.functional_losses")
+
+composed.wrap_all(F)
 
 -- For the loss modules.
 F._losses, F._check_reduction, F._legacy_reduction = losses, check_reduction, legacy_reduction

@@ -6,6 +6,7 @@ local core = require "moontorch.core"
 local drops = require "moontorch.drops"
 local arguments = require "moontorch.arguments"
 local text = require "moontorch.text"
+local composed = require "moontorch.autocast_composed"
 
 local signature, none = arguments.signature, core.none
 local F = {}
@@ -323,6 +324,7 @@ local function resample(input, sizes, scales, mode, align_corners)
   end
   return x.dtype == dtype and x or x:to(dtype)
 end
+resample = composed.wrap("resample", resample)
 
 local function interpolate(name, input, size, scale_factor, mode, align_corners, recompute, antialias)
   local n, known = input.ndim - 2, MODES[mode]

@@ -225,7 +225,7 @@ define("orthogonal_", { { "gain", "number", 1.0 }, { "generator", "any?" } }, fu
   if t:numel() == 0 then return end
   local rows = t:size(1)
   local columns = t:numel() // rows
-  local flat = core.empty(rows, columns, { dtype = t.dtype }):normal_(0, 1, from(generator))
+  local flat = core.empty(rows, columns, { dtype = t.dtype, device = "cpu" }):normal_(0, 1, from(generator))
   local q = rows < columns and orthogonal_columns(flat:t()):t() or orthogonal_columns(flat)
   t:copy_(q:reshape(t.shape)):mul_(gain)
 end)
@@ -257,7 +257,7 @@ define("sparse_", { { "sparsity", "number" }, { "std", "number", 0.01 }, { "gene
     local zeros = math.ceil(sparsity * rows)
     t:normal_(0, std, from(generator))
     for column = 1, t:size(2) do
-      local order = core.randperm(rows)
+      local order = core.randperm(rows, { device = t.device })
       t:select(2, column):index_fill_(1, order:narrow(1, 1, math.max(0, math.min(zeros, rows))), 0)
     end
   end)

@@ -6,7 +6,8 @@
 local drops = require "moontorch.drops"
 
 -- `evaluations` counts the calls of eval(): without a new one nothing can have been forgotten since the last look.
-local modes = { evaluations = 0 }
+-- `moves` counts how often a module went to another device, after which an optimiser's state has to follow.
+local modes = { evaluations = 0, moves = 0 }
 
 local evaluating = setmetatable({}, { __mode = "k" })
 

@@ -141,7 +141,7 @@ end
 function RNNBase:check_input(input, batch_sizes)
   local owner, weight = self:_get_name(), self[self._flat_names[1]]
   local dims = batch_sizes and 2 or 3
-  if input.dtype ~= weight.dtype then
+  if input.dtype ~= weight.dtype and not core._autocast_anywhere() then
     local wanted, got = tostring(weight.dtype), tostring(input.dtype)
     core.raise(owner, "RNN input dtype (%s) does not match weight dtype (%s). Convert input: input:to(%s), or convert "
       .. "model: model:to(%s)", got, wanted, wanted, got)

@@ -276,6 +276,7 @@ function LBFGS:run_step(closure)
     core.raise("LBFGS.step", "only 'strong_wolfe' is supported, but line_search_fn is '%s'",
       tostring(group.line_search_fn))
   end
+  self:follow()
   local key = group.params[1]
   local state = self.state[key]
   state.func_evals, state.n_iter = state.func_evals or 0, state.n_iter or 0

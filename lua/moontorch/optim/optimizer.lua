@@ -121,7 +121,30 @@ function Optimizer.new_states()
   return setmetatable({}, state_of)
 end
 
+-- `value` of a parameter's state on that device; tables within it too.
+local function on_device(value, device)
+  if core.is_tensor(value) then return value.device == device and value or value:to(device) end
+  if type(value) ~= "table" or getmetatable(value) ~= nil then return value end
+  local moved = {}
+  for key, item in pairs(value) do moved[key] = on_device(item, device) end
+  return moved
+end
+
+--- After modules have moved: the state of each parameter goes where that is, all of it or nothing.
+function Optimizer:follow()
+  if self.moves_seen == modes.moves then return end
+  local moved = {}
+  for param, own in pairs(self.state) do
+    if core.is_tensor(param) then moved[own] = on_device(own, param.device) end
+  end
+  for own, new in pairs(moved) do
+    for key, value in pairs(new) do own[key] = value end
+  end
+  self.moves_seen = modes.moves
+end
+
 local function update_all(self)
+  if self.moves_seen ~= modes.moves then self:follow() end
   if not self.accumulate then self:check_piling() end
   if self.evaluations_seen ~= modes.evaluations then check_modes(self) end
   local watch = self.watch

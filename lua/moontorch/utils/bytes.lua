@@ -146,7 +146,7 @@ end
 --- A new tensor of `count` elements from byte `offset` (from 0) of `s`, which must hold them. `order` "<" or ">" is
 -- theirs.
 function bytes.tensor(s, dtype, count, offset, order)
-  if count == 0 then return core.empty(0, { dtype = dtype }) end
+  if count == 0 then return core.empty(0, { dtype = dtype, device = "cpu" }) end
   local width = dtype.itemsize
   if width > 1 and order ~= (little_endian and "<" or ">") then
     s, offset = bytes.swapped(s:sub(offset + 1, offset + count * width), width), 0

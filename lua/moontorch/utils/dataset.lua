@@ -116,7 +116,7 @@ end
 --- The samples at the positions in the int64 tensor `positions`, already stacked: an array of tensors.
 function TensorDataset:get_batch(positions)
   local batch = {}
-  for k, t in ipairs(self.tensors) do batch[k] = t:index_select(1, positions) end
+  for k, t in ipairs(self.tensors) do batch[k] = t:index_select(1, positions:to(t.device)) end
   return batch
 end
 
@@ -147,7 +147,7 @@ end
 --- The samples at the positions in an int64 tensor as one batch, where the dataset can load it without single samples;
 -- else nil.
 function datasets.batch_of(dataset, positions)
-  if core.is_tensor(dataset) then return dataset:index_select(1, positions) end
+  if core.is_tensor(dataset) then return dataset:index_select(1, positions:to(dataset.device)) end
   if not loads_batches(dataset) then return nil end
   return dataset:get_batch(positions)
 end
@@ -268,7 +268,7 @@ function Subset:len()
 end
 
 function Subset:get_batch(positions)
-  if self.positions == nil then self.positions = core.tensor(self.indices, { dtype = core.int64 }) end
+  if self.positions == nil then self.positions = core.tensor(self.indices, { dtype = core.int64, device = "cpu" }) end
   return datasets.batch_of(self.dataset, self.positions:index_select(1, positions))
 end
 
@@ -398,7 +398,7 @@ function datasets.random_split(...)
     core.raise("random_split", "Sum of input lengths does not equal the length of the input dataset! The lengths sum "
       .. "to %s, the dataset has %d samples", text.repr(sum), total)
   end
-  local order = (generator and core.randperm(total, { generator = generator }) or core.randperm(total)):tolist()
+  local order = core.randperm(total, { generator = generator, device = "cpu" }):tolist()
   local parts, done = {}, 0
   for i, length in ipairs(lengths) do
     length = math.tointeger(length)

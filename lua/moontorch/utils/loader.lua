@@ -168,7 +168,7 @@ local function plan(self)
     return function()
       local list = following()
       if list == nil or core.is_tensor(list) then return list end
-      return core.tensor(list, { dtype = core.int64 })
+      return core.tensor(list, { dtype = core.int64, device = "cpu" })
     end
   end
   if self.batch_size == nil then return samplers.each(self.sampler) end

@@ -88,7 +88,7 @@ local function rebuild_tensor(self, args)
     bad(self, "a tensor of shape [%s] with strides [%s] from element %d reaches past its storage '%s' of %d elements",
       table.concat(shape, ", "), table.concat(stride, ", "), offset, storage.key, storage.length)
   end
-  if self.looking then return core.empty(0, { dtype = dtype }) end
+  if self.looking then return core.empty(0, { dtype = dtype, device = "cpu" }) end
   local base = elements(self, storage)
   if empty then
     base = core.empty(shape, { dtype = base.dtype, device = base.device })

@@ -210,7 +210,7 @@ local function make_tensor(source, entry, bytes, start)
       entry.dtype)
   end
   local count = (entry.last - entry.first) // entry.width
-  if count == 0 then return core.empty(entry.shape, { dtype = dtype }) end
+  if count == 0 then return core.empty(entry.shape, { dtype = dtype, device = "cpu" }) end
   local offset = start + entry.first
   if entry.dtype == "bool" then
     if bytes:sub(offset + 1, offset + count):find("[^\0\1]") then

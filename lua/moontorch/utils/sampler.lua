@@ -37,9 +37,12 @@ local function from(generator)
 end
 samplers.from = from
 
+-- Positions are made on the host, whatever the default device is.
+local function on_host(generator, dtype) return { generator = generator, dtype = dtype, device = "cpu" } end
+
 --- A draw that the seeds of PyTorch's loaders and samplers come from; `generator` nil is the global one.
 function samplers.draw_seed(generator)
-  return core.empty({}, { dtype = core.int64 }):random_(from(generator)):item()
+  return core.empty({}, { dtype = core.int64, device = "cpu" }):random_(from(generator)):item()
 end
 
 -- Iterates over the positions as Lua integers (or over the lists of a BatchSampler). As the samplers of PyTorch, it
@@ -78,7 +81,7 @@ function SequentialSampler:init(data_source)
 end
 
 function SequentialSampler:positions()
-  return core.arange(1, #self.data_source + 1, { dtype = core.int64 })
+  return core.arange(1, #self.data_source + 1, { dtype = core.int64, device = "cpu" })
 end
 
 function SequentialSampler:len()
@@ -121,20 +124,20 @@ function RandomSampler:positions()
   local parts = {}
   if self.replacement then
     for _ = 1, wanted // 32 do
-      parts[#parts + 1] = core.randint(1, n + 1, { 32 }, { generator = generator, dtype = core.int64 })
+      parts[#parts + 1] = core.randint(1, n + 1, { 32 }, on_host(generator, core.int64))
     end
     if wanted % 32 > 0 or #parts == 0 then
-      parts[#parts + 1] = core.randint(1, n + 1, { wanted % 32 }, { generator = generator, dtype = core.int64 })
+      parts[#parts + 1] = core.randint(1, n + 1, { wanted % 32 }, on_host(generator, core.int64))
     end
   else
-    for _ = 1, wanted // n do parts[#parts + 1] = core.randperm(n, from(generator)) end
+    for _ = 1, wanted // n do parts[#parts + 1] = core.randperm(n, on_host(generator)) end
     if wanted % n > 0 then
-      parts[#parts + 1] = core.randperm(n, from(generator)):narrow(1, 1, wanted % n)
+      parts[#parts + 1] = core.randperm(n, on_host(generator)):narrow(1, 1, wanted % n)
     end
   end
   local finish
   if self.generator ~= nil and not self.replacement and wanted % n == 0 then
-    finish = function() core.randperm(n, from(generator)) end
+    finish = function() core.randperm(n, on_host(generator)) end
   end
   return #parts == 1 and parts[1] or core.cat(parts, 1), finish
 end
@@ -145,12 +148,12 @@ local SubsetRandomSampler = class.extend("SubsetRandomSampler", Sampler)
 function SubsetRandomSampler:init(indices, generator)
   if arguments.is_keywords(indices) then indices, generator = indices.indices or {}, indices.generator end
   if arguments.is_keywords(generator) then generator = generator.generator end
-  self.indices = core.is_tensor(indices) and indices or core.tensor(indices, { dtype = core.int64 })
+  self.indices = core.is_tensor(indices) and indices or core.tensor(indices, { dtype = core.int64, device = "cpu" })
   self.generator = generator
 end
 
 function SubsetRandomSampler:positions()
-  return self.indices:index_select(1, core.randperm(self:len(), from(self.generator)))
+  return self.indices:index_select(1, core.randperm(self:len(), on_host(self.generator)))
 end
 
 function SubsetRandomSampler:len()
@@ -169,7 +172,8 @@ function WeightedRandomSampler:init(...)
   weights, self.num_samples, self.replacement, self.generator = weighted_arguments(...)
   self.num_samples = positive("WeightedRandomSampler", "num_samples", self.num_samples)
   must_be_boolean("WeightedRandomSampler", "replacement", self.replacement)
-  self.weights = core.is_tensor(weights) and weights:double() or core.tensor(weights, { dtype = core.float64 })
+  self.weights = core.is_tensor(weights) and weights:double()
+    or core.tensor(weights, { dtype = core.float64, device = "cpu" })
   if self.weights.ndim ~= 1 then
     core.raise("WeightedRandomSampler", "weights should be a 1d sequence but given weights have shape %s",
       text.sizes(self.weights))
@@ -284,12 +288,12 @@ function samplers.batches(sampler, size, drop_last)
       if type(order) == "function" then
         following = BatchSampler(function() return order end, size, drop_last):iter()
       elseif not core.is_tensor(order) then
-        order = core.tensor(order, { dtype = core.int64 })
+        order = core.tensor(order, { dtype = core.int64, device = "cpu" })
       end
     end
     if following then
       local list = following()
-      return list and core.tensor(list, { dtype = core.int64 })
+      return list and core.tensor(list, { dtype = core.int64, device = "cpu" })
     end
     local n = math.min(size, order:size(1) - at + 1)
     if finish and n < size then

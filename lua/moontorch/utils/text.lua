@@ -80,7 +80,7 @@ function Vocabulary:decode(positions)
   if core.is_tensor(positions) then
     if positions.ndim > 1 then core.raise("decode", "expected a 1-d tensor, but got %d dims: decode row by row",
       positions.ndim) end
-    positions = positions:tolist()
+    positions = positions:cpu():tolist()
     if type(positions) == "number" then positions = { positions } end
   end
   if type(positions) ~= "table" then

@@ -241,7 +241,9 @@ function rnn.pack_padded_sequence(...)
   local sorted_indices
   if not enforce_sorted and #lengths == input:size(2) then
     local sorted
-    sorted, sorted_indices = core.tensor(lengths, { dtype = core.int64 }):sort { descending = true, stable = true }
+    sorted, sorted_indices = core.tensor(lengths, { dtype = core.int64, device = "cpu" }):sort {
+      descending = true, stable = true,
+    }
     lengths = sorted:tolist()
     sorted_indices = sorted_indices:to(input.device)
     input = input:index_select(2, sorted_indices)
@@ -257,7 +259,8 @@ function rnn.pack_padded_sequence(...)
       done = lengths[batch]
     end
   end
-  return PackedSequence(core.cat(parts, 1), core.tensor(batch_sizes, { dtype = core.int64 }), sorted_indices)
+  return PackedSequence(core.cat(parts, 1), core.tensor(batch_sizes, { dtype = core.int64, device = "cpu" }),
+    sorted_indices)
 end
 
 local unpack_arguments = arguments.signature("pad_packed_sequence", {
@@ -321,7 +324,7 @@ function rnn.pad_packed_sequence(...)
     end
     lengths[i] = n
   end
-  lengths = core.tensor(lengths, { dtype = core.int64 })
+  lengths = core.tensor(lengths, { dtype = core.int64, device = "cpu" })
   if sequence.unsorted_indices ~= nil then
     padded = padded:index_select(2, sequence.unsorted_indices)
     lengths = lengths:index_select(1, sequence.unsorted_indices:cpu())
