@@ -18,17 +18,24 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MOST_THREADS = 256, MESSAGE = 1024 };
+enum { MOST_THREADS = 256, MESSAGE = 1024, PARTS = 16 };
 /* How long who waits stays awake: about what sleeping and being woken costs. Looks between two looks at the clock. */
 enum { AWAKE_NS = 50000, LOOKS = 32 };
 enum { OPEN = 1, INSIDE = 2, INSIDE_MASK = 0xfffe, LOOP = 0x10000 };
+
+/* Neighbouring chunks, on a line of the cache of their own. */
+typedef struct {
+  _Alignas(64) _Atomic int64_t next; /* first chunk not taken */
+  int64_t end;
+} Part;
 
 typedef struct {
   PoolBody body;
   void *context;
   int64_t n, grain, chunks;
-  _Atomic int64_t next; /* first chunk not taken */
-  _Atomic int failure;  /* 0 none, 1 being written, 2 written */
+  int parts;
+  Part part[PARTS];
+  _Atomic int failure; /* 0 none, 1 being written, 2 written */
   MtCode code;
   char message[MESSAGE];
 } Job;
@@ -130,21 +137,28 @@ static void raise_failure(Job *job) {
   if (atomic_load_explicit(&job->failure, memory_order_acquire) == 2) fail(job->code, "%s", job->message);
 }
 
-static void job_init(Job *job, int64_t n, int64_t grain, PoolBody body, void *context) {
+static void job_init(Job *job, int64_t n, int64_t grain, PoolBody body, void *context, int threads) {
   job->body = body;
   job->context = context;
   job->n = n;
   job->grain = grain;
   job->chunks = (n - 1) / grain + 1;
-  atomic_store_explicit(&job->next, 0, memory_order_relaxed);
+  job->parts = threads < PARTS ? threads : PARTS;
+  int64_t each = job->chunks / job->parts, more = job->chunks % job->parts, end = 0;
+  for (int p = 0; p < job->parts; p++) {
+    atomic_store_explicit(&job->part[p].next, end, memory_order_relaxed);
+    job->part[p].end = end += each + (p < more);
+  }
   atomic_store_explicit(&job->failure, 0, memory_order_relaxed);
 }
 
-static void take_chunks(Job *job) {
-  for (;;) {
-    int64_t i = atomic_fetch_add_explicit(&job->next, 1, memory_order_relaxed);
-    if (i >= job->chunks) return;
-    run_chunk(job, i);
+/* Thread `number` begins with its own part, so that from loop to loop it meets what is in its cache, and then helps the
+ * others. */
+static void take_chunks(Job *job, int number) {
+  for (int k = 0; k < job->parts; k++) {
+    Part *part = &job->part[(number + k) % job->parts];
+    for (int64_t i; (i = atomic_fetch_add_explicit(&part->next, 1, memory_order_relaxed)) < part->end;)
+      run_chunk(job, i);
   }
 }
 
@@ -250,7 +264,7 @@ static void *work(void *self) {
   while (await_loop(w)) {
     w->seen = atomic_load_explicit(&gate, memory_order_relaxed) / LOOP;
     if (!enter()) continue;
-    take_chunks(&shared);
+    take_chunks(&shared, (int)(w - worker) + 1);
     if (failed()) collect_failure(&shared);
     leave();
   }
@@ -348,7 +362,7 @@ void parallel_for(int64_t n, int64_t grain, PoolBody body, void *context) {
   }
   if (host_run) {
     Job job;
-    job_init(&job, n, grain, body, context);
+    job_init(&job, n, grain, body, context, 1);
     host_run(host_data, job.chunks, 1, host_body, &job);
     raise_failure(&job);
     return;
@@ -363,10 +377,10 @@ void parallel_for(int64_t n, int64_t grain, PoolBody body, void *context) {
   if (workers == 0) {
     run_serial(n, grain, body, context);
   } else {
-    job_init(&shared, n, grain, body, context);
+    job_init(&shared, n, grain, body, context, threads);
     atomic_fetch_add(&gate, LOOP + OPEN);
     wake_workers(shared.chunks - 1);
-    take_chunks(&shared);
+    take_chunks(&shared, 0);
     await_empty();
     raise_failure(&shared);
   }
