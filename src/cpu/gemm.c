@@ -190,7 +190,7 @@ static void run_plan(const Plan *plan, const void *a, const void *b, void *c, co
 
 /* A task computes one rectangle of C for some matrices of the batch. */
 typedef struct {
-  Plan plan; /* of a whole rectangle */
+  Plan *plan; /* of a whole rectangle */
   const Gemm *gemm;
   int64_t rows, columns, across; /* of a rectangle; rectangles side by side */
   int64_t rectangles;            /* of a matrix */
@@ -202,13 +202,17 @@ typedef struct {
 static void cut_task(void *context, int64_t begin, int64_t end) {
   const Cut *cut = context;
   const Gemm *g = cut->gemm;
-  const int size = cut->plan.kernels->size;
+  const int size = cut->plan->kernels->size;
   for (int64_t t = begin; t < end; t++) {
-    int64_t at = t % cut->rectangles, i = at / cut->across * cut->rows, j = at % cut->across * cut->columns;
-    int64_t from = cut->first + t / cut->rectangles * cut->matrices, to = least(from + cut->matrices, g->batch);
+    int64_t group = t, i = 0, j = 0;
+    if (cut->rectangles > 1) {
+      int64_t at = t % cut->rectangles;
+      group = t / cut->rectangles, i = at / cut->across * cut->rows, j = at % cut->across * cut->columns;
+    }
+    int64_t from = cut->first + group * cut->matrices, to = least(from + cut->matrices, g->batch);
     int64_t m = least(cut->rows, g->m - i), n = least(cut->columns, g->n - j);
     Plan last;
-    const Plan *plan = &cut->plan;
+    const Plan *plan = cut->plan;
     if (m < cut->rows || n < cut->columns) last = plan_part(plan, m, n), plan = &last;
     for (int64_t z = from; z < to; z++)
       run_plan(plan, element(g->a, z * g->a_batch + i * g->a_row, size),
@@ -220,8 +224,8 @@ static void cut_task(void *context, int64_t begin, int64_t end) {
 
 /* Cuts a matrix into rectangles for so many threads: all in as little time as can be. */
 static void cut_matrix(Cut *cut, int64_t threads, int64_t tasks) {
-  const GemmKernels *kernels = cut->plan.kernels;
-  const bool tiles = cut->plan.method == BY_TILES;
+  const GemmKernels *kernels = cut->plan->kernels;
+  const bool tiles = cut->plan->method == BY_TILES;
   const int64_t m = cut->gemm->m, n = cut->gemm->n, unit = tiles ? kernels->nr : 4 * kernels->lanes;
   double best = 0;
   for (int64_t down = 1; down <= tasks; down++) {
@@ -235,35 +239,35 @@ static void cut_matrix(Cut *cut, int64_t threads, int64_t tasks) {
   }
 }
 
-static bool run_batch(const Plan *plan, const Gemm *g) {
+static bool run_batch(Plan *plan, const Gemm *g) {
   const double one = (double)g->m * g->n * most(g->k, 1), total = one * g->batch;
   const bool sum = g->batch > 1 && g->c_batch == 0;
-  int64_t threads = total >= 2 * THREAD_WORK && !pool_inside() ? pool_threads() : 1, tasks = 1;
+  int64_t threads = total >= 2 * THREAD_WORK && !pool_inside() ? pool_threads() : 1, tasks = 1, bytes;
   if (total < (double)THREAD_WORK * threads) threads = (int64_t)(total / THREAD_WORK);
-  Cut cut = {.plan = *plan, .gemm = g, .rows = g->m, .columns = g->n, .across = 1, .rectangles = 1};
+  Cut cut = {.plan = plan, .gemm = g, .rows = g->m, .columns = g->n, .across = 1, .rectangles = 1};
   cut.matrices = g->batch;
   /* By matrices if they are many or small, else by rectangles; of large ones two for each thread, since some may be slow. */
-  bool even = quotient_up(g->batch, threads) * threads <= g->batch + g->batch / 16;
-  if (threads > 1 && !sum && g->batch > 1 && (even || one < 16.0 * THREAD_WORK * (double)threads)) {
-    tasks = least(g->batch, one * 16 > THREAD_WORK ? threads : 4 * threads);
-    cut.matrices = quotient_up(g->batch, tasks);
+  if (threads > 1 && g->batch > 1 && !sum &&
+      (one < 16.0 * THREAD_WORK * threads || whole(g->batch, threads) <= g->batch + g->batch / 16)) {
+    cut.matrices = quotient_up(g->batch, one * 16 > THREAD_WORK ? threads : 4 * threads);
     tasks = quotient_up(g->batch, cut.matrices);
   } else if (threads > 1) {
-    cut_matrix(&cut, threads, one >= 8192.0 * THREAD_WORK * (double)threads ? 2 * threads : threads);
+    cut_matrix(&cut, threads, one >= 8192.0 * THREAD_WORK * threads ? 2 * threads : threads);
     tasks = cut.rectangles;
-    if (!sum) cut.matrices = 1;
+    if (tasks > 1 && !sum) cut.matrices = 1;
   }
-  cut.plan = plan_part(plan, cut.rows, cut.columns);
-  cut.bytes = cut.plan.bytes;
-  int64_t m = (g->m - 1) % cut.rows + 1, n = (g->n - 1) % cut.columns + 1, bytes; /* of the last rectangles */
-  if (m < cut.rows) cut.bytes = most(cut.bytes, plan_part(plan, m, cut.columns).bytes);
-  if (n < cut.columns) cut.bytes = most(cut.bytes, plan_part(plan, cut.rows, n).bytes);
-  if (m < cut.rows && n < cut.columns) cut.bytes = most(cut.bytes, plan_part(plan, m, n).bytes);
+  *plan = plan_part(plan, cut.rows, cut.columns);
+  cut.bytes = plan->bytes;
+  if (cut.rectangles > 1) {
+    int64_t m = (g->m - 1) % cut.rows + 1, n = (g->n - 1) % cut.columns + 1; /* of the last ones */
+    cut.bytes = most(cut.bytes, plan_part(plan, m, cut.columns).bytes);
+    cut.bytes = most(cut.bytes, most(plan_part(plan, cut.rows, n).bytes, plan_part(plan, m, n).bytes));
+  }
   _Alignas(64) char small[SMALL_WORKSPACE];
   if (!size_mul(cut.bytes, tasks, &bytes)) return false;
   cut.workspace = bytes <= SMALL_WORKSPACE ? small : block_alloc((size_t)bytes);
   if (!cut.workspace) return false;
-  for (; cut.first < g->batch; cut.first += tasks / cut.rectangles * cut.matrices)
+  for (; cut.first<g->batch; cut.first += cut.rectangles> 1 ? cut.matrices : g->batch)
     parallel_for(tasks, 1, cut_task, &cut);
   if (cut.workspace != small) block_free(cut.workspace, (size_t)bytes);
   return true;
