@@ -38,6 +38,7 @@ enum {
   THREAD_WORK = 1 << 18,   /* multiplications that are worth handing to another thread */
   SMALL_WORKSPACE = 16384, /* bytes of packed panels that live on the stack */
   MOST_COLUMNS = 2048,     /* of B packed at a time */
+  FEW_ROWS = 128,          /* of B, so many can be read in place though no cache holds it */
   PACKING = 12             /* multiplications that take as long as packing an element */
 };
 
@@ -115,7 +116,8 @@ static void plan_tiles(Plan *plan) {
   plan->pack_a = g->n > 2 * nr && (clash || (g->a_col != 1 && (double)g->m * g->k * size > cache / 2)) &&
                  !(g->a_row == 1 && g->m <= mr);
   if (plan->pack_a) plan->rows = whole(plan->rows, mr);
-  plan->pack_b = g->b_col != 1 || (g->m > 8 * mr && (double)g->k * g->n * size > cache / 2);
+  g->b_far = (double)g->k * g->n * size > cache / 2;
+  plan->pack_b = g->b_col != 1 || (g->m > 8 * mr && g->b_far && (g->k > FEW_ROWS || g->b_row * size % 4096 == 0));
   if (plan->pack_b)
     g->b_first = 0;
   else {

@@ -61,6 +61,7 @@ typedef struct {
   int64_t b_row, b_col;
   void *b_packed; /* panels from column b_first on; the columns before it are read in place (b_col is 1) */
   int64_t b_first;
+  bool b_far; /* what is read of B in place comes from beyond the second cache */
   void *c;
   int64_t c_row;
   const void *add; /* what beta multiplies: C itself, or the bias with add_row 0 */
