@@ -87,8 +87,8 @@ static Method choose_method(const GemmKernels *kernels, const GemmBlock *g) {
   if (!kernels->dots) return BY_TILES;
   if (g->a_col == 1 && g->b_row == 1) {
     int64_t few = least(g->m, g->n), vectors = g->k / kernels->lanes;
-    bool large = (double)g->k * g->n * kernels->size > cache_bytes();
-    if (few == 1 || (few <= 4 && vectors >= 16) || (vectors >= 32 && g->m <= (large ? 64 : 24))) return BY_DOTS;
+    bool large = (double)g->k * g->n * kernels->size > 8.0 * cache_bytes();
+    if (few == 1 || (few <= 4 && vectors >= 16) || (vectors >= 32 && g->m <= (large ? 48 : 24))) return BY_DOTS;
   }
   if (g->m == 1 && g->b_col == 1) return BY_ROW;
   return BY_TILES;
