@@ -254,7 +254,7 @@ static bool run_batch(Plan *plan, const Gemm *g) {
     cut.matrices = quotient_up(g->batch, one * 16 > THREAD_WORK ? threads : 4 * threads);
     tasks = quotient_up(g->batch, cut.matrices);
   } else if (threads > 1) {
-    cut_matrix(&cut, threads, one >= 8192.0 * THREAD_WORK * threads ? 2 * threads : threads);
+    cut_matrix(&cut, threads, one >= 32768.0 * THREAD_WORK * threads ? 2 * threads : threads);
     tasks = cut.rectangles;
     if (tasks > 1 && !sum) cut.matrices = 1;
   }
