@@ -1,18 +1,24 @@
 /* Tests of src/base: sizes, dtypes, 16-bit floats, allocator, pool. Prints one line; non-zero exit on failure. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* sched_getaffinity */
+#endif
 #include "base/alloc.h"
 #include "base/dtype.h"
 #include "base/large.h"
 #include "base/pool.h"
 #include "base/size.h"
+#include <dirent.h>
 #include <float.h>
 #include <math.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #if defined(__SANITIZE_THREAD__)
@@ -489,6 +495,43 @@ static void test_pool(void) {
   CHECK(covers(100, 7, 1) && calls == 2);
 }
 
+#ifdef __linux__
+/* Threads of this process that may not run where the caller may. */
+static int confined_threads(void) {
+  cpu_set_t own, set;
+  int found = 0;
+  CHECK(sched_getaffinity(0, sizeof own, &own) == 0);
+  DIR *tasks = opendir("/proc/self/task");
+  CHECK(tasks);
+  for (struct dirent *d; tasks && (d = readdir(tasks));)
+    if (d->d_name[0] != '.' && sched_getaffinity((pid_t)atoi(d->d_name), sizeof set, &set) == 0)
+      found += !CPU_EQUAL(&own, &set);
+  if (tasks) closedir(tasks);
+  return found;
+}
+#endif
+
+static double processor_seconds(void) {
+  struct timespec t;
+  return clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t) == 0 ? (double)t.tv_sec + (double)t.tv_nsec * 1e-9 : -1;
+}
+
+/* Threads without work take no time, and wherever they were woken they may run on every processor afterwards. */
+static void test_rest(void) {
+  const struct timespec pause = {0, 10000000}, rest = {0, 200000000};
+  pool_set_threads(2);
+  for (int i = 0; i < 10; i++) {
+    CHECK(covers(100, 3, 0));
+    nanosleep(&pause, NULL);
+  }
+#ifdef __linux__
+  CHECK(confined_threads() == 0);
+#endif
+  double before = processor_seconds();
+  nanosleep(&rest, NULL);
+  CHECK(before >= 0 && processor_seconds() - before < 0.02);
+}
+
 /* Runs f in a child; whether it returned true. */
 static bool in_child(bool (*f)(void)) {
   fflush(stdout);
@@ -553,6 +596,7 @@ int main(void) {
   test_policy();
   test_threads();
   test_pool();
+  test_rest();
   test_fork();
   pool_close();
   printf("%d passed, %d failed\n", passed, wrong);

@@ -106,7 +106,7 @@ static bool right(const Gemm *g, const void *before, const void *out) {
   return ok;
 }
 
-/* Runs one product with one thread and with two: right, the same bits, nothing written between the rows of C. */
+/* Runs one product with one thread and with several: right, the same bits, nothing written between the rows of C. */
 static void try(Gemm g, Layout a, Layout b, int64_t gap, bool shared_a, bool shared_b, bool bias) {
   int64_t a_count = lay_out(a, g.m, g.k, &g.a_row, &g.a_col), b_count = lay_out(b, g.k, g.n, &g.b_row, &g.b_col);
   g.a_batch = shared_a ? 0 : a_count, g.b_batch = shared_b ? 0 : b_count;
@@ -124,7 +124,7 @@ static void try(Gemm g, Layout a, Layout b, int64_t gap, bool shared_a, bool sha
   pool_set_threads(1);
   g.c = one;
   bool ok = gemm_batch_isa(isa, &g);
-  pool_set_threads(2);
+  pool_set_threads((int[]){2, 3, 7}[draw() % 3]);
   g.c = two;
   ok = gemm_batch_isa(isa, &g) && ok;
   bool gaps = true;
@@ -132,7 +132,7 @@ static void try(Gemm g, Layout a, Layout b, int64_t gap, bool shared_a, bool sha
     gaps = gaps && memcmp((char *)one + (r * g.c_row + g.n) * size, (char *)before + (r * g.c_row + g.n) * size,
                           gap * size) == 0;
   check(ok && right(&g, before, one), "value", &g);
-  check(memcmp(one, two, c_count * size) == 0, "same with two threads", &g);
+  check(memcmp(one, two, c_count * size) == 0, "same with several threads", &g);
   check(gaps, "writes outside C", &g);
   free(pa), free(pb), free(before), free(one), free(two), free(pbias);
 }
@@ -296,6 +296,41 @@ static void try_packed_sizes(void) {
     }
 }
 
+/* The products of a batch summed: one after another, the same with any number of threads. */
+static void try_sum(DType d, int64_t m, int64_t n, int64_t k, Layout of_a, Layout of_b) {
+  enum { BATCH = 5 };
+  Gemm g = shape(d, m, n, k, 2, 3), one;
+  const int size = dtype_size(d);
+  g.a_batch = lay_out(of_a, m, k, &g.a_row, &g.a_col), g.b_batch = lay_out(of_b, k, n, &g.b_row, &g.b_col);
+  g.c_row = n;
+  void *a = elements(d, BATCH * g.a_batch), *b = elements(d, BATCH * g.b_batch), *before = elements(d, m * n);
+  char *want = malloc((size_t)(m * n * size) + 1), *got = malloc((size_t)(m * n * size) + 1);
+  memcpy(want, before, (size_t)(m * n * size));
+  bool ok = true;
+  for (int z = 0; z < BATCH; z++) {
+    one = g;
+    one.a = (char *)a + z * g.a_batch * size, one.b = (char *)b + z * g.b_batch * size, one.c = want;
+    if (z > 0) one.beta = dtype_is_float(d) ? scalar_float(1) : scalar_int(1);
+    ok = gemm_batch_isa(isa, &one) && ok;
+  }
+  g.batch = BATCH, g.a = a, g.b = b, g.c = got;
+  for (int threads = 1; threads <= 5; threads += 2) {
+    pool_set_threads(threads);
+    memcpy(got, before, (size_t)(m * n * size));
+    ok = gemm_batch_isa(isa, &g) && ok;
+    check(ok && memcmp(want, got, (size_t)(m * n * size)) == 0, "sum of a batch", &g);
+  }
+  free(a), free(b), free(before), free(want), free(got);
+}
+static void try_sums(void) {
+  static const DType dtypes[] = {MT_F32, MT_F64, MT_I32, MT_I64};
+  static const int64_t sizes[][3] = {{3, 2, 5},    {64, 100, 150}, {100, 33, 1100},
+                                     {1, 70, 200}, {40, 1, 300},   {300, 9, 64}};
+  for (unsigned t = 0; t < 4; t++)
+    for (unsigned s = 0; s < sizeof sizes / sizeof *sizes; s++)
+      try_sum(dtypes[t], sizes[s][0], sizes[s][1], sizes[s][2], draw() % LAYOUTS, draw() % LAYOUTS);
+}
+
 static void try_interface(void) {
   float a[] = {1, 2, 3, 4, 5, 6}, b[] = {1, 0, 0, 1, 1, 1}, c[] = {1, 1, 1, 1};
   Gemm g = shape(MT_F32, 2, 2, 3, 1, 1);
@@ -318,6 +353,7 @@ int main(void) {
     try_expanded();
     try_special();
     try_out_of_memory();
+    try_sums();
   }
   try_packed_sizes();
   try_interface();

@@ -15,17 +15,27 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { MOST_THREADS = 256, SPINS = 400, MESSAGE = 1024 };
+enum { MOST_THREADS = 256, MESSAGE = 1024, PARTS = 16 };
+/* How long who waits stays awake: about what sleeping and being woken costs. Looks between two looks at the clock. */
+enum { AWAKE_NS = 50000, LOOKS = 32 };
 enum { OPEN = 1, INSIDE = 2, INSIDE_MASK = 0xfffe, LOOP = 0x10000 };
+
+/* Neighbouring chunks, on a line of the cache of their own. */
+typedef struct {
+  _Alignas(64) _Atomic int64_t next; /* first chunk not taken */
+  int64_t end;
+} Part;
 
 typedef struct {
   PoolBody body;
   void *context;
   int64_t n, grain, chunks;
-  _Atomic int64_t next; /* first chunk not taken */
-  _Atomic int failure;  /* 0 none, 1 being written, 2 written */
+  int parts;
+  Part part[PARTS];
+  _Atomic int failure; /* 0 none, 1 being written, 2 written */
   MtCode code;
   char message[MESSAGE];
 } Job;
@@ -41,9 +51,19 @@ static pthread_cond_t wake = PTHREAD_COND_INITIALIZER;    /* workers: a gate ope
 static pthread_cond_t emptied = PTHREAD_COND_INITIALIZER; /* the caller: the last worker left */
 static _Atomic int sleepers;
 static _Atomic bool caller_sleeps;
+/* Under the lock: the processor of who last woke sleepers; whether one of them woke there. */
+static int caller_at = -1;
+static bool crowded;
+
+typedef struct {
+  pthread_t thread;
+  uint64_t seen; /* number of the last loop it knows of */
+  bool asleep;   /* under the lock */
+  int kept_off;  /* a processor it may not use now, or -1; the waker's while it sleeps, else its own */
+} Worker;
 
 /* Changed only by who holds `busy`. */
-static pthread_t worker[MOST_THREADS];
+static Worker worker[MOST_THREADS];
 static int workers, workers_for; /* running; and for how many wanted threads they were started */
 static bool spin, fork_watched;
 
@@ -57,6 +77,16 @@ static inline void relax(void) {
 #elif defined(__aarch64__)
   __asm__ volatile("yield");
 #endif
+}
+
+/* Whether a wait, for which *until was 0 at first, shall go on awake. A thread that had to give up its processor meanwhile
+ * is past its time, so a busy machine is not made busier. */
+static bool stay_awake(int64_t *until) {
+  struct timespec t;
+  if (!spin || clock_gettime(CLOCK_MONOTONIC, &t) != 0) return false;
+  int64_t now = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+  if (*until == 0) *until = now + AWAKE_NS;
+  return now < *until;
 }
 
 static int cores(void) {
@@ -107,21 +137,28 @@ static void raise_failure(Job *job) {
   if (atomic_load_explicit(&job->failure, memory_order_acquire) == 2) fail(job->code, "%s", job->message);
 }
 
-static void job_init(Job *job, int64_t n, int64_t grain, PoolBody body, void *context) {
+static void job_init(Job *job, int64_t n, int64_t grain, PoolBody body, void *context, int threads) {
   job->body = body;
   job->context = context;
   job->n = n;
   job->grain = grain;
   job->chunks = (n - 1) / grain + 1;
-  atomic_store_explicit(&job->next, 0, memory_order_relaxed);
+  job->parts = threads < PARTS ? threads : PARTS;
+  int64_t each = job->chunks / job->parts, more = job->chunks % job->parts, end = 0;
+  for (int p = 0; p < job->parts; p++) {
+    atomic_store_explicit(&job->part[p].next, end, memory_order_relaxed);
+    job->part[p].end = end += each + (p < more);
+  }
   atomic_store_explicit(&job->failure, 0, memory_order_relaxed);
 }
 
-static void take_chunks(Job *job) {
-  for (;;) {
-    int64_t i = atomic_fetch_add_explicit(&job->next, 1, memory_order_relaxed);
-    if (i >= job->chunks) return;
-    run_chunk(job, i);
+/* Thread `number` begins with its own part, so that from loop to loop it meets what is in its cache, and then helps the
+ * others. */
+static void take_chunks(Job *job, int number) {
+  for (int k = 0; k < job->parts; k++) {
+    Part *part = &job->part[(number + k) % job->parts];
+    for (int64_t i; (i = atomic_fetch_add_explicit(&part->next, 1, memory_order_relaxed)) < part->end;)
+      run_chunk(job, i);
   }
 }
 
@@ -163,28 +200,71 @@ static void leave(void) {
   }
 }
 
-/* Waits for a loop other than number `seen`, first awake, then asleep. False when the pool closes. */
-static bool await_loop(uint64_t seen) {
-  for (int i = spin ? SPINS : 0; i > 0; i--) {
-    if (atomic_load_explicit(&stop, memory_order_relaxed)) return false;
-    if (atomic_load_explicit(&gate, memory_order_relaxed) / LOOP != seen) return true;
-    relax();
+/* A kernel under a hypervisor takes a processor that has halted for busy: it starts or wakes a worker on its caller's, and
+ * both share that for milliseconds. So a new worker, and once one was woken so all that sleep, may not run on the caller's
+ * processor until they run elsewhere. Under the lock. */
+static void keep_off(Worker *w, int processor) {
+#ifdef __linux__
+  cpu_set_t set;
+  if (processor < 0 || pthread_getaffinity_np(w->thread, sizeof set, &set) != 0) return;
+  if (w->kept_off >= 0) CPU_SET(w->kept_off, &set);
+  w->kept_off = CPU_ISSET(processor, &set) ? processor : -1;
+  CPU_CLR(processor, &set);
+  if (CPU_COUNT(&set) == 0 || pthread_setaffinity_np(w->thread, sizeof set, &set) != 0) w->kept_off = -1;
+#endif
+}
+
+/* Lets the calling worker use the processor that it was kept off. */
+static void let_back(Worker *w) {
+#ifdef __linux__
+  cpu_set_t set;
+  if (w->kept_off >= 0 && sched_getaffinity(0, sizeof set, &set) == 0) {
+    CPU_SET(w->kept_off, &set);
+    sched_setaffinity(0, sizeof set, &set);
   }
+#endif
+  w->kept_off = -1;
+}
+
+static int this_processor(void) {
+#ifdef __linux__
+  return sched_getcpu();
+#else
+  return -1;
+#endif
+}
+
+/* Waits for a loop that is new to the worker, first awake, then asleep. False when the pool closes. */
+static bool await_loop(Worker *w) {
+  int64_t until = 0;
+  do
+    for (int i = 0; i < LOOKS; i++, relax()) {
+      if (atomic_load_explicit(&stop, memory_order_relaxed)) return false;
+      if (atomic_load_explicit(&gate, memory_order_relaxed) / LOOP != w->seen) return true;
+    }
+  while (stay_awake(&until));
   pthread_mutex_lock(&lock);
   atomic_fetch_add(&sleepers, 1);
-  while (atomic_load(&gate) / LOOP == seen && !atomic_load(&stop)) pthread_cond_wait(&wake, &lock);
+  w->asleep = true;
+  while (atomic_load(&gate) / LOOP == w->seen && !atomic_load(&stop)) pthread_cond_wait(&wake, &lock);
+  w->asleep = false;
   atomic_fetch_sub(&sleepers, 1);
+  if (this_processor() == caller_at) crowded = true;
   pthread_mutex_unlock(&lock);
+  let_back(w);
   return !atomic_load(&stop);
 }
 
-static void *work(void *first) {
-  uint64_t seen = (uint64_t)(uintptr_t)first;
+static void *work(void *self) {
+  Worker *w = self;
   inside = true;
-  while (await_loop(seen)) {
-    seen = atomic_load_explicit(&gate, memory_order_relaxed) / LOOP;
+  pthread_mutex_lock(&lock); /* its maker holds it until the worker's record is complete */
+  pthread_mutex_unlock(&lock);
+  let_back(w);
+  while (await_loop(w)) {
+    w->seen = atomic_load_explicit(&gate, memory_order_relaxed) / LOOP;
     if (!enter()) continue;
-    take_chunks(&shared);
+    take_chunks(&shared, (int)(w - worker) + 1);
     if (failed()) collect_failure(&shared);
     leave();
   }
@@ -197,7 +277,7 @@ static void stop_workers(void) {
   atomic_store(&stop, true);
   pthread_cond_broadcast(&wake);
   pthread_mutex_unlock(&lock);
-  for (int i = 0; i < workers; i++) pthread_join(worker[i], NULL);
+  for (int i = 0; i < workers; i++) pthread_join(worker[i].thread, NULL);
   atomic_store(&stop, false);
   workers = 0;
 }
@@ -230,14 +310,25 @@ static void resize(int threads) {
   sigdelset(&block, SIGILL);
   sigdelset(&block, SIGTRAP);
   pthread_sigmask(SIG_SETMASK, &block, &before);
-  void *seen = (void *)(uintptr_t)(atomic_load(&gate) / LOOP);
-  while (workers < threads - 1 && pthread_create(&worker[workers], NULL, work, seen) == 0) workers++;
+  pthread_mutex_lock(&lock);
+  for (Worker *w = worker; workers < threads - 1; w++, workers++) {
+    *w = (Worker) {
+      .seen = atomic_load(&gate) / LOOP
+      , .kept_off = -1
+    };
+    if (pthread_create(&w->thread, NULL, work, w) != 0) break;
+    keep_off(w, this_processor());
+  }
+  pthread_mutex_unlock(&lock);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 static void wake_workers(int64_t most) {
   if (atomic_load(&sleepers) == 0) return;
   pthread_mutex_lock(&lock);
+  caller_at = this_processor();
+  for (int i = 0; crowded && i < workers; i++)
+    if (worker[i].asleep && worker[i].kept_off != caller_at) keep_off(&worker[i], caller_at);
   if (most >= workers)
     pthread_cond_broadcast(&wake);
   else
@@ -247,10 +338,13 @@ static void wake_workers(int64_t most) {
 
 static void await_empty(void) {
   uint64_t g = atomic_fetch_sub(&gate, OPEN) - OPEN;
-  for (int i = spin ? SPINS : 0; i > 0 && (g & INSIDE_MASK); i--) {
-    relax();
-    g = atomic_load(&gate);
-  }
+  int64_t until = 0;
+  do
+    for (int i = 0; i < LOOKS && (g & INSIDE_MASK); i++) {
+      relax();
+      g = atomic_load(&gate);
+    }
+  while ((g & INSIDE_MASK) && stay_awake(&until));
   if ((g & INSIDE_MASK) == 0) return;
   pthread_mutex_lock(&lock);
   atomic_store(&caller_sleeps, true);
@@ -268,7 +362,7 @@ void parallel_for(int64_t n, int64_t grain, PoolBody body, void *context) {
   }
   if (host_run) {
     Job job;
-    job_init(&job, n, grain, body, context);
+    job_init(&job, n, grain, body, context, 1);
     host_run(host_data, job.chunks, 1, host_body, &job);
     raise_failure(&job);
     return;
@@ -283,10 +377,10 @@ void parallel_for(int64_t n, int64_t grain, PoolBody body, void *context) {
   if (workers == 0) {
     run_serial(n, grain, body, context);
   } else {
-    job_init(&shared, n, grain, body, context);
+    job_init(&shared, n, grain, body, context, threads);
     atomic_fetch_add(&gate, LOOP + OPEN);
     wake_workers(shared.chunks - 1);
-    take_chunks(&shared);
+    take_chunks(&shared, 0);
     await_empty();
     raise_failure(&shared);
   }

@@ -1,8 +1,10 @@
 /* Thread pool: splits loops among threads.
  *
- * Starts lazily at the first loop with more than one chunk, sleeps when idle, runs serially when threads cannot be
- * made, joins in pool_close(). Nested calls, and calls while another thread's loop runs, run serially. The split
- * depends only on n and grain, never on the number of threads, so that results do not either. */
+ * Starts lazily at the first loop with more than one chunk, sleeps 50 microseconds after the last one, runs serially when
+ * threads cannot be made, joins in pool_close(). Nested calls, and calls while another thread's loop runs, run serially.
+ * Each thread begins with the chunks of its own part of the range, so that loops over the same data find it in the same
+ * processor's cache, then it helps the others. The split depends only on n and grain, never on the number of threads, so
+ * that results do not either. */
 #ifndef MT_POOL_H
 #define MT_POOL_H
 #include <stdbool.h>

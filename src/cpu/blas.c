@@ -94,8 +94,8 @@ static bool plain(int64_t rows, int64_t columns, int64_t row, int64_t column) {
 }
 
 bool blas_takes(const Gemm *g) {
-  return takes_dtype(g->dtype) && g->m >= LEAST_SIDE && g->n >= LEAST_SIDE && g->k >= LEAST_SIDE &&
-         (double)g->m * g->n * g->k >= LEAST_WORK && g->k <= INT_MAX && g->c_row <= INT_MAX &&
+  return takes_dtype(g->dtype) && (g->batch == 1 || g->c_batch != 0) && g->m >= LEAST_SIDE && g->n >= LEAST_SIDE &&
+         g->k >= LEAST_SIDE && (double)g->m * g->n * g->k >= LEAST_WORK && g->k <= INT_MAX && g->c_row <= INT_MAX &&
          scalar_double(g->alpha) != 0 && /* libraries do not read A then, but 0 * NaN is NaN */
          plain(g->m, g->k, g->a_row, g->a_col) && plain(g->k, g->n, g->b_row, g->b_col) && ready();
 }

@@ -525,13 +525,26 @@ static bool pointwise(const Conv *c, DType d, const char *source, const char *w,
                             .beta = scalar_int(bias != NULL)});
 }
 
+/* w (out, channels) = the sum over images of y (out, plane) x^T (plane, channels). */
 static bool pointwise_weight(const Conv *c, DType d, const char *x, const char *y, char *w) {
-  int64_t plane = volume(c->x), size = dtype_size(d);
-  for (int64_t i = 0; i < c->batch; i++)
-    if (!gemm(d, c->out, c->in, plane, 1, y + i * c->out * plane * size, plane, 1, x + i * c->in * plane * size, 1,
-              plane, i > 0, w, c->in))
-      return false;
-  return true;
+  int64_t plane = volume(c->x);
+  return gemm_batch(&(Gemm){.dtype = d,
+                            .m = c->out,
+                            .n = c->in,
+                            .k = plane,
+                            .batch = c->batch,
+                            .a = y,
+                            .a_row = plane,
+                            .a_col = 1,
+                            .a_batch = c->out * plane,
+                            .b = x,
+                            .b_row = 1,
+                            .b_col = plane,
+                            .b_batch = c->in * plane,
+                            .c = w,
+                            .c_row = c->in,
+                            .alpha = scalar_int(1),
+                            .beta = scalar_int(0)});
 }
 
 /* ---- tensors ---- */

@@ -1,8 +1,9 @@
 /* Matrix products: how one is cut into blocks, what is packed, who computes what.
  *
- * k is cut into steps whose packed panels fit the caches, C into blocks of whole tiles that threads take in turn. Both
- * cuts, and the choice between the kernels, follow from shapes and strides; the number of threads only decides how many
- * blocks C is cut into, which no element's value depends on. Memory is taken before C is touched. */
+ * Threads share C by rectangles. Each computes its own alone and packs for itself what it reads: that costs less than
+ * waiting for one another and reading what another processor packed. k is cut into steps whose packed panels fit the
+ * caches; that cut, and the choice between the kernels, follow from shapes and strides. The number of threads only decides
+ * how C is cut, which no element's value depends on. Memory is taken before C is touched. */
 #include "cpu/gemm.h"
 #include "base/alloc.h"
 #include "base/pool.h"
@@ -36,8 +37,9 @@ const GemmKernels *gemm_kernels(int isa, DType d) {
 enum {
   THREAD_WORK = 1 << 18,   /* multiplications that are worth handing to another thread */
   SMALL_WORKSPACE = 16384, /* bytes of packed panels that live on the stack */
-  MOST_ROWS = 2048,
-  MOST_COLUMNS = 2048 /* of A and B packed at a time */
+  MOST_COLUMNS = 2048,     /* of B packed at a time */
+  FEW_ROWS = 128,          /* of B, so many can be read in place though no cache holds it */
+  PACKING = 12             /* multiplications that take as long as packing an element */
 };
 
 /* Bytes of a core's second cache; of a usual one where results must not depend on the machine. */
@@ -68,14 +70,13 @@ typedef union {
   double d;
 } Element;
 
-/* What is decided once for all matrices of a batch. Pointers in `whole` are the first matrix's. */
+/* What is decided for a product, or for a rectangle of one. */
 typedef struct {
   const GemmKernels *kernels;
   Method method;
-  GemmBlock all;
+  GemmBlock all;               /* without pointers */
   bool pack_a, pack_b;         /* pack_b: all of B; else only the columns from all.b_first on */
-  int64_t step, rows, columns; /* of k; of A and of B packed at a time */
-  int64_t block_rows;          /* rows of A that stay in the second cache */
+  int64_t step, rows, columns; /* of k; of A, so that they stay in the second cache, and of B at a time */
   int64_t a_bytes, bytes;      /* workspace: A's part, then B's */
   Element alpha, beta, one;
 } Plan;
@@ -86,8 +87,8 @@ static Method choose_method(const GemmKernels *kernels, const GemmBlock *g) {
   if (!kernels->dots) return BY_TILES;
   if (g->a_col == 1 && g->b_row == 1) {
     int64_t few = least(g->m, g->n), vectors = g->k / kernels->lanes;
-    bool large = (double)g->k * g->n * kernels->size > cache_bytes();
-    if (few == 1 || (few <= 4 && vectors >= 16) || (vectors >= 32 && g->m <= (large ? 64 : 24))) return BY_DOTS;
+    bool large = (double)g->k * g->n * kernels->size > 8.0 * cache_bytes();
+    if (few == 1 || (few <= 4 && vectors >= 16) || (vectors >= 32 && g->m <= (large ? 48 : 24))) return BY_DOTS;
   }
   if (g->m == 1 && g->b_col == 1) return BY_ROW;
   return BY_TILES;
@@ -105,8 +106,8 @@ static void plan_tiles(Plan *plan) {
   const int size = kernels->size, mr = kernels->mr, nr = kernels->nr;
   const int64_t cache = cache_bytes();
   plan->step = step_of(kernels, g->k);
-  plan->block_rows = most(1, cache / 2 / (plan->step * size) / mr) * mr;
-  plan->rows = least(g->m, MOST_ROWS / mr * mr);
+  int64_t most_rows = most(1, cache / 2 / (plan->step * size) / mr) * mr;
+  plan->rows = quotient_up(g->m, quotient_up(g->m, most_rows));
   plan->columns = least(g->n, MOST_COLUMNS / nr * nr);
 
   /* Packing pays where an operand is read often and does not stay in the cache as it lies, unless k runs through it in one
@@ -114,7 +115,9 @@ static void plan_tiles(Plan *plan) {
   bool clash = g->a_row != 1 && g->a_row * size % 4096 == 0;
   plan->pack_a = g->n > 2 * nr && (clash || (g->a_col != 1 && (double)g->m * g->k * size > cache / 2)) &&
                  !(g->a_row == 1 && g->m <= mr);
-  plan->pack_b = g->b_col != 1 || (g->m > 8 * mr && (double)g->k * g->n * size > cache / 2);
+  if (plan->pack_a) plan->rows = whole(plan->rows, mr);
+  g->b_far = (double)g->k * g->n * size > cache / 2;
+  plan->pack_b = g->b_col != 1 || (g->m > 8 * mr && g->b_far && (g->k > FEW_ROWS || g->b_row * size % 4096 == 0));
   if (plan->pack_b)
     g->b_first = 0;
   else {
@@ -129,151 +132,146 @@ static void plan_tiles(Plan *plan) {
   if (!plan->pack_a && b_columns == 0) plan->bytes = 0;
 }
 
-/* ---- running it ---- */
-
-typedef struct {
-  const Plan *plan;
-  GemmBlock block;
-  int64_t task_rows, task_columns, tasks_across;
-  int64_t a_panels; /* that are packed before the tasks begin; panels of B follow them */
-  bool task_packs;  /* each task packs its columns of B: no other task has the same */
-} Run;
-
-static void pack_task(void *context, int64_t begin, int64_t end) {
-  Run *run = context;
-  const GemmKernels *kernels = run->plan->kernels;
-  const GemmBlock *g = &run->block;
-  int64_t a_end = least(end, run->a_panels), b_begin = most(begin - run->a_panels, 0), b_end = end - run->a_panels;
-  if (begin < a_end) kernels->pack_a(g, begin * kernels->mr, least(a_end * kernels->mr, g->m));
-  if (b_begin < b_end)
-    kernels->pack_b(g, g->b_first + b_begin * kernels->nr, least(g->b_first + b_end * kernels->nr, g->n));
+/* The plan of a rectangle of (m, n). What its elements' values depend on is the whole product's. */
+static Plan plan_part(const Plan *whole_plan, int64_t m, int64_t n) {
+  Plan plan = *whole_plan;
+  plan.all.m = m, plan.all.n = n;
+  if (plan.method == BY_TILES) plan_tiles(&plan);
+  return plan;
 }
 
-static void compute_task(void *context, int64_t begin, int64_t end) {
-  Run *run = context;
-  const GemmKernels *kernels = run->plan->kernels;
-  const GemmBlock *g = &run->block;
-  for (int64_t t = begin; t < end; t++) {
-    int64_t i0 = t / run->tasks_across * run->task_rows, j0 = t % run->tasks_across * run->task_columns;
-    int64_t i1 = least(i0 + run->task_rows, g->m), j1 = least(j0 + run->task_columns, g->n);
-    int64_t first = most(j0, g->b_first);
-    if (run->task_packs && first < j1) kernels->pack_b(g, first, j1);
-    switch (run->plan->method) {
-    case BY_TILES: kernels->tiles(g, i0, i1, j0, j1); break;
-    case BY_DOTS: kernels->dots(g, i0, i1, j0, j1); break;
-    case BY_ROW: kernels->row(g, j0, j1); break;
-    }
+/* ---- what one thread computes ---- */
+
+static void run_block(const Plan *plan, const GemmBlock *g) {
+  switch (plan->method) {
+  case BY_TILES: plan->kernels->tiles(g, 0, g->m, 0, g->n); break;
+  case BY_DOTS: plan->kernels->dots(g, 0, g->m, 0, g->n); break;
+  case BY_ROW: plan->kernels->row(g, 0, g->n); break;
   }
 }
 
-/* Cuts the block's C into tasks of whole tiles: blocks of rows that fit a cache, smaller ones if threads want them. */
-static void compute(Run *run, bool threads) {
-  const GemmBlock *g = &run->block;
-  const GemmKernels *kernels = run->plan->kernels;
-  bool tiles = run->plan->method == BY_TILES;
-  int64_t unit_rows = tiles ? kernels->mr : 4, unit_columns = tiles ? kernels->nr : 16 * kernels->lanes;
-  int64_t rows = tiles ? least(g->m, run->plan->block_rows) : g->m, columns = g->n;
-  int64_t tasks = quotient_up(g->m, rows);
-  if (threads) {
-    double cost = (double)most(g->k, 1) * g->m * g->n;
-    int64_t wanted =
-        cost >= 2.0 * THREAD_WORK * pool_threads() ? 4 * pool_threads() : (int64_t)(cost / (THREAD_WORK / 2));
-    while (tasks < wanted && ((rows > unit_rows && !run->task_packs) || columns > unit_columns)) {
-      if (rows > unit_rows && (rows >= columns || columns <= unit_columns) && !run->task_packs)
-        rows = whole(quotient_up(rows, 2), unit_rows);
-      else
-        columns = whole(quotient_up(columns, 2), unit_columns);
-      tasks = quotient_up(g->m, rows) * quotient_up(g->n, columns);
-    }
-  }
-  run->task_rows = rows, run->task_columns = columns, run->tasks_across = quotient_up(g->n, columns);
-  if (threads && tasks > 1)
-    parallel_for(tasks, 1, compute_task, run);
-  else
-    compute_task(run, 0, tasks);
-}
-
-static void run_plan(const Plan *plan, const void *a, const void *b, void *c, const void *bias, void *workspace,
-                     bool threads) {
+/* C = alpha A B + beta bias, or beta C without a bias, or C itself if it `adds`. */
+static void run_plan(const Plan *plan, const void *a, const void *b, void *c, const void *bias, bool adds,
+                     void *workspace) {
   const GemmBlock *all = &plan->all;
-  const int size = plan->kernels->size, mr = plan->kernels->mr, nr = plan->kernels->nr;
-  Run run = {.plan = plan, .block = *all};
-  GemmBlock *g = &run.block;
+  const GemmKernels *kernels = plan->kernels;
+  const int size = kernels->size;
+  if (adds) bias = NULL;
   if (plan->method != BY_TILES) {
-    g->a = a, g->b = b, g->c = c, g->add = bias ? bias : c;
-    compute(&run, threads);
+    GemmBlock g = *all;
+    g.a = a, g.b = b, g.c = c, g.add = bias ? bias : c, g.add_row = bias ? 0 : g.c_row;
+    g.alpha = &plan->alpha, g.beta = adds ? &plan->one : &plan->beta;
+    run_block(plan, &g);
     return;
   }
   for (int64_t j = 0; j < all->n; j += plan->columns)
     for (int64_t p = 0; p < most(all->k, 1); p += plan->step)
       for (int64_t i = 0; i < all->m; i += plan->rows) {
-        g->m = least(plan->rows, all->m - i);
-        g->n = least(plan->columns, all->n - j);
-        g->k = least(plan->step, all->k - p);
-        g->a = element(a, i * all->a_row + p * all->a_col, size);
-        g->b = element(b, j * all->b_col + p * all->b_row, size);
-        g->c = (char *)c + (i * all->c_row + j) * size;
+        GemmBlock g = *all;
+        g.m = least(plan->rows, all->m - i);
+        g.n = least(plan->columns, all->n - j);
+        g.k = least(plan->step, all->k - p);
+        g.a = element(a, i * all->a_row + p * all->a_col, size);
+        g.b = element(b, j * all->b_col + p * all->b_row, size);
+        g.c = (char *)c + (i * all->c_row + j) * size;
         bool first = p == 0;
-        g->add = first && bias ? element(bias, j, size) : g->c;
-        g->add_row = first && bias ? 0 : all->c_row;
-        g->beta = first ? &plan->beta : &plan->one;
-        g->b_first = plan->pack_b ? 0 : most(all->b_first - j, 0);
-        g->a_packed = plan->pack_a ? workspace : NULL;
-        g->b_packed = g->b_first < g->n ? (char *)workspace + plan->a_bytes : NULL;
-        run.a_panels = plan->pack_a ? quotient_up(g->m, mr) : 0;
-        int64_t b_panels = g->b_packed && i == 0 ? quotient_up(g->n - g->b_first, nr) : 0;
-        run.task_packs =
-            b_panels > 0 && g->m == all->m && g->m <= plan->block_rows && (!threads || g->n >= 2 * pool_threads() * nr);
-        if (run.task_packs) b_panels = 0;
-        int64_t panels = run.a_panels + b_panels;
-        if (threads && panels * g->k * mr > THREAD_WORK / 8)
-          parallel_for(panels, quotient_up(panels, 4 * pool_threads()), pack_task, &run);
-        else if (panels > 0)
-          pack_task(&run, 0, panels);
-        compute(&run, threads);
+        g.add = first && bias ? element(bias, j, size) : g.c;
+        g.add_row = first && bias ? 0 : all->c_row;
+        g.beta = first && !adds ? &plan->beta : &plan->one;
+        g.alpha = &plan->alpha;
+        g.b_first = plan->pack_b ? 0 : most(all->b_first - j, 0);
+        g.a_packed = plan->pack_a ? workspace : NULL;
+        g.b_packed = g.b_first < g.n ? (char *)workspace + plan->a_bytes : NULL;
+        if (g.a_packed) kernels->pack_a(&g, 0, g.m);
+        if (g.b_packed && i == 0) kernels->pack_b(&g, g.b_first, g.n);
+        run_block(plan, &g);
       }
 }
 
-/* ---- batches ---- */
+/* ---- threads and batches ---- */
 
+/* A task computes one rectangle of C for some matrices of the batch. */
 typedef struct {
-  const Plan *plan;
+  Plan *plan; /* of a whole rectangle */
   const Gemm *gemm;
-  int64_t per_chunk; /* matrices */
-  char *workspace;   /* plan->bytes for each chunk */
-} Batch;
+  int64_t rows, columns, across; /* of a rectangle; rectangles side by side */
+  int64_t rectangles;            /* of a matrix */
+  int64_t first, matrices;       /* of the batch: where tasks begin, and how many one does */
+  char *workspace;               /* `bytes` for each task */
+  int64_t bytes;
+} Cut;
 
-static void batch_task(void *context, int64_t begin, int64_t end) {
-  Batch *batch = context;
-  const Gemm *g = batch->gemm;
-  int size = batch->plan->kernels->size;
-  for (int64_t chunk = begin; chunk < end; chunk++) {
-    int64_t last = least((chunk + 1) * batch->per_chunk, g->batch);
-    for (int64_t i = chunk * batch->per_chunk; i < last; i++)
-      run_plan(batch->plan, element(g->a, i * g->a_batch, size), element(g->b, i * g->b_batch, size),
-               (char *)g->c + i * g->c_batch * size, g->bias, batch->workspace + chunk * batch->plan->bytes, false);
+static void cut_task(void *context, int64_t begin, int64_t end) {
+  const Cut *cut = context;
+  const Gemm *g = cut->gemm;
+  const int size = cut->plan->kernels->size;
+  for (int64_t t = begin; t < end; t++) {
+    int64_t group = t, i = 0, j = 0;
+    if (cut->rectangles > 1) {
+      int64_t at = t % cut->rectangles;
+      group = t / cut->rectangles, i = at / cut->across * cut->rows, j = at % cut->across * cut->columns;
+    }
+    int64_t from = cut->first + group * cut->matrices, to = least(from + cut->matrices, g->batch);
+    int64_t m = least(cut->rows, g->m - i), n = least(cut->columns, g->n - j);
+    Plan last;
+    const Plan *plan = cut->plan;
+    if (m < cut->rows || n < cut->columns) last = plan_part(plan, m, n), plan = &last;
+    for (int64_t z = from; z < to; z++)
+      run_plan(plan, element(g->a, z * g->a_batch + i * g->a_row, size),
+               element(g->b, z * g->b_batch + j * g->b_col, size),
+               (char *)g->c + (z * g->c_batch + i * g->c_row + j) * size, g->bias ? element(g->bias, j, size) : NULL,
+               g->c_batch == 0 && z > 0, cut->workspace + t * cut->bytes);
   }
 }
 
-static bool run_batch(const Plan *plan, const Gemm *g) {
-  double one = (double)g->m * g->n * most(g->k, 1), total = one * g->batch;
-  bool threads = total >= 2 * THREAD_WORK && pool_threads() > 1;
-  bool by_matrix = threads && g->batch > 1 && (one < 16.0 * THREAD_WORK * pool_threads());
-  int64_t chunks = by_matrix ? least(g->batch, 4 * pool_threads()) : 1, bytes;
-  Batch batch = {plan, g, quotient_up(g->batch, chunks), NULL};
-  chunks = quotient_up(g->batch, batch.per_chunk);
+/* Cuts a matrix into rectangles for so many threads: all in as little time as can be. */
+static void cut_matrix(Cut *cut, int64_t threads, int64_t tasks) {
+  const GemmKernels *kernels = cut->plan->kernels;
+  const bool tiles = cut->plan->method == BY_TILES;
+  const int64_t m = cut->gemm->m, n = cut->gemm->n, unit = tiles ? kernels->nr : 4 * kernels->lanes;
+  double best = 0;
+  for (int64_t down = 1; down <= tasks; down++) {
+    int64_t rows = least(m, whole(quotient_up(m, down), tiles ? 2 : 4));
+    int64_t columns = least(n, whole(quotient_up(n, quotient_up(tasks, down)), unit));
+    int64_t count = quotient_up(m, rows) * quotient_up(n, columns);
+    double time = (double)quotient_up(count, threads) * ((double)rows * columns + PACKING * ((double)rows + columns));
+    if (best > 0 && time >= best) continue;
+    best = time;
+    cut->rows = rows, cut->columns = columns, cut->across = quotient_up(n, columns), cut->rectangles = count;
+  }
+}
+
+static bool run_batch(Plan *plan, const Gemm *g) {
+  const double one = (double)g->m * g->n * most(g->k, 1), total = one * g->batch;
+  const bool sum = g->batch > 1 && g->c_batch == 0;
+  int64_t threads = total >= 2 * THREAD_WORK && !pool_inside() ? pool_threads() : 1, tasks = 1, bytes;
+  if (total < (double)THREAD_WORK * threads) threads = (int64_t)(total / THREAD_WORK);
+  Cut cut = {.plan = plan, .gemm = g, .rows = g->m, .columns = g->n, .across = 1, .rectangles = 1};
+  cut.matrices = g->batch;
+  /* By matrices if they are many or small, else by rectangles; of large ones two for each thread, since some may be slow. */
+  if (threads > 1 && g->batch > 1 && !sum &&
+      (one < 16.0 * THREAD_WORK * threads || whole(g->batch, threads) <= g->batch + g->batch / 16)) {
+    cut.matrices = quotient_up(g->batch, one * 16 > THREAD_WORK ? threads : 4 * threads);
+    tasks = quotient_up(g->batch, cut.matrices);
+  } else if (threads > 1) {
+    cut_matrix(&cut, threads, one >= 32768.0 * THREAD_WORK * threads ? 2 * threads : threads);
+    tasks = cut.rectangles;
+    if (tasks > 1 && !sum) cut.matrices = 1;
+  }
+  *plan = plan_part(plan, cut.rows, cut.columns);
+  cut.bytes = plan->bytes;
+  if (cut.rectangles > 1) {
+    int64_t m = (g->m - 1) % cut.rows + 1, n = (g->n - 1) % cut.columns + 1; /* of the last ones */
+    cut.bytes = most(cut.bytes, plan_part(plan, m, cut.columns).bytes);
+    cut.bytes = most(cut.bytes, most(plan_part(plan, cut.rows, n).bytes, plan_part(plan, m, n).bytes));
+  }
   _Alignas(64) char small[SMALL_WORKSPACE];
-  if (!size_mul(plan->bytes, chunks, &bytes)) return false;
-  batch.workspace = bytes <= SMALL_WORKSPACE ? small : block_alloc(bytes);
-  if (!batch.workspace) return false;
-  int size = plan->kernels->size;
-  if (by_matrix)
-    parallel_for(chunks, 1, batch_task, &batch);
-  else
-    for (int64_t i = 0; i < g->batch; i++)
-      run_plan(plan, element(g->a, i * g->a_batch, size), element(g->b, i * g->b_batch, size),
-               (char *)g->c + i * g->c_batch * size, g->bias, batch.workspace, threads);
-  if (batch.workspace != small) block_free(batch.workspace, bytes);
+  if (!size_mul(cut.bytes, tasks, &bytes)) return false;
+  cut.workspace = bytes <= SMALL_WORKSPACE ? small : block_alloc((size_t)bytes);
+  if (!cut.workspace) return false;
+  for (; cut.first<g->batch; cut.first += cut.rectangles> 1 ? cut.matrices : g->batch)
+    parallel_for(tasks, 1, cut_task, &cut);
+  if (cut.workspace != small) block_free(cut.workspace, (size_t)bytes);
   return true;
 }
 
@@ -418,11 +416,8 @@ static bool own_batch(int isa, const Gemm *given) {
                          .b_row = g.b_row,
                          .b_col = g.b_col,
                          .c_row = g.c_row,
-                         .add_row = g.bias ? 0 : g.c_row,
-                         .alpha = &plan.alpha,
-                         .beta = &plan.beta};
+                         .add_row = g.bias ? 0 : g.c_row};
   plan.method = choose_method(plan.kernels, &plan.all);
-  if (plan.method == BY_TILES) plan_tiles(&plan);
   return run_batch(&plan, &g);
 }
 
@@ -457,9 +452,14 @@ bool gemm(DType d, int64_t m, int64_t n, int64_t k, double alpha, const void *a,
 
 /* ---- a B that is packed once ---- */
 
+typedef struct {
+  const GemmKernels *kernels;
+  GemmBlock block;
+} Run;
+
 static void pack_panels(void *context, int64_t begin, int64_t end) {
   const Run *run = context;
-  const GemmKernels *all = run->plan->kernels;
+  const GemmKernels *all = run->kernels;
   all->pack_b(&run->block, begin * all->nr, least(end * all->nr, run->block.n));
 }
 
@@ -468,8 +468,7 @@ bool gemm_pack(GemmPacked *p, DType d, int64_t n, int64_t k, const void *b, int6
   int64_t size = all->size, width = n > 0 ? whole(n, all->lanes) : 0;
   *p = (GemmPacked){.kernels = all, .dtype = d, .n = n, .k = k, .step = step_of(all, k)};
   if (!size_mul(width * size, k, &p->bytes) || !(p->memory = block_alloc((size_t)p->bytes))) return false;
-  Plan plan = {.kernels = all};
-  Run run = {.plan = &plan, .block = {.n = n, .b_row = b_row, .b_col = b_col}};
+  Run run = {.kernels = all, .block = {.n = n, .b_row = b_row, .b_col = b_col}};
   int64_t panels = n > 0 ? quotient_up(n, all->nr) : 0, share = quotient_up(most(panels, 1), pool_threads());
   for (int64_t at = 0; at < k && n > 0; at += p->step) {
     run.block.k = least(p->step, k - at);
@@ -487,7 +486,7 @@ void gemm_pack_free(GemmPacked *p) {
 
 static void packed_panels(void *context, int64_t begin, int64_t end) {
   const Run *run = context;
-  const GemmKernels *all = run->plan->kernels;
+  const GemmKernels *all = run->kernels;
   all->tiles(&run->block, 0, run->block.m, begin * all->nr, least(end * all->nr, run->block.n));
 }
 
@@ -495,14 +494,13 @@ void gemm_packed(const GemmPacked *p, int64_t m, const void *a, int64_t a_row, v
                  int64_t add_row) {
   const GemmKernels *all = p->kernels;
   if (m == 0 || p->n == 0) return;
-  Plan plan = {.kernels = all};
-  Element zero = {0};
-  scalar_store(scalar_int(1), p->dtype, &plan.one);
-  Run run = {.plan = &plan, .block = {.m = m, .n = p->n, .a_row = a_row, .a_col = 1, .c = c, .c_row = c_row}};
+  Element zero = {0}, one;
+  scalar_store(scalar_int(1), p->dtype, &one);
+  Run run = {.kernels = all, .block = {.m = m, .n = p->n, .a_row = a_row, .a_col = 1, .c = c, .c_row = c_row}};
   GemmBlock *g = &run.block;
   int64_t panels = quotient_up(p->n, all->nr), width = whole(p->n, all->lanes);
   bool threads = (double)m * p->n * p->step >= 2.0 * THREAD_WORK && pool_threads() > 1;
-  g->alpha = &plan.one;
+  g->alpha = &one;
   for (int64_t at = 0; at < most(p->k, 1); at += p->step) {
     bool first = at == 0;
     g->k = least(p->step, p->k - at);
@@ -510,7 +508,7 @@ void gemm_packed(const GemmPacked *p, int64_t m, const void *a, int64_t a_row, v
     g->b_packed = p->memory + at * width * all->size;
     g->add = first && add ? add : c;
     g->add_row = first && add ? add_row : c_row;
-    g->beta = first && !add ? &zero : &plan.one;
+    g->beta = first && !add ? &zero : &one;
     if (threads)
       parallel_for(panels, quotient_up(panels, pool_threads()), packed_panels, &run);
     else

@@ -14,10 +14,10 @@ typedef struct {
   int64_t a_row, a_col, a_batch; /* strides count elements; a batch stride of 0 repeats the matrix */
   const void *b;
   int64_t b_row, b_col, b_batch;
-  void *c; /* shares no element with A, B or bias */
-  int64_t c_row, c_batch;
-  const void *bias;   /* NULL, or n elements: then C = alpha * A B + beta * bias, and C is not read */
-  Scalar alpha, beta; /* beta = 0: C is not read */
+  void *c;                /* shares no element with A, B or bias */
+  int64_t c_row, c_batch; /* c_batch 0: the products of the batch are summed in turn; not for 16 bits and less */
+  const void *bias;       /* NULL, or n elements: then C = alpha * A B + beta * bias, and C is not read */
+  Scalar alpha, beta;     /* beta = 0: C is not read */
 } Gemm;
 
 /* False when memory for packed copies cannot be had; then C is unchanged. */
@@ -61,6 +61,7 @@ typedef struct {
   int64_t b_row, b_col;
   void *b_packed; /* panels from column b_first on; the columns before it are read in place (b_col is 1) */
   int64_t b_first;
+  bool b_far; /* what is read of B in place comes from beyond the second cache */
   void *c;
   int64_t c_row;
   const void *add; /* what beta multiplies: C itself, or the bias with add_row 0 */

@@ -34,7 +34,7 @@
 #undef MR
 #define MR 4
 #endif
-enum { LANES = VECTOR_BYTES / sizeof(REAL), NV = 2, NR = NV * LANES };
+enum { LANES = VECTOR_BYTES / sizeof(REAL), NV = 2, NR = NV * LANES, LINE = 64 };
 
 typedef REAL Vec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
 INLINE Vec load(const REAL *from) { return *(const Vec *)from; }
@@ -47,17 +47,20 @@ INLINE REAL finish(REAL sum, REAL alpha, REAL beta, const REAL *add) {
 
 /* ---- tiles ---- */
 
-typedef void TileFn(int64_t k, const REAL *a, int64_t a_row, int64_t a_col, const REAL *b, int64_t b_row, REAL *c,
-                    int64_t c_row, const REAL *add, int64_t add_row, REAL alpha, REAL beta);
+typedef void TileFn(int64_t k, const REAL *a, int64_t a_row, int64_t a_col, const REAL *b, int64_t b_row, int64_t ahead,
+                    REAL *c, int64_t c_row, const REAL *add, int64_t add_row, REAL alpha, REAL beta);
 
-/* c (mr, nv vectors) = alpha * a (mr, k) b (k, nv vectors) + beta * add. */
+/* c (mr, nv vectors) = alpha * a (mr, k) b (k, nv vectors) + beta * add. Meanwhile what lies `ahead` of b is asked for. */
 INLINE void tile(const int mr, const int nv, int64_t k, const REAL *a, int64_t a_row, int64_t a_col, const REAL *b,
-                 int64_t b_row, REAL *c, int64_t c_row, const REAL *add, int64_t add_row, REAL alpha, REAL beta) {
+                 int64_t b_row, int64_t ahead, REAL *c, int64_t c_row, const REAL *add, int64_t add_row, REAL alpha,
+                 REAL beta) {
   Vec sum[MR][NV];
   UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++) sum[i][j] = (Vec){0};
   for (int64_t p = 0; p < k; p++) {
     Vec row[NV];
     UNROLL for (int j = 0; j < nv; j++) row[j] = load(b + j * LANES);
+    if (ahead)
+      for (int j = 0; j < nv * LANES; j += LINE / (int)sizeof *b) __builtin_prefetch(b + ahead + j);
     UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++) sum[i][j] += row[j] * a[i * a_row];
     a += a_col;
     b += b_row;
@@ -71,8 +74,9 @@ INLINE void tile(const int mr, const int nv, int64_t k, const REAL *a, int64_t a
 
 #define TILE(mr, nv)                                                                                                 \
   static void tile_##mr##_##nv(int64_t k, const REAL *a, int64_t a_row, int64_t a_col, const REAL *b, int64_t b_row, \
-                               REAL *c, int64_t c_row, const REAL *add, int64_t add_row, REAL alpha, REAL beta) {    \
-    tile(mr, nv, k, a, a_row, a_col, b, b_row, c, c_row, add, add_row, alpha, beta);                                 \
+                               int64_t ahead, REAL *c, int64_t c_row, const REAL *add, int64_t add_row, REAL alpha,  \
+                               REAL beta) {                                                                          \
+    tile(mr, nv, k, a, a_row, a_col, b, b_row, ahead, c, c_row, add, add_row, alpha, beta);                          \
   }
 /* clang-format off */
 #define TILES(mr) TILE(mr, 1) TILE(mr, 2)
@@ -117,7 +121,9 @@ static void tiles(const GemmBlock *g, int64_t i0, int64_t i1, int64_t j0, int64_
   for (int64_t j = j0; j < j1; j += NR) {
     int64_t columns = least(NR, j1 - j), width = whole_vectors(columns), b_row = g->b_row;
     const REAL *b = (const REAL *)g->b + j;
-    if (g->b_packed && j >= g->b_first) b = (const REAL *)g->b_packed + (j - g->b_first) * g->k, b_row = width;
+    int64_t ahead = g->b_far && j + NR < j1 ? NR : 0; /* the panel that is next */
+    if (g->b_packed && j >= g->b_first)
+      ahead = 0, b = (const REAL *)g->b_packed + (j - g->b_first) * g->k, b_row = width;
     /* Rows that lie as they are go in tiles of nearly one height: a low tile waits for its own sums. */
     int64_t parts = g->a_packed ? 0 : (i1 - i0 + MR - 1) / MR, rows;
     int64_t height = parts > 1 ? (i1 - i0 + parts - 1) / parts : MR;
@@ -130,10 +136,10 @@ static void tiles(const GemmBlock *g, int64_t i0, int64_t i1, int64_t j0, int64_
       REAL *c = (REAL *)g->c + i * g->c_row + j;
       const REAL *add = (const REAL *)g->add + i * g->add_row + j;
       if (columns == width) {
-        run(g->k, a, a_row, a_col, b, b_row, c, g->c_row, add, g->add_row, alpha, beta);
+        run(g->k, a, a_row, a_col, b, b_row, ahead, c, g->c_row, add, g->add_row, alpha, beta);
       } else {
         REAL sum[MR * NR];
-        run(g->k, a, a_row, a_col, b, b_row, sum, NR, NULL, 0, 1, 0);
+        run(g->k, a, a_row, a_col, b, b_row, ahead, sum, NR, NULL, 0, 1, 0);
         merge(sum, rows, columns, c, g->c_row, add, g->add_row, alpha, beta);
       }
     }
