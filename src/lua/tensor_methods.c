@@ -309,15 +309,9 @@ static int m_cpu(lua_State *L) {
 
 /* A device of the GPUs' kind from a number, a string or a torch.device at idx; nil leaves *d. */
 static void cuda_device(lua_State *L, const char *name, int idx, Device *d) {
-  int64_t index;
-  if (read_integer(L, idx, &index)) {
-    if (index < 0 || index > 255)
-      raise_text(L, name, "device numbers start at 0 and end before 256, got %lld", (long long)index);
-    d->index = (uint8_t)index;
-  } else if (!lua_isnoneornil(L, idx) && !is_none(L, idx) && !read_device(L, idx, d)) {
-    if (failed()) raise_failure(L, name);
-    raise_text(L, name, "device must be a number or a torch.device");
-  }
+  if (lua_isnoneornil(L, idx) || is_none(L, idx) || read_device(L, idx, d)) return;
+  if (failed()) raise_failure(L, name);
+  raise_text(L, name, "device must be a number or a torch.device");
 }
 
 /* cuda(device, non_blocking), also as keywords */
