@@ -35,14 +35,22 @@ static int cost_of(Formula f) {
   case PW_elu:
   case PW_elu_back:
   case PW_expm1:
-  case PW_erf: return 100;
+  case PW_erf:
   case PW_log1p:
   case PW_log2:
   case PW_log10:
+  case PW_exp2:
   case PW_tan:
+  case PW_acos:
+  case PW_asin:
+  case PW_atan:
+  case PW_atan2:
   case PW_pow:
   case PW_pow_scalar:
-  case PW_atan2:
+  case PW_logaddexp:
+  case PW_logsigmoid:
+  case PW_xlogy:
+  case PW_hypot: return 100;
   case PW_fmod:
   case PW_remainder:
   case PW_floor_divide: return 500;
