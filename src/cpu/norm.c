@@ -67,6 +67,7 @@ typedef struct {
   int64_t shares;
   int64_t runs, length;     /* runs of one weight in a group's row, and their length; `each`: one run */
   bool each;                /* weight and bias run along the row */
+  bool weights;             /* their gradients are asked for */
   char *own_mean, *own_var; /* moments that apply_groups finds first, else NULL */
 } Job;
 
@@ -95,6 +96,20 @@ static void set_number(const Job *j, char *p, int64_t i, double v) {
     ((double *)(void *)p)[i] = v;
   else
     ((float *)(void *)p)[i] = (float)v;
+}
+
+/* Rows so short that several are best taken side by side. */
+static bool is_short(const Job *j) {
+  return j->l.outer == 1 && j->l.inner <= NORM_SHORT_ROW && (j->each || !j->weight);
+}
+static NormShort short_of(const Job *j) {
+  return (NormShort){j->x,           j->grad,    j->weight, j->bias, j->out, (char *)j->mean,
+                     (char *)j->var, j->l.inner, j->eps,    j->fixed};
+}
+static void apply_short(void *context, int64_t begin, int64_t end) {
+  const Job *j = context;
+  NormShort s = short_of(j);
+  j->table->short_rows[j->wide](&s, begin, end);
 }
 
 static void apply_groups(void *context, int64_t begin, int64_t end) {
@@ -139,25 +154,34 @@ static void back_groups(void *context, int64_t begin, int64_t end) {
   }
 }
 
-/* The same where weight and bias run along the row: a share of the groups has sums of its own for every channel, to which
- * a few rows are added while they are in cache. */
+/* The same where weight and bias run along the row: a share of the groups has sums of its own for every channel. */
 static void back_shares(void *context, int64_t begin, int64_t end) {
   const Job *j = context;
   double count = (double)j->l.inner;
+  NormShort brief = short_of(j);
   for (int64_t s = begin; s < end; s++) {
     double *share = j->share + 2 * s * j->l.channels;
     memset(share, 0, 2 * sizeof *share * (size_t)j->l.channels);
-    int64_t last = j->l.groups * (s + 1) / j->shares;
-    for (int64_t g = j->l.groups * s / j->shares; g < last; g += NORM_ROWS) {
+    int64_t first = j->l.groups * s / j->shares, last = j->l.groups * (s + 1) / j->shares;
+    if (is_short(j)) {
+      j->table->short_back[j->wide](&brief, first, last, share, share + j->l.channels);
+      continue;
+    }
+    for (int64_t g = first; g < last; g += NORM_ROWS) {
       NormRun run[NORM_ROWS];
+      double sum[NORM_ROWS][2] = {{0}};
       int rows = (int)(last - g < NORM_ROWS ? last - g : NORM_ROWS);
+      bool together = j->weights && rows == NORM_ROWS;
       for (int k = 0; k < rows; k++) {
-        double sum[2] = {0, 0};
         run[k] = run_of(j, g + k, 0, 0);
-        if (!j->fixed) j->table->sums[j->wide](&run[k], sum);
-        j->table->back[j->wide](&run[k], sum[0] / count, sum[1] / count);
+        if (!j->fixed) j->table->sums[j->wide](&run[k], sum[k]);
+        sum[k][0] /= count;
+        sum[k][1] /= count;
+        if (together) continue;
+        j->table->back[j->wide](&run[k], sum[k][0], sum[k][1]);
+        if (j->weights) j->table->gather[j->wide](&run[k], share, share + j->l.channels);
       }
-      j->table->gather[j->wide](run, rows, share, share + j->l.channels);
+      if (together) j->table->back_rows[j->wide](run, sum, share, share + j->l.channels);
     }
   }
 }
@@ -211,7 +235,10 @@ bool cpu_norm(const NormLayout *l, Tensor *x, Tensor *weight, Tensor *bias, doub
     j.var = tensor_data(var);
     j.out = tensor_data(to);
     if (alone) j.own_mean = tensor_data(mean), j.own_var = tensor_data(var);
-    spread(&j, apply_groups);
+    if (alone && is_short(&j))
+      parallel_for(j.l.groups, UNIT / NORM_SHORT_ROW, apply_short, &j);
+    else
+      spread(&j, apply_groups);
     good = settle(l, out, to);
   }
   tensor_release(to);
@@ -243,10 +270,11 @@ static void finish_weights(const Job *j, Tensor *gw, Tensor *gb) {
 }
 
 bool cpu_norm_back(const NormLayout *l, Tensor *grad, Tensor *x, Tensor *weight, Tensor *mean, Tensor *var, double eps,
-                   bool fixed, Tensor *gx, Tensor *gw, Tensor *gb) {
+                   bool fixed, bool weights, Tensor *gx, Tensor *gw, Tensor *gb) {
   DType lane = lane_of(x);
   Job j = job_of(l, lane, eps, fixed);
   if (gx->numel == 0) return tensor_fill(gw, scalar_int(0)) && tensor_fill(gb, scalar_int(0));
+  j.weights = weights;
   j.shares = j.l.groups < 8 * SHARES ? (j.l.groups + 7) / 8 : SHARES;
   size_t bytes = (size_t)(j.each ? 2 * j.shares * j.l.channels : 2 * j.l.groups * j.runs) * sizeof(double);
   Tensor *px = ready(l, x, lane), *pg = ready(l, grad, lane), *pw = weight ? tensor_packed(weight, lane) : NULL,
