@@ -163,7 +163,19 @@ FILL(uint16_t)
 FILL(uint32_t)
 FILL(uint64_t)
 
+#define REVERSE(T)                                                 \
+  static void reverse_##T(void *to, const void *last, int64_t n) { \
+    T *out = to;                                                   \
+    const T *in = last;                                            \
+    NO_OVERLAP for (int64_t i = 0; i < n; i++) out[i] = in[-i];    \
+  }
+REVERSE(uint8_t)
+REVERSE(uint16_t)
+REVERSE(uint32_t)
+REVERSE(uint64_t)
+
 const CastTable VEC(cast_table) = {
+    .reverse = {reverse_uint8_t, reverse_uint16_t, reverse_uint32_t, reverse_uint64_t},
     .fill = {fill_uint8_t, fill_uint16_t, fill_uint32_t, fill_uint64_t},
     .cast =
         {
