@@ -34,6 +34,13 @@ bool cpu_masked_fill(OpCall *call);
 /* How often each of 0 .. argument 1 - 1 is in argument 0, see search.c. */
 bool cpu_counts(OpCall *call);
 
+/* out[i] = start + step (i - origin) for n elements from `first` on, computed as int64, float64 or float32; see ramp.c. */
+typedef struct {
+  Scalar start, step;
+  int64_t first, origin;
+} Ramp;
+void cpu_ramp(Tensor *out, Ramp ramp, int64_t n, DType as);
+
 /* Joining and rearranging, see join.c. */
 bool cpu_cat(OpCall *call);
 bool cpu_flip(OpCall *call);

@@ -100,7 +100,7 @@ static void set_number(const Job *j, char *p, int64_t i, double v) {
 
 /* Rows so short that several are best taken side by side. */
 static bool is_short(const Job *j) {
-  return j->l.outer == 1 && j->l.inner <= NORM_SHORT_ROW && (j->each || !j->weight);
+  return j->l.outer == 1 && j->l.inner <= NORM_SHORT_ROW && (j->each || (!j->weight && !j->bias));
 }
 static NormShort short_of(const Job *j) {
   return (NormShort){j->x,           j->grad,    j->weight, j->bias, j->out, (char *)j->mean,

@@ -38,12 +38,12 @@ static void take_row(const Slide *s, char *to, const char *from, int64_t first, 
 #define ADD_ROW(T)                                                                       \
   typedef T Four_##T __attribute__((vector_size(4 * sizeof(T)), aligned(sizeof(T))));    \
   static void add_row_##T(char *image, int64_t step, const char *columns, int64_t n) {   \
-    T *restrict to = (T *)image;                                                                  \
-    const T *restrict from = (const T *)columns;                                                  \
+    T *restrict to = (T *)image;                                                         \
+    const T *restrict from = (const T *)columns;                                         \
     int64_t i = 0;                                                                       \
     if (step == 1)                                                                       \
       for (; i + 4 <= n; i += 4) *(Four_##T *)(to + i) += *(const Four_##T *)(from + i); \
-    for (T *at = to + i * step; i < n; i++, at += step) *at += from[i];                                          \
+    for (T *at = to + i * step; i < n; i++, at += step) *at += from[i];                  \
   }
 ADD_ROW(float)
 ADD_ROW(double)
