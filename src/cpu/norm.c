@@ -9,7 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { UNIT = 16384, SHARES = 16, LONG_ROW = 1 << 16 };
+enum { UNIT = 16384, SHARES = 16, LONG_ROW = 1 << 16, TOGETHER = 8 };
 
 static DType lane_of(const Tensor *t) { return t->dtype == MT_F64 ? MT_F64 : MT_F32; }
 
@@ -62,7 +62,7 @@ typedef struct {
   bool wide, fixed;
   int size;
   const char *x, *grad, *weight, *bias, *mean, *var;
-  char *out;
+  char *out, *sums;         /* sums: of a few rows, two for each channel and share */
   double eps, *sum, *share; /* two for each run of a group; two for each channel and share */
   int64_t shares;
   int64_t runs, length;     /* runs of one weight in a group's row, and their length; `each`: one run */
@@ -154,7 +154,8 @@ static void back_groups(void *context, int64_t begin, int64_t end) {
   }
 }
 
-/* The same where weight and bias run along the row: a share of the groups has sums of its own for every channel. */
+/* The same where weight and bias run along the row: a share of the groups has sums of its own for every channel, of
+ * TOGETHER rows in the element's type, then in double. */
 static void back_shares(void *context, int64_t begin, int64_t end) {
   const Job *j = context;
   double count = (double)j->l.inner;
@@ -167,21 +168,20 @@ static void back_shares(void *context, int64_t begin, int64_t end) {
       j->table->short_back[j->wide](&brief, first, last, share, share + j->l.channels);
       continue;
     }
-    for (int64_t g = first; g < last; g += NORM_ROWS) {
-      NormRun run[NORM_ROWS];
-      double sum[NORM_ROWS][2] = {{0}};
-      int rows = (int)(last - g < NORM_ROWS ? last - g : NORM_ROWS);
-      bool together = j->weights && rows == NORM_ROWS;
-      for (int k = 0; k < rows; k++) {
-        run[k] = run_of(j, g + k, 0, 0);
-        if (!j->fixed) j->table->sums[j->wide](&run[k], sum[k]);
-        sum[k][0] /= count;
-        sum[k][1] /= count;
-        if (together) continue;
-        j->table->back[j->wide](&run[k], sum[k][0], sum[k][1]);
-        if (j->weights) j->table->gather[j->wide](&run[k], share, share + j->l.channels);
+    void *sums = j->sums + s * 2 * j->l.channels * j->size, *shifts = (char *)sums + j->l.channels * j->size;
+    if (j->weights) memset(sums, 0, (size_t)(2 * j->l.channels * j->size));
+    for (int64_t g = first; g < last; g++) {
+      NormRun run = run_of(j, g, 0, 0);
+      double sum[2] = {0, 0};
+      if (!j->fixed) j->table->sums[j->wide](&run, sum);
+      if (!j->weights) {
+        j->table->back[j->wide](&run, sum[0] / count, sum[1] / count);
+        continue;
       }
-      if (together) j->table->back_rows[j->wide](run, sum, share, share + j->l.channels);
+      j->table->back_gather[j->wide](&run, sum[0] / count, sum[1] / count, sums, shifts);
+      if ((g - first) % TOGETHER != TOGETHER - 1 && g + 1 < last) continue;
+      j->table->settle[j->wide](sums, share, j->l.channels);
+      j->table->settle[j->wide](shifts, share + j->l.channels, j->l.channels);
     }
   }
 }
@@ -276,12 +276,13 @@ bool cpu_norm_back(const NormLayout *l, Tensor *grad, Tensor *x, Tensor *weight,
   if (gx->numel == 0) return tensor_fill(gw, scalar_int(0)) && tensor_fill(gb, scalar_int(0));
   j.weights = weights;
   j.shares = j.l.groups < 8 * SHARES ? (j.l.groups + 7) / 8 : SHARES;
-  size_t bytes = (size_t)(j.each ? 2 * j.shares * j.l.channels : 2 * j.l.groups * j.runs) * sizeof(double);
+  size_t bytes = (size_t)(j.each ? 4 * j.shares * j.l.channels : 2 * j.l.groups * j.runs) * sizeof(double);
   Tensor *px = ready(l, x, lane), *pg = ready(l, grad, lane), *pw = weight ? tensor_packed(weight, lane) : NULL,
          *to = room(l, gx, lane), *pm = tensor_packed(mean, lane), *pv = tensor_packed(var, lane);
   bool good = px && pg && (pw || !weight) && to && pm && pv && (j.sum = block_alloc(bytes));
   if (good) {
     j.share = j.sum;
+    j.sums = j.each ? (char *)(j.sum + 2 * j.shares * j.l.channels) : NULL;
     j.x = tensor_data(px);
     j.grad = tensor_data(pg);
     j.weight = pw ? tensor_data(pw) : NULL;

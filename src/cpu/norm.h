@@ -32,7 +32,7 @@ typedef struct {
   bool fixed;
 } NormShort;
 
-enum { NORM_ROWS = 4, NORM_SHORT_ROW = 24 };
+enum { NORM_SHORT_ROW = 24 };
 typedef struct {
   /* of n packed elements, at least one; var is the biased one */
   void (*moments[2])(const void *x, int64_t n, double *mean, double *var); /* [is double] */
@@ -41,10 +41,11 @@ typedef struct {
   void (*sums[2])(const NormRun *r, double *sum);
   /* out = rstd (grad w - a - (x - mean) rstd b) */
   void (*back[2])(const NormRun *r, double a, double b);
-  /* weight[i] += grad (x - mean) rstd, bias[i] += grad */
-  void (*gather[2])(const NormRun *r, double *weight, double *bias);
-  /* both of these for NORM_ROWS runs of one length whose weights run along the row; a and b are sum[row] */
-  void (*back_rows[2])(const NormRun *r, const double (*sum)[2], double *weight, double *bias);
+  /* the same, where weight and bias run along the row, and what the row adds to their gradients, which are of the element's
+   * type: weight[i] += grad (x - mean) rstd, bias[i] += grad */
+  void (*back_gather[2])(const NormRun *r, double a, double b, void *weight, void *bias);
+  /* to[i] += from[i], of the element's type, which becomes 0 */
+  void (*settle[2])(void *from, double *to, int64_t n);
   /* rows begin .. end - 1: means, variances and results; gradients, those of weight and bias added */
   void (*short_rows[2])(const NormShort *s, int64_t begin, int64_t end);
   void (*short_back[2])(const NormShort *s, int64_t begin, int64_t end, double *weight, double *bias);

@@ -106,37 +106,36 @@ enum { LANES = 16, SPAN = 512 };
       back_loop_##T(r, a, b, false);                                                                            \
   }
 
-#define EACH_ROW(j, ...) \
-  for (int j = 0; j < NORM_ROWS; j++) { __VA_ARGS__ }
 /* Rows that weight and bias run along. */
-#define NORM_EACH(T)                                                                                                   \
-  /* what a row adds to the gradients of weight and bias */                                                            \
-  static void gather_##T(const NormRun *r, double *restrict weight, double *restrict bias) {                           \
-    const T *x = r->x, *gy = r->grad, mean = (T)r->mean, rstd = (T)r->rstd;                                            \
-    EACH(LANES, i, r->n, weight[i] += (double)(gy[i] * ((x[i] - mean) * rstd)); bias[i] += (double)gy[i];);            \
-  }                                                                                                                    \
-  /* back and gather of NORM_ROWS rows in one pass; so many are summed in T first */                                   \
-  static inline __attribute__((always_inline)) void back_rows_loop_##T(                                                \
-      const NormRun *r, const double(*sum)[2], double *restrict weight, double *restrict bias, const bool w) {         \
-    const T *x0 = r[0].x, *x1 = r[1].x, *x2 = r[2].x, *x3 = r[3].x, *each = r[0].weight;                               \
-    const T *g0 = r[0].grad, *g1 = r[1].grad, *g2 = r[2].grad, *g3 = r[3].grad;                                        \
-    T *o0 = r[0].out, *o1 = r[1].out, *o2 = r[2].out, *o3 = r[3].out;                                                  \
-    T m[NORM_ROWS], s[NORM_ROWS], a[NORM_ROWS], b[NORM_ROWS];                                                          \
-    EACH_ROW(j, m[j] = (T)r[j].mean; s[j] = (T)r[j].rstd; a[j] = (T)sum[j][0]; b[j] = (T)sum[j][1];)                   \
-    const T m0 = m[0], m1 = m[1], m2 = m[2], m3 = m[3], s0 = s[0], s1 = s[1], s2 = s[2], s3 = s[3];                    \
-    const T a0 = a[0], a1 = a[1], a2 = a[2], a3 = a[3], b0 = b[0], b1 = b[1], b2 = b[2], b3 = b[3];                    \
-    EACH(LANES, i, r->n, const T one = w ? each[i] : (T)1;                                                             \
-         T y0 = g0[i], h0 = (x0[i] - m0) * s0, y1 = g1[i], h1 = (x1[i] - m1) * s1;                                     \
-         T y2 = g2[i], h2 = (x2[i] - m2) * s2, y3 = g3[i], h3 = (x3[i] - m3) * s3;                                     \
-         weight[i] += (double)((y0 * h0 + y1 * h1) + (y2 * h2 + y3 * h3)); bias[i] += (double)((y0 + y1) + (y2 + y3)); \
-         o0[i] = s0 * (y0 * one - a0 - h0 * b0); o1[i] = s1 * (y1 * one - a1 - h1 * b1);                               \
-         o2[i] = s2 * (y2 * one - a2 - h2 * b2); o3[i] = s3 * (y3 * one - a3 - h3 * b3););                             \
-  }                                                                                                                    \
-  static void back_rows_##T(const NormRun *r, const double(*sum)[2], double *weight, double *bias) {                   \
-    if (r->weight)                                                                                                     \
-      back_rows_loop_##T(r, sum, weight, bias, true);                                                                  \
-    else                                                                                                               \
-      back_rows_loop_##T(r, sum, weight, bias, false);                                                                 \
+#define NORM_EACH(T)                                                                                           \
+  static inline __attribute__((always_inline)) void back_gather_loop_##T(const NormRun *r, double a, double b, \
+                                                                         T *weight, T *bias, const bool w) {   \
+    const T *x = r->x, *gy = r->grad, *each = r->weight;                                                       \
+    T *out = r->out, mean = (T)r->mean, rstd = (T)r->rstd, less = (T)a, slope = (T)b;                          \
+    int64_t begin = 0;                                                                                         \
+    for (int64_t size = LANES; begin < r->n; begin += size) { /* whole blocks, then one by one */              \
+      if (r->n - begin < LANES) size = 1;                                                                      \
+      __builtin_prefetch(x + r->n + begin);                                                                    \
+      __builtin_prefetch(gy + r->n + begin);                                                                   \
+      __builtin_prefetch(out + r->n + begin, 1);                                                               \
+      NO_OVERLAP                                                                                               \
+      for (int64_t i = begin; i < begin + size; i++) {                                                         \
+        T y = gy[i], h = (x[i] - mean) * rstd;                                                                 \
+        weight[i] += y * h;                                                                                    \
+        bias[i] += y;                                                                                          \
+        out[i] = rstd * (y * (w ? each[i] : (T)1) - less - h * slope);                                         \
+      }                                                                                                        \
+    }                                                                                                          \
+  }                                                                                                            \
+  static void back_gather_##T(const NormRun *r, double a, double b, void *weight, void *bias) {                \
+    if (r->weight)                                                                                             \
+      back_gather_loop_##T(r, a, b, weight, bias, true);                                                       \
+    else                                                                                                       \
+      back_gather_loop_##T(r, a, b, weight, bias, false);                                                      \
+  }                                                                                                            \
+  static void settle_##T(void *from, double *restrict to, int64_t n) {                                         \
+    T *restrict sum = from;                                                                                    \
+    EACH(LANES, i, n, to[i] += (double)sum[i]; sum[i] = 0;);                                                   \
   }
 
 /* Short rows, LANES of them side by side: turned, so that a vector holds one column. */
@@ -227,7 +226,7 @@ const NormTable VEC(norm_table) = {.moments = {moments_float, moments_double},
                                    .apply = {apply_float, apply_double},
                                    .sums = {sums_float, sums_double},
                                    .back = {back_float, back_double},
-                                   .gather = {gather_float, gather_double},
-                                   .back_rows = {back_rows_float, back_rows_double},
+                                   .back_gather = {back_gather_float, back_gather_double},
+                                   .settle = {settle_float, settle_double},
                                    .short_rows = {short_rows_float, short_rows_double},
                                    .short_back = {short_back_float, short_back_double}};
