@@ -12,7 +12,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { UNIT = 65536, BATCH = 128, WIDE = 256, FEW = 16, BUFFER_ROWS = 4, SHORT = 32, NARROW = 64 };
+enum { UNIT = 65536, BATCH = 128, WIDE = 256, FEW = 16, BUFFER_ROWS = 4, SHORT = 32, NARROW = 64, SHARES = 16 };
 
 LaneType lane_type(DType d) { return d == MT_F64 ? LANE_F64 : dtype_is_float(d) ? LANE_F32 : LANE_I64; }
 
@@ -402,8 +402,9 @@ static void plan_units(Plan *p) {
     int64_t unit = UNIT / (inner < FOLD_TILE ? inner : FOLD_TILE);
     p->unit = lines;
     if (p->kept.count * p->tiles >= 16 || lines < 2 * unit) return;
-    p->unit = unit;
-    p->units = (lines + unit - 1) / unit;
+    int64_t share = (lines + SHARES - 1) / SHARES; /* each unit costs accumulators that are joined in the end */
+    p->unit = unit > share ? unit : (share + FOLD_ROWS - 1) / FOLD_ROWS * FOLD_ROWS;
+    p->units = (lines + p->unit - 1) / p->unit;
   } else if (p->per_result >= 2 * UNIT) {
     p->unit = lines == 1 ? UNIT : inner < UNIT ? UNIT / inner : 1;
     p->units = ((lines == 1 ? inner : lines) + p->unit - 1) / p->unit;
