@@ -77,8 +77,9 @@ void run_half_rows(char **ptr, const int64_t *stride, int64_t n, const void *con
 }
 
 void run_rows(char **ptr, const int64_t *stride, int64_t n, const void *context, Loop loop, uint32_t layout) {
-  bool packed = true;
-  for (int k = 0; k < LAYOUT_MAX && layout >> 8 * k != 0; k++) packed &= stride[k] == (int64_t)(layout >> 8 * k & 255);
+  bool packed = stride[0] == (int64_t)(layout & 255) && stride[1] == (int64_t)(layout >> 8 & 255);
+  if (layout >> 16 != 0) packed &= stride[2] == (int64_t)(layout >> 16 & 255);
+  if (layout >> 24 != 0) packed &= stride[3] == (int64_t)(layout >> 24);
   if (packed || n == 1)
     loop(ptr, n, context);
   else

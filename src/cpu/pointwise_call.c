@@ -160,10 +160,8 @@ static bool small(OpCall *c, const PointwiseInfo *info, RowFn row, const Pointwi
   int64_t stride[4] = {dtype_size((DType)out->dtype)}, size = dtype_size(c->compute);
   for (int k = 0; k < info->inputs; k++) {
     Tensor *t = in(c, k);
-    if (t->dtype != c->compute || t->numel != out->numel || t->ndim != out->ndim || !tensor_is_contiguous(t))
-      return false;
-    for (int d = 0; d < t->ndim; d++)
-      if (t->shape[d] != out->shape[d]) return false;
+    bool packed = t->ndim == 1 ? t->stride[0] == 1 || t->numel == 1 : tensor_is_contiguous(t);
+    if (t->dtype != c->compute || t->numel != out->numel || !packed) return false; /* as many: nothing is repeated */
     ptr[k + 1] = tensor_data(t);
     stride[k + 1] = size;
   }
