@@ -70,7 +70,6 @@ FORMULA_FN uint16_t next_half(uint16_t a, uint16_t b, uint16_t infinity) {
   X(T, U, S, digamma, UNARY, SAME, NONE, F, digamma_f64(a), 0, 0)                                                  \
   X(T, U, S, polygamma, UNARY, SAME, SCALAR, F, polygamma_f64(s, a), 0, 0)                                         \
   X(T, U, S, zeta, BINARY, SAME, NONE, F, zeta_f64(a, b), 0, 0)                                                    \
-  X(T, U, S, erfinv, UNARY, SAME, NONE, F, erfinv_f64(a), 0, 0)                                                    \
   X(T, U, S, erfcx, UNARY, SAME, NONE, F, erfcx_f64(a), 0, 0)                                                      \
   X(T, U, S, ndtr, UNARY, SAME, NONE, F, erfc(-a *SPECIAL_SQRT_HALF) / 2, 0, 0)                                    \
   X(T, U, S, log_ndtr, UNARY, SAME, NONE, F, log_ndtr_f64(a), 0, 0)                                                \

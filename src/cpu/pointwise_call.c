@@ -50,6 +50,7 @@ static int cost_of(Formula f) {
   case PW_logaddexp:
   case PW_logsigmoid:
   case PW_xlogy:
+  case PW_erfinv:
   case PW_hypot: return 100;
   case PW_fmod:
   case PW_remainder:

@@ -432,6 +432,31 @@ VECTOR_FN float acos_f32(float x) {
   float far = x < 0.0f ? 2.0f * HALF_PI_HIGH - (2.0f * y - 2.0f * HALF_PI_LOW) : 2.0f * y;
   return a > 0.5f ? far : HALF_PI_HIGH - (__builtin_copysignf(y, x) - HALF_PI_LOW);
 }
+/* The inverse of erf: x P(w), w = -log(1 - x^2); from w = 5 on a polynomial in its root. */
+VECTOR_FN float erfinv_f32(float x) {
+  float w = -log_f32((1.0f - x) * (1.0f + x)), z = w - 2.5f, s = __builtin_sqrtf(w < 5.0f ? 5.0f : w) - 3.0f;
+  float p = FMA32(0x1.714bd2p-32f, z, -0x1.2d6b6ap-27f);
+  p = FMA32(p, z, 0x1.35ca56p-26f);
+  p = FMA32(p, z, 0x1.f43e12p-22f);
+  p = FMA32(p, z, -0x1.ccfb74p-19f);
+  p = FMA32(p, z, -0x1.4cfc9ap-18f);
+  p = FMA32(p, z, 0x1.c9c590p-13f);
+  p = FMA32(p, z, -0x1.486646p-10f);
+  p = FMA32(p, z, -0x1.11c420p-8f);
+  p = FMA32(p, z, 0x1.f91e8cp-3f);
+  p = FMA32(p, z, 0x1.805c5ep+0f);
+  float q = FMA32(0x1.0e7e0ep-13f, s, -0x1.4e3aa8p-12f);
+  q = FMA32(q, s, -0x1.416e70p-14f);
+  q = FMA32(q, s, 0x1.882308p-10f);
+  q = FMA32(q, s, -0x1.d62736p-9f);
+  q = FMA32(q, s, 0x1.7473a6p-8f);
+  q = FMA32(q, s, -0x1.f4a808p-8f);
+  q = FMA32(q, s, 0x1.358426p-7f);
+  q = FMA32(q, s, 0x1.006dc8p+0f);
+  q = FMA32(q, s, 0x1.6a9efcp+1f);
+  float y = x * (w < 5.0f ? p : q);
+  return __builtin_fabsf(x) == 1.0f ? __builtin_copysignf(INFINITY, x) : y;
+}
 /* In double no square overflows, and one rounding is left. */
 VECTOR_FN float hypot_f32(float x, float y) {
   float h = (float)__builtin_sqrt((double)x * (double)x + (double)y * (double)y);

@@ -7,6 +7,7 @@
 #define MT_POINTWISE_LOOPS_H
 #include "cpu/blocks.h"
 #include "cpu/pointwise.h"
+#include "cpu/special.h"
 #include "cpu/vmath.h"
 
 #pragma GCC diagnostic ignored "-Wtype-limits" /* the integers' formulas serve uint8 too */
