@@ -13,7 +13,7 @@ enum { UNIT = 16384, SHARES = 16, LONG_ROW = 1 << 16, TOGETHER = 8 };
 
 static DType lane_of(const Tensor *t) { return t->dtype == MT_F64 ? MT_F64 : MT_F32; }
 
-/* Batch norm of (N, C): channels are columns, which are copied into rows first. */
+/* Batch norm of (N, C): channels are columns. Gradients are taken of rows into which they are copied first. */
 static bool is_columns(const NormLayout *l) { return l->inner == 1 && l->outer > 1 && l->run == 1; }
 
 static Tensor *reshaped(const Tensor *t, int ndim, const int64_t *shape, const int64_t *stride) {
@@ -217,12 +217,54 @@ static bool moments(const Job *j, Tensor *x, Tensor *mean, Tensor *var) {
   return good;
 }
 
+static void apply_rows(void *context, int64_t begin, int64_t end) {
+  const Job *j = context;
+  int64_t n = j->l.groups, bytes = n * j->size;
+  const char *scale = (const char *)j->sum, *shift = scale + bytes;
+  for (int64_t i = begin; i < end; i++)
+    j->table->columns[j->wide](j->x + i * bytes, j->mean, scale, shift, j->out + i * bytes, n);
+}
+
+/* Columns where they lie: moments by the reductions, then row after row. */
+static bool norm_columns(Job *j, Tensor *x, Tensor *weight, Tensor *bias, Tensor *to, Tensor *mean, Tensor *var) {
+  int64_t n = j->l.groups;
+  size_t bytes = (size_t)(2 * n) * sizeof(double);
+  if (!j->fixed && !moments(j, x, mean, var)) return false;
+  if (to->numel == 0) return true;
+  if (!(j->sum = block_alloc(bytes))) return false;
+  j->x = tensor_data(x);
+  j->mean = tensor_data(mean);
+  j->out = tensor_data(to);
+  char *scale = (char *)j->sum, *shift = scale + n * j->size;
+  for (int64_t c = 0; c < n; c++) {
+    double rstd = 1 / sqrt(number(j, tensor_data(var), c) + j->eps);
+    double w = weight ? number(j, tensor_data(weight), c) : 1;
+    set_number(j, scale, c, j->wide ? rstd * w : (double)((float)rstd * (float)w));
+    set_number(j, shift, c, bias ? number(j, tensor_data(bias), c) : 0);
+  }
+  parallel_for(j->l.outer, n >= UNIT ? 1 : UNIT / n, apply_rows, j);
+  block_free(j->sum, bytes);
+  return true;
+}
+
 bool cpu_norm(const NormLayout *l, Tensor *x, Tensor *weight, Tensor *bias, double eps, bool fixed, Tensor *out,
               Tensor *mean, Tensor *var) {
   DType lane = lane_of(x);
   Job j = job_of(l, lane, eps, fixed);
-  Tensor *px = ready(l, x, lane), *pw = weight ? tensor_packed(weight, lane) : NULL,
-         *pb = bias ? tensor_packed(bias, lane) : NULL, *to = room(l, out, lane);
+  bool columns = is_columns(l);
+  Tensor *px = tensor_packed(x, lane), *pw = weight ? tensor_packed(weight, lane) : NULL,
+         *pb = bias ? tensor_packed(bias, lane) : NULL,
+         *to = out->dtype == lane ? tensor_retain(out) : tensor_new(lane, out->ndim, out->shape, tensor_device(out));
+  if (columns) {
+    bool done = px && (pw || !weight) && (pb || !bias) && to;
+    j.l = *l;
+    done = done && norm_columns(&j, px, pw, pb, to, mean, var) && (to == out || tensor_copy_into(out, to));
+    tensor_release(to);
+    tensor_release(pb);
+    tensor_release(pw);
+    tensor_release(px);
+    return done;
+  }
   /* a long row is shared among threads, one that stays in cache is read again at once */
   bool alone = !fixed && j.l.outer == 1 && j.l.inner <= LONG_ROW && out->numel > 0;
   bool good = px && (pw || !weight) && (pb || !bias) && to && (fixed || alone || moments(&j, px, mean, var));

@@ -37,6 +37,8 @@ typedef struct {
   /* of n packed elements, at least one; var is the biased one */
   void (*moments[2])(const void *x, int64_t n, double *mean, double *var); /* [is double] */
   void (*apply[2])(const NormRun *r);
+  /* a row of elements that each have a mean, scale and shift of their own */
+  void (*columns[2])(const void *x, const void *mean, const void *scale, const void *shift, void *out, int64_t n);
   /* sum[0] += grad w, sum[1] += grad w (x - mean) rstd; w is 1 without a weight */
   void (*sums[2])(const NormRun *r, double *sum);
   /* out = rstd (grad w - a - (x - mean) rstd b) */

@@ -215,6 +215,17 @@ enum { LANES = 16, SPAN = 512 };
     }                                                                                                          \
   }
 
+#define NORM_COLUMNS(T)                                                                                        \
+  static void columns_##T(const void *px, const void *pmean, const void *pscale, const void *pshift, void *po, \
+                          int64_t n) {                                                                         \
+    const T *x = px, *mean = pmean, *scale = pscale, *shift = pshift;                                          \
+    T *out = po;                                                                                               \
+    NO_OVERLAP                                                                                                 \
+    for (int64_t i = 0; i < n; i++) out[i] = (x[i] - mean[i]) * scale[i] + shift[i];                           \
+  }
+NORM_COLUMNS(float)
+NORM_COLUMNS(double)
+
 NORM(float)
 NORM(double)
 NORM_EACH(float)
@@ -224,6 +235,7 @@ NORM_SHORT(double, __builtin_sqrt)
 
 const NormTable VEC(norm_table) = {.moments = {moments_float, moments_double},
                                    .apply = {apply_float, apply_double},
+                                   .columns = {columns_float, columns_double},
                                    .sums = {sums_float, sums_double},
                                    .back = {back_float, back_double},
                                    .back_gather = {back_gather_float, back_gather_double},
