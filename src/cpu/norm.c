@@ -165,7 +165,7 @@ static void back_shares(void *context, int64_t begin, int64_t end) {
     memset(share, 0, 2 * sizeof *share * (size_t)j->l.channels);
     int64_t first = j->l.groups * s / j->shares, last = j->l.groups * (s + 1) / j->shares;
     if (is_short(j)) {
-      j->table->short_back[j->wide](&brief, first, last, share, share + j->l.channels);
+      j->table->short_back[j->wide](&brief, first, last, j->weights ? share : NULL, share + j->l.channels);
       continue;
     }
     void *sums = j->sums + s * 2 * j->l.channels * j->size, *shifts = (char *)sums + j->l.channels * j->size;

@@ -48,7 +48,8 @@ typedef struct {
   void (*back_gather[2])(const NormRun *r, double a, double b, void *weight, void *bias);
   /* to[i] += from[i], of the element's type, which becomes 0 */
   void (*settle[2])(void *from, double *to, int64_t n);
-  /* rows begin .. end - 1: means, variances and results; gradients, those of weight and bias added */
+  /* rows begin .. end - 1: means, variances and results; gradients, those of weight and bias added
+   * unless weight is NULL */
   void (*short_rows[2])(const NormShort *s, int64_t begin, int64_t end);
   void (*short_back[2])(const NormShort *s, int64_t begin, int64_t end, double *weight, double *bias);
 } NormTable;

@@ -195,8 +195,10 @@ enum { LANES = 16, SPAN = 512 };
           T scale = w ? w[k] : 1;                                                                              \
           LANE(l) x[k][l] = l < rows ? (x[k][l] - mean[l]) * rstd[l] : 0;                                      \
           LANE(l) gy[k][l] = l < rows ? gy[k][l] : 0;                                                          \
-          LANE(l) slope[k][l] += gy[k][l] * x[k][l];                                                           \
-          LANE(l) shift[k][l] += gy[k][l];                                                                     \
+          if (weight) {                                                                                        \
+            LANE(l) slope[k][l] += gy[k][l] * x[k][l];                                                         \
+            LANE(l) shift[k][l] += gy[k][l];                                                                   \
+          }                                                                                                    \
           LANE(l) gy[k][l] *= scale;                                                                           \
           LANE(l) a[l] += gy[k][l];                                                                            \
           LANE(l) b[l] += gy[k][l] * x[k][l];                                                                  \
@@ -206,7 +208,7 @@ enum { LANES = 16, SPAN = 512 };
         for (int64_t k = 0; k < n; k++) LANE(l) gy[k][l] = rstd[l] * (gy[k][l] - a[l] - x[k][l] * b[l]);       \
         TURN_BACK(T, (T *)s->out + at * n, gy, n, rows)                                                        \
       }                                                                                                        \
-      for (int64_t k = 0; k < n; k++) {                                                                        \
+      for (int64_t k = 0; weight && k < n; k++) {                                                              \
         JOIN_LANES(LANES, slope[k], JOIN_SUM);                                                                 \
         JOIN_LANES(LANES, shift[k], JOIN_SUM);                                                                 \
         weight[k] += (double)slope[k][0];                                                                      \
