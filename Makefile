@@ -57,7 +57,8 @@ ifndef VEC_OPT
   VEC_OPT := $(if $(findstring clang,$(shell $(CC) --version 2>/dev/null)),-O3,\
     -O2 -ftree-vectorize -fvect-cost-model=dynamic)
 endif
-VEC_FLAGS_base =
+# The base set does without loops of half vectors behind its loops: 60 KB for processors without AVX2.
+VEC_FLAGS_base := $(if $(findstring clang,$(shell $(CC) --version 2>/dev/null)),,--param vect-epilogues-nomask=0)
 VEC_FLAGS_avx2 = -mavx2 -mfma -mf16c
 VEC_FLAGS_avx512 = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c -mprefer-vector-width=512
 SETS = $(if $(filter x86_64,$(MACHINE)),base avx2 avx512,base)

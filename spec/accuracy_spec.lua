@@ -2,9 +2,9 @@
 -- set that this processor has (support/accuracy.lua measures).
 local here = debug.getinfo(1, "S").source:match("^@(.*)/[^/]*$") or "."
 
--- Two units, but for: gelu, whose tail is a product of three rounded factors; erfc, the C library's; silu, where the
--- sigmoid is subnormal and has few digits left.
-local ALLOWED = { gelu = 6.5, erfc = 3, silu = 60, sqrt = 0.5 }
+-- Two units, but for: gelu, whose tail is a product of three rounded factors; erfc, the C library's; silu, a rounded
+-- sigmoid times its argument; asin, pi/2 less twice a rounded one; erfinv, a long polynomial.
+local ALLOWED = { gelu = 6.5, erfc = 3, silu = 2.5, asin = 2.2, erfinv = 2.5, sqrt = 0.5 }
 
 local lowest = 0
 while arg and arg[lowest - 1] do lowest = lowest - 1 end
@@ -20,7 +20,7 @@ for _, set in ipairs { "base", "avx2", "avx512" } do
     end
     pipe:close()
 
-    it("are all measured", function() assert.equal(19, #found) end)
+    it("are all measured", function() assert.equal(25, #found) end)
     for _, row in ipairs(found) do
       it(("%s is within %g units"):format(row.name, ALLOWED[row.name] or 2), function()
         assert.is_true(row.worst <= (ALLOWED[row.name] or 2) + 1e-3, ("%s is %.3f units off at %s"):format(row.name,

@@ -21,16 +21,8 @@ void copy_strided(void *to, int64_t to_stride, const void *from, int64_t from_st
     fill_row(size)((char *[]){to}, &to_stride, n, from);
     return;
   }
-  if (size == 4 && to_stride == 4 && from_stride == -4) { /* as flip reads */
-    const char *f = from;
-    int64_t i = 0;
-    for (; i + 4 <= n; i += 4) {
-      uint32_t four[4], turned[4];
-      memcpy(four, f - 4 * i - 12, 16);
-      for (int k = 0; k < 4; k++) turned[k] = four[3 - k];
-      memcpy((char *)to + 4 * i, turned, 16);
-    }
-    for (; i < n; i++) ((uint32_t *)to)[i] = *(const uint32_t *)(f - 4 * i);
+  if (to_stride == size && from_stride == -size) { /* as flip reads */
+    VEC_PICK(cast_table)->reverse[size == 1 ? 0 : size == 2 ? 1 : size == 4 ? 2 : 3](to, from, n);
     return;
   }
   switch (size) {
@@ -85,8 +77,9 @@ void run_half_rows(char **ptr, const int64_t *stride, int64_t n, const void *con
 }
 
 void run_rows(char **ptr, const int64_t *stride, int64_t n, const void *context, Loop loop, uint32_t layout) {
-  bool packed = true;
-  for (int k = 0; k < LAYOUT_MAX && layout >> 8 * k != 0; k++) packed &= stride[k] == (int64_t)(layout >> 8 * k & 255);
+  bool packed = stride[0] == (int64_t)(layout & 255) && stride[1] == (int64_t)(layout >> 8 & 255);
+  if (layout >> 16 != 0) packed &= stride[2] == (int64_t)(layout >> 16 & 255);
+  if (layout >> 24 != 0) packed &= stride[3] == (int64_t)(layout >> 24);
   if (packed || n == 1)
     loop(ptr, n, context);
   else

@@ -31,6 +31,7 @@ typedef struct {
   RowFn cast[MT_DTYPES][MT_DTYPES]; /* [from][to], different ones; ptr[0] is written, ptr[1] read; needs no context */
   Halves f16, bf16;                 /* packed conversions */
   RowFn fill[4];                    /* of elements of 1, 2, 4 and 8 bytes, see fill_row */
+  void (*reverse[4])(void *to, const void *last, int64_t n); /* what lies up to `last`, from there on */
 } CastTable;
 
 VEC_TABLE(CastTable, cast_table);

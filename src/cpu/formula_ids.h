@@ -24,7 +24,8 @@ typedef enum {
   EXTRA_LIMITS,
   EXTRA_EXPONENT,
   EXTRA_ANGLE,
-  EXTRA_ZERO
+  EXTRA_ZERO,
+  EXTRA_QUOTIENT
 } FormulaExtra;
 
 typedef struct {

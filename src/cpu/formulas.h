@@ -5,8 +5,8 @@
  *   operands  UNARY a; BINARY a, b; TERNARY a, b, c; CHOICE a (bool), b, c
  *   result    SAME as the inputs' type, or BOOL
  *   extra     what the expression uses besides: NONE; SCALAR s; FACTORS s, t, u; LIMITS s <= . <= t, infinite when
- *             absent; EXPONENT s; ANGLE, the argument of sin or cos; ZERO, a flag to set when an integer is divided by
- *             zero
+ *             absent; EXPONENT s; ANGLE, the argument of sin, cos or tan; ZERO, a flag to set when an integer is divided
+ *             by zero; QUOTIENT, the same where a float takes longer if a / b is large
  *   types     for which kinds the formula exists: letters of F float, I integer, B bool
  *   floats, ints, bools   the expression for each kind, of type T or a truth value; 0 where there is none
  * 16-bit floats are computed as float32. Results are PyTorch's: integers wrap, NaN propagates through minimum, maximum,
@@ -86,98 +86,137 @@ FORMULA_FN int64_t pow_int(int64_t a, int64_t b) {
     return x > 20 ? 1 : e * (e + 2) / d + 4 * x * e * (1 + e) / (d * d);                                 \
   }
 
+/* log(exp(a) + exp(b)) */
+#define DEFINE_LOGADDEXP(T, S)                              \
+  FORMULA_FN T logaddexp_##S(T a, T b) {                    \
+    T y = GREATEST(a, b) + log1p_exp_##S(-fabs_##S(a - b)); \
+    return a == b ? a + (T)0.69314718055994530942 : y;      \
+  }
+
 #define BITS(T) (8 * sizeof(T))
 
-#define FORMULAS(X, T, U, S)                                                                                         \
-  /* one operand */                                                                                                  \
-  X(T, U, S, neg, UNARY, SAME, NONE, FI, -a, 0 - (U)a, 0)                                                            \
-  X(T, U, S, abs, UNARY, SAME, NONE, FI, fabs_##S(a), a < 0 ? 0 - (U)a : (U)a, 0)                                    \
-  X(T, U, S, sign, UNARY, SAME, NONE, FIB, (a > 0) - (a < 0), (a > 0) - (a < 0), a)                                  \
-  X(T, U, S, exp, UNARY, SAME, NONE, F, exp_##S(a), 0, 0)                                                            \
-  X(T, U, S, expm1, UNARY, SAME, NONE, F, expm1_##S(a), 0, 0)                                                        \
-  X(T, U, S, log, UNARY, SAME, NONE, F, log_##S(a), 0, 0)                                                            \
-  X(T, U, S, log1p, UNARY, SAME, NONE, F, log1p_##S(a), 0, 0)                                                        \
+#define MOST_FORMULAS(X, T, U, S)                                                                                      \
+  /* one operand */                                                                                                    \
+  X(T, U, S, neg, UNARY, SAME, NONE, FI, -a, 0 - (U)a, 0)                                                              \
+  X(T, U, S, abs, UNARY, SAME, NONE, FI, fabs_##S(a), a < 0 ? 0 - (U)a : (U)a, 0)                                      \
+  X(T, U, S, sign, UNARY, SAME, NONE, FIB, (a > 0) - (a < 0), (a > 0) - (a < 0), a)                                    \
+  X(T, U, S, exp, UNARY, SAME, NONE, F, exp_##S(a), 0, 0)                                                              \
+  X(T, U, S, expm1, UNARY, SAME, NONE, F, expm1_##S(a), 0, 0)                                                          \
+  X(T, U, S, exp2, UNARY, SAME, NONE, F, exp2_##S(a), 0, 0)                                                            \
+  X(T, U, S, log, UNARY, SAME, NONE, F, log_##S(a), 0, 0)                                                              \
+  X(T, U, S, log1p, UNARY, SAME, NONE, F, log1p_##S(a), 0, 0)                                                          \
+  X(T, U, S, sqrt, UNARY, SAME, NONE, F, sqrt_##S(a), 0, 0)                                                            \
+  X(T, U, S, rsqrt, UNARY, SAME, NONE, F, 1 / sqrt_##S(a), 0, 0)                                                       \
+  X(T, U, S, square, UNARY, SAME, NONE, FI, a *a, (U)a *(U)a, 0)                                                       \
+  X(T, U, S, cube, UNARY, SAME, NONE, FI, a *a *a, (U)a *(U)a *(U)a, 0)                                                \
+  X(T, U, S, reciprocal, UNARY, SAME, NONE, F, 1 / a, 0, 0)                                                            \
+  X(T, U, S, sin, UNARY, SAME, ANGLE, F, sin_##S(a), 0, 0)                                                             \
+  X(T, U, S, cos, UNARY, SAME, ANGLE, F, cos_##S(a), 0, 0)                                                             \
+  X(T, U, S, tanh, UNARY, SAME, NONE, F, tanh_##S(a), 0, 0)                                                            \
+  X(T, U, S, sigmoid, UNARY, SAME, NONE, F, sigmoid_##S(a), 0, 0)                                                      \
+  X(T, U, S, relu, UNARY, SAME, NONE, FI, 0 > a ? 0 : a, a > 0 ? a : 0, 0)                                             \
+  X(T, U, S, floor, UNARY, SAME, NONE, FI, floor_##S(a), a, 0)                                                         \
+  X(T, U, S, ceil, UNARY, SAME, NONE, FI, ceil_##S(a), a, 0)                                                           \
+  X(T, U, S, round, UNARY, SAME, NONE, FI, rint_##S(a), a, 0)                                                          \
+  X(T, U, S, trunc, UNARY, SAME, NONE, FI, trunc_##S(a), a, 0)                                                         \
+  X(T, U, S, erf, UNARY, SAME, NONE, F, erf_##S(a), 0, 0)                                                              \
+  X(T, U, S, gelu, UNARY, SAME, NONE, F, gelu_##S(a), 0, 0)                                                            \
+  X(T, U, S, gelu_tanh, UNARY, SAME, NONE, F, gelu_tanh_##S(a), 0, 0)                                                  \
+  X(T, U, S, silu, UNARY, SAME, NONE, F, silu_##S(a), 0, 0)                                                            \
+  X(T, U, S, softplus, UNARY, SAME, FACTORS, F, a *s > t ? a : log1p_exp_##S(a * s) / s, 0, 0)                         \
+  X(T, U, S, logsigmoid, UNARY, SAME, NONE, F, LEAST(a, 0) - log1p_exp_##S(-fabs_##S(a)), 0, 0)                        \
+  X(T, U, S, clamp, UNARY, SAME, LIMITS, FI, LEAST(GREATEST(a, s), t), LEAST(GREATEST(a, s), t), 0)                    \
+  X(T, U, S, nan_to_num, UNARY, SAME, FACTORS, F, a != a ? s : a == (T)INFINITY ? t : a == -(T)INFINITY ? u : a, 0, 0) \
+  X(T, U, S, pow_scalar, UNARY, SAME, EXPONENT, FI, pow_##S(a, s), pow_int(a, s), 0)                                   \
+  /* two operands; add_scaled is a + s b */                                                                            \
+  X(T, U, S, add, BINARY, SAME, NONE, FIB, a + b, (U)a + (U)b, a | b)                                                  \
+  X(T, U, S, add_scaled, BINARY, SAME, SCALAR, FIB, a + s * b, (U)a + (U)s * (U)b, a | (s & b))                        \
+  X(T, U, S, sub, BINARY, SAME, NONE, FI, a - b, (U)a - (U)b, 0)                                                       \
+  X(T, U, S, mul, BINARY, SAME, NONE, FIB, a *b, (U)a *(U)b, a &b)                                                     \
+  X(T, U, S, div, BINARY, SAME, NONE, F, a / b, 0, 0)                                                                  \
+  X(T, U, S, pow, BINARY, SAME, NONE, FI, pow_##S(a, b), pow_int(a, b), 0)                                             \
+  X(T, U, S, maximum, BINARY, SAME, NONE, FIB, GREATEST(a, b), GREATEST(a, b), a | b)                                  \
+  X(T, U, S, logaddexp, BINARY, SAME, NONE, F, logaddexp_##S(a, b), 0, 0)                                              \
+  X(T, U, S, minimum, BINARY, SAME, NONE, FIB, LEAST(a, b), LEAST(a, b), a &b)                                         \
+  X(T, U, S, eq, BINARY, BOOL, NONE, FIB, a == b, a == b, a == b)                                                      \
+  X(T, U, S, ne, BINARY, BOOL, NONE, FIB, a != b, a != b, a != b)                                                      \
+  X(T, U, S, lt, BINARY, BOOL, NONE, FIB, a < b, a < b, a < b)                                                         \
+  X(T, U, S, le, BINARY, BOOL, NONE, FIB, a <= b, a <= b, a <= b)                                                      \
+  X(T, U, S, gt, BINARY, BOOL, NONE, FIB, a > b, a > b, a > b)                                                         \
+  X(T, U, S, ge, BINARY, BOOL, NONE, FIB, a >= b, a >= b, a >= b)                                                      \
+  /* three operands; s is the factor of addcmul */                                                                     \
+  X(T, U, S, where, CHOICE, SAME, NONE, FIB, a ? b : c, a ? b : c, a ? b : c)                                          \
+  X(T, U, S, addcmul, TERNARY, SAME, SCALAR, FI, a + s * b * c, (U)a + (U)s * (U)b * (U)c, 0)                          \
+  /* gradients: a is the result's gradient, b the result (of relu, sigmoid, tanh) */                                   \
+  X(T, U, S, relu_back, BINARY, SAME, NONE, FI, b <= 0 ? 0 : a, b <= 0 ? 0 : a, 0)                                     \
+  X(T, U, S, sigmoid_back, BINARY, SAME, NONE, F, a *(1 - b) * b, 0, 0)                                                \
+  X(T, U, S, tanh_back, BINARY, SAME, NONE, F, a *(1 - b * b), 0, 0)                                                   \
+  /* here b is the input */                                                                                            \
+  X(T, U, S, gelu_back, BINARY, SAME, NONE, F, a *gelu_slope_##S(b), 0, 0)                                             \
+  X(T, U, S, silu_back, BINARY, SAME, NONE, F, a *silu_slope_##S(b), 0, 0)                                             \
+  X(T, U, S, gelu_tanh_back, BINARY, SAME, NONE, F, a *gelu_tanh_slope_##S(b), 0, 0)                                   \
+  X(T, U, S, softplus_back, BINARY, SAME, FACTORS, F, b *s > t ? a : a * sigmoid_##S(b * s), 0, 0)
+
+/* Those that a set with longer vectors leaves to AVX2: less used, or waiting for memory as it is. */
+#define MORE_FORMULAS(X, T, U, S)                                                                                    \
+  /* logarithms, exponentials, angles */                                                                             \
   X(T, U, S, log2, UNARY, SAME, NONE, F, log2_##S(a), 0, 0)                                                          \
   X(T, U, S, log10, UNARY, SAME, NONE, F, log10_##S(a), 0, 0)                                                        \
-  X(T, U, S, sqrt, UNARY, SAME, NONE, F, sqrt_##S(a), 0, 0)                                                          \
-  X(T, U, S, rsqrt, UNARY, SAME, NONE, F, 1 / sqrt_##S(a), 0, 0)                                                     \
-  X(T, U, S, square, UNARY, SAME, NONE, FI, a *a, (U)a *(U)a, 0)                                                     \
-  X(T, U, S, cube, UNARY, SAME, NONE, FI, a *a *a, (U)a *(U)a *(U)a, 0)                                              \
-  X(T, U, S, reciprocal, UNARY, SAME, NONE, F, 1 / a, 0, 0)                                                          \
-  X(T, U, S, sin, UNARY, SAME, ANGLE, F, sin_##S(a), 0, 0)                                                           \
-  X(T, U, S, cos, UNARY, SAME, ANGLE, F, cos_##S(a), 0, 0)                                                           \
-  X(T, U, S, tan, UNARY, SAME, NONE, F, tan_##S(a), 0, 0)                                                            \
-  X(T, U, S, tanh, UNARY, SAME, NONE, F, tanh_##S(a), 0, 0)                                                          \
-  X(T, U, S, sigmoid, UNARY, SAME, NONE, F, sigmoid_##S(a), 0, 0)                                                    \
-  X(T, U, S, relu, UNARY, SAME, NONE, FI, 0 > a ? 0 : a, a > 0 ? a : 0, 0)                                           \
-  X(T, U, S, floor, UNARY, SAME, NONE, FI, floor_##S(a), a, 0)                                                       \
-  X(T, U, S, ceil, UNARY, SAME, NONE, FI, ceil_##S(a), a, 0)                                                         \
-  X(T, U, S, round, UNARY, SAME, NONE, FI, rint_##S(a), a, 0)                                                        \
-  X(T, U, S, trunc, UNARY, SAME, NONE, FI, trunc_##S(a), a, 0)                                                       \
-  X(T, U, S, erf, UNARY, SAME, NONE, F, erf_##S(a), 0, 0)                                                            \
+  X(T, U, S, tan, UNARY, SAME, ANGLE, F, tan_##S(a), 0, 0)                                                           \
+  X(T, U, S, acos, UNARY, SAME, NONE, F, acos_##S(a), 0, 0)                                                          \
+  X(T, U, S, asin, UNARY, SAME, NONE, F, asin_##S(a), 0, 0)                                                          \
+  X(T, U, S, atan, UNARY, SAME, NONE, F, atan_##S(a), 0, 0)                                                          \
+  X(T, U, S, atan2, BINARY, SAME, NONE, F, atan2_##S(a, b), 0, 0)                                                    \
+  X(T, U, S, erfinv, UNARY, SAME, NONE, F, erfinv_##S(a), 0, 0)                                                      \
+  X(T, U, S, xlogy, BINARY, SAME, NONE, F, b != b ? b : a == 0 ? 0 : a * log_##S(b), 0, 0)                           \
+  /* division */                                                                                                     \
+  X(T, U, S, floor_divide, BINARY, SAME, QUOTIENT, FI, floor_divide_##S(a, b), floor_divide_int(a, b, &zero), 0)     \
+  X(T, U, S, remainder, BINARY, SAME, QUOTIENT, FI, remainder_##S(a, b), remainder_int(a, b, &zero), 0)              \
+  X(T, U, S, fmod, BINARY, SAME, QUOTIENT, FI, fmod_##S(a, b), fmod_int(a, b, &zero), 0)                             \
+  X(T, U, S, trunc_divide, BINARY, SAME, ZERO, FI, trunc_##S(a / b), divide_int(a, b, &zero), 0)                     \
+  /* parts of a number */                                                                                            \
+  X(T, U, S, frac, UNARY, SAME, NONE, F, a - trunc_##S(a), 0, 0)                                                     \
+  X(T, U, S, copysign, BINARY, SAME, NONE, F, copysign_##S(a, b), 0, 0)                                              \
+  X(T, U, S, hypot, BINARY, SAME, NONE, F, hypot_##S(a, b), 0, 0)                                                    \
+  X(T, U, S, fmax, BINARY, SAME, NONE, FIB, (b != b) | (a >= b) ? a : b, a < b ? b : a, a | b)                       \
+  X(T, U, S, fmin, BINARY, SAME, NONE, FIB, (b != b) | (a <= b) ? a : b, b < a ? b : a, a & b)                       \
+  X(T, U, S, heaviside, BINARY, SAME, NONE, FIB, a == 0 ? b : a > 0, a == 0 ? b : a > 0, a | b)                      \
+  /* truth and bits */                                                                                               \
   X(T, U, S, isnan, UNARY, BOOL, NONE, FIB, a != a, 0, 0)                                                            \
   X(T, U, S, isinf, UNARY, BOOL, NONE, FIB, fabs_##S(a) == (T)INFINITY, 0, 0)                                        \
   X(T, U, S, isfinite, UNARY, BOOL, NONE, FIB, fabs_##S(a) < (T)INFINITY, 1, 1)                                      \
   X(T, U, S, logical_not, UNARY, BOOL, NONE, FIB, a == 0, a == 0, a == 0)                                            \
-  X(T, U, S, bitwise_not, UNARY, SAME, NONE, IB, 0, ~a, a == 0)                                                      \
-  X(T, U, S, gelu, UNARY, SAME, NONE, F, gelu_##S(a), 0, 0)                                                          \
-  X(T, U, S, gelu_tanh, UNARY, SAME, NONE, F, gelu_tanh_##S(a), 0, 0)                                                \
-  X(T, U, S, silu, UNARY, SAME, NONE, F, a *sigmoid_##S(a), 0, 0)                                                    \
-  X(T, U, S, mish, UNARY, SAME, NONE, F, mish_##S(a), 0, 0)                                                          \
-  X(T, U, S, hardswish, UNARY, SAME, NONE, F, a *LEAST(GREATEST(a + 3, 0), 6) / 6, 0, 0)                             \
-  X(T, U, S, leaky_relu, UNARY, SAME, SCALAR, F, a > 0 ? a : a * s, 0, 0)                                            \
-  X(T, U, S, softplus, UNARY, SAME, FACTORS, F, a *s > t ? a : log1p_exp_##S(a * s) / s, 0, 0)                       \
-  X(T, U, S, elu, UNARY, SAME, FACTORS, F, a < 0 ? expm1_##S(a * u) * t : a * s, 0, 0)                               \
-  X(T, U, S, clamp, UNARY, SAME, LIMITS, FI, LEAST(GREATEST(a, s), t), LEAST(GREATEST(a, s), t), 0)                  \
-  X(T, U, S, pow_scalar, UNARY, SAME, EXPONENT, FI, pow_##S(a, s), pow_int(a, s), 0)                                 \
-  /* two operands; add_scaled is a + s b */                                                                          \
-  X(T, U, S, add, BINARY, SAME, NONE, FIB, a + b, (U)a + (U)b, a | b)                                                \
-  X(T, U, S, add_scaled, BINARY, SAME, SCALAR, FIB, a + s * b, (U)a + (U)s * (U)b, a | (s & b))                      \
-  X(T, U, S, sub, BINARY, SAME, NONE, FI, a - b, (U)a - (U)b, 0)                                                     \
-  X(T, U, S, mul, BINARY, SAME, NONE, FIB, a *b, (U)a *(U)b, a &b)                                                   \
-  X(T, U, S, div, BINARY, SAME, NONE, F, a / b, 0, 0)                                                                \
-  X(T, U, S, trunc_divide, BINARY, SAME, ZERO, FI, trunc_##S(a / b), divide_int(a, b, &zero), 0)                     \
-  X(T, U, S, floor_divide, BINARY, SAME, ZERO, FI, floor_divide_##S(a, b), floor_divide_int(a, b, &zero), 0)         \
-  X(T, U, S, remainder, BINARY, SAME, ZERO, FI, remainder_##S(a, b), remainder_int(a, b, &zero), 0)                  \
-  X(T, U, S, fmod, BINARY, SAME, ZERO, FI, fmod_##S(a, b), fmod_int(a, b, &zero), 0)                                 \
-  X(T, U, S, pow, BINARY, SAME, NONE, FI, pow_##S(a, b), pow_int(a, b), 0)                                           \
-  X(T, U, S, maximum, BINARY, SAME, NONE, FIB, GREATEST(a, b), GREATEST(a, b), a | b)                                \
-  X(T, U, S, minimum, BINARY, SAME, NONE, FIB, LEAST(a, b), LEAST(a, b), a &b)                                       \
-  X(T, U, S, atan2, BINARY, SAME, NONE, F, atan2_##S(a, b), 0, 0)                                                    \
-  X(T, U, S, eq, BINARY, BOOL, NONE, FIB, a == b, a == b, a == b)                                                    \
-  X(T, U, S, ne, BINARY, BOOL, NONE, FIB, a != b, a != b, a != b)                                                    \
-  X(T, U, S, lt, BINARY, BOOL, NONE, FIB, a < b, a < b, a < b)                                                       \
-  X(T, U, S, le, BINARY, BOOL, NONE, FIB, a <= b, a <= b, a <= b)                                                    \
-  X(T, U, S, gt, BINARY, BOOL, NONE, FIB, a > b, a > b, a > b)                                                       \
-  X(T, U, S, ge, BINARY, BOOL, NONE, FIB, a >= b, a >= b, a >= b)                                                    \
   X(T, U, S, logical_and, BINARY, BOOL, NONE, FIB, (a != 0) & (b != 0), (a != 0) & (b != 0), (a != 0) & (b != 0))    \
   X(T, U, S, logical_or, BINARY, BOOL, NONE, FIB, (a != 0) | (b != 0), (a != 0) | (b != 0), (a != 0) | (b != 0))     \
   X(T, U, S, logical_xor, BINARY, BOOL, NONE, FIB, (a != 0) != (b != 0), (a != 0) != (b != 0), (a != 0) != (b != 0)) \
+  X(T, U, S, bitwise_not, UNARY, SAME, NONE, IB, 0, ~a, a == 0)                                                      \
   X(T, U, S, bitwise_and, BINARY, SAME, NONE, IB, 0, a &b, a &b)                                                     \
   X(T, U, S, bitwise_or, BINARY, SAME, NONE, IB, 0, a | b, a | b)                                                    \
   X(T, U, S, bitwise_xor, BINARY, SAME, NONE, IB, 0, a ^ b, a ^ b)                                                   \
   X(T, U, S, lshift, BINARY, SAME, NONE, I, 0, (U)b >= BITS(T) ? 0 : (U)a << ((U)b & (BITS(T) - 1)), 0)              \
   X(T, U, S, rshift, BINARY, SAME, NONE, I, 0, (U)b >= BITS(T) ? -(a < 0) : a >> ((U)b & (BITS(T) - 1)), 0)          \
-  /* three operands; s is the factor of addcmul and addcdiv, c the weight of lerp */                                 \
-  X(T, U, S, where, CHOICE, SAME, NONE, FIB, a ? b : c, a ? b : c, a ? b : c)                                        \
-  X(T, U, S, addcmul, TERNARY, SAME, SCALAR, FI, a + s * b * c, (U)a + (U)s * (U)b * (U)c, 0)                        \
+  /* three operands: s is the factor of addcdiv, c the weight of lerp */                                             \
   X(T, U, S, addcdiv, TERNARY, SAME, SCALAR, F, a + s * b / c, 0, 0)                                                 \
   X(T, U, S, lerp, TERNARY, SAME, NONE, F, fabs_##S(c) < (T)0.5 ? a + c * (b - a) : b - (b - a) * (1 - c), 0, 0)     \
-  /* gradients: a is the result's gradient, b the result (of relu, sigmoid, tanh) */                                 \
-  X(T, U, S, relu_back, BINARY, SAME, NONE, FI, b <= 0 ? 0 : a, b <= 0 ? 0 : a, 0)                                   \
-  X(T, U, S, sigmoid_back, BINARY, SAME, NONE, F, a *(1 - b) * b, 0, 0)                                              \
-  X(T, U, S, tanh_back, BINARY, SAME, NONE, F, a *(1 - b * b), 0, 0)                                                 \
-  /* here b is the input */                                                                                          \
-  X(T, U, S, gelu_back, BINARY, SAME, NONE, F, a *gelu_slope_##S(b), 0, 0)                                           \
-  X(T, U, S, silu_back, BINARY, SAME, NONE, F, a *silu_slope_##S(b), 0, 0)                                           \
-  X(T, U, S, gelu_tanh_back, BINARY, SAME, NONE, F, a *gelu_tanh_slope_##S(b), 0, 0)                                 \
-  X(T, U, S, elu_back, BINARY, SAME, FACTORS, F, b <= 0 ? a * (t * u) * exp_##S(b * u) : a * s, 0, 0)                \
-  X(T, U, S, zero_inside, BINARY, SAME, FACTORS, F, b >= s && b <= t ? 0 : a, 0, 0)                                  \
-  X(T, U, S, zero_outside, BINARY, SAME, FACTORS, F, b <= s || b >= t ? 0 : a, 0, 0)                                 \
+  /* activations: s is a limit or slope, t the value of threshold; b the weight of prelu */                          \
+  X(T, U, S, hardsigmoid, UNARY, SAME, NONE, F, LEAST(GREATEST(a + 3, 0), 6) / 6, 0, 0)                              \
+  X(T, U, S, hardshrink, UNARY, SAME, SCALAR, F, (a >= -s) & (a <= s) ? 0 : a, 0, 0)                                 \
+  X(T, U, S, softshrink, UNARY, SAME, SCALAR, F, a > s ? a - s : a < -s ? a + s : a * 0, 0, 0)                       \
+  X(T, U, S, threshold, UNARY, SAME, FACTORS, FI, a <= s ? t : a, a <= s ? t : a, 0)                                 \
+  X(T, U, S, prelu, BINARY, SAME, NONE, F, a > 0 ? a : b * a, 0, 0)                                                  \
+  /* activations and their gradients: a is the result's, b the input */                                              \
+  X(T, U, S, hardswish, UNARY, SAME, NONE, F, a *LEAST(GREATEST(a + 3, 0), 6) / 6, 0, 0)                             \
+  X(T, U, S, hardswish_back, BINARY, SAME, NONE, F, b <= -3 ? 0 : b < 3 ? a * (b / 3 + (T)0.5) : a, 0, 0)            \
+  X(T, U, S, leaky_relu, UNARY, SAME, SCALAR, F, a > 0 ? a : a * s, 0, 0)                                            \
   X(T, U, S, leaky_relu_back, BINARY, SAME, SCALAR, F, b > 0 ? a : a * s, 0, 0)                                      \
-  X(T, U, S, softplus_back, BINARY, SAME, FACTORS, F, b *s > t ? a : a * sigmoid_##S(b * s), 0, 0)                   \
+  X(T, U, S, elu, UNARY, SAME, FACTORS, F, a < 0 ? expm1_##S(a * u) * t : a * s, 0, 0)                               \
+  X(T, U, S, elu_back, BINARY, SAME, FACTORS, F, b <= 0 ? a * (t * u) * exp_##S(b * u) : a * s, 0, 0)                \
+  X(T, U, S, mish, UNARY, SAME, NONE, F, mish_##S(a), 0, 0)                                                          \
   X(T, U, S, mish_back, BINARY, SAME, NONE, F, a *mish_slope_##S(b), 0, 0)                                           \
-  X(T, U, S, hardswish_back, BINARY, SAME, NONE, F, b <= -3 ? 0 : b < 3 ? a * (b / 3 + (T)0.5) : a, 0, 0)
+  X(T, U, S, zero_inside, BINARY, SAME, FACTORS, F, b >= s && b <= t ? 0 : a, 0, 0)                                  \
+  X(T, U, S, zero_outside, BINARY, SAME, FACTORS, F, b <= s || b >= t ? 0 : a, 0, 0)
+
+#define FORMULAS(X, T, U, S) MOST_FORMULAS(X, T, U, S) MORE_FORMULAS(X, T, U, S)
 
 /* A NaN on either side wins; of equals the first. */
 #define GREATEST(x, y) ((x) < (y) || (y) != (y) ? (y) : (x))

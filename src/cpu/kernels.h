@@ -31,12 +31,24 @@ bool cpu_position(OpCall *call);
 bool cpu_mask_position(OpCall *call);
 bool cpu_nonzero(OpCall *call);
 bool cpu_masked_fill(OpCall *call);
+/* How often each of 0 .. argument 1 - 1 is in argument 0, see search.c. */
+bool cpu_counts(OpCall *call);
+
+/* out[i] = start + step (i - origin) for n elements from `first` on, computed as int64, float64 or float32; see ramp.c. */
+typedef struct {
+  Scalar start, step;
+  int64_t first, origin;
+} Ramp;
+void cpu_ramp(Tensor *out, Ramp ramp, int64_t n, DType as);
 
 /* Joining and rearranging, see join.c. */
 bool cpu_cat(OpCall *call);
 bool cpu_flip(OpCall *call);
 bool cpu_tril(OpCall *call);
 bool cpu_triu(OpCall *call);
+/* Sliding blocks, see slide.c: (N, C, H, W) to columns and back. */
+bool cpu_im2col(OpCall *call);
+bool cpu_col2im(OpCall *call);
 /* Matrix products, see matmul.c: input x other of any ranks; beta input + alpha mat1 mat2 (arguments 3 and 4); input
  * weight^T + bias. */
 bool cpu_matmul(OpCall *call);

@@ -9,11 +9,11 @@
 #include <math.h>
 #include <string.h>
 
-enum { UNIT = 16384, SHARES = 16, LONG_ROW = 1 << 16 };
+enum { UNIT = 16384, SHARES = 16, LONG_ROW = 1 << 16, TOGETHER = 8 };
 
 static DType lane_of(const Tensor *t) { return t->dtype == MT_F64 ? MT_F64 : MT_F32; }
 
-/* Batch norm of (N, C): channels are columns, which are copied into rows first. */
+/* Batch norm of (N, C): channels are columns. Gradients are taken of rows into which they are copied first. */
 static bool is_columns(const NormLayout *l) { return l->inner == 1 && l->outer > 1 && l->run == 1; }
 
 static Tensor *reshaped(const Tensor *t, int ndim, const int64_t *shape, const int64_t *stride) {
@@ -62,11 +62,12 @@ typedef struct {
   bool wide, fixed;
   int size;
   const char *x, *grad, *weight, *bias, *mean, *var;
-  char *out;
+  char *out, *sums;         /* sums: of a few rows, two for each channel and share */
   double eps, *sum, *share; /* two for each run of a group; two for each channel and share */
   int64_t shares;
   int64_t runs, length;     /* runs of one weight in a group's row, and their length; `each`: one run */
   bool each;                /* weight and bias run along the row */
+  bool weights;             /* their gradients are asked for */
   char *own_mean, *own_var; /* moments that apply_groups finds first, else NULL */
 } Job;
 
@@ -95,6 +96,20 @@ static void set_number(const Job *j, char *p, int64_t i, double v) {
     ((double *)(void *)p)[i] = v;
   else
     ((float *)(void *)p)[i] = (float)v;
+}
+
+/* Rows so short that several are best taken side by side. */
+static bool is_short(const Job *j) {
+  return j->l.outer == 1 && j->l.inner <= NORM_SHORT_ROW && (j->each || (!j->weight && !j->bias));
+}
+static NormShort short_of(const Job *j) {
+  return (NormShort){j->x,           j->grad,    j->weight, j->bias, j->out, (char *)j->mean,
+                     (char *)j->var, j->l.inner, j->eps,    j->fixed};
+}
+static void apply_short(void *context, int64_t begin, int64_t end) {
+  const Job *j = context;
+  NormShort s = short_of(j);
+  j->table->short_rows[j->wide](&s, begin, end);
 }
 
 static void apply_groups(void *context, int64_t begin, int64_t end) {
@@ -139,25 +154,34 @@ static void back_groups(void *context, int64_t begin, int64_t end) {
   }
 }
 
-/* The same where weight and bias run along the row: a share of the groups has sums of its own for every channel, to which
- * a few rows are added while they are in cache. */
+/* The same where weight and bias run along the row: a share of the groups has sums of its own for every channel, of
+ * TOGETHER rows in the element's type, then in double. */
 static void back_shares(void *context, int64_t begin, int64_t end) {
   const Job *j = context;
   double count = (double)j->l.inner;
+  NormShort brief = short_of(j);
   for (int64_t s = begin; s < end; s++) {
     double *share = j->share + 2 * s * j->l.channels;
     memset(share, 0, 2 * sizeof *share * (size_t)j->l.channels);
-    int64_t last = j->l.groups * (s + 1) / j->shares;
-    for (int64_t g = j->l.groups * s / j->shares; g < last; g += NORM_ROWS) {
-      NormRun run[NORM_ROWS];
-      int rows = (int)(last - g < NORM_ROWS ? last - g : NORM_ROWS);
-      for (int k = 0; k < rows; k++) {
-        double sum[2] = {0, 0};
-        run[k] = run_of(j, g + k, 0, 0);
-        if (!j->fixed) j->table->sums[j->wide](&run[k], sum);
-        j->table->back[j->wide](&run[k], sum[0] / count, sum[1] / count);
+    int64_t first = j->l.groups * s / j->shares, last = j->l.groups * (s + 1) / j->shares;
+    if (is_short(j)) {
+      j->table->short_back[j->wide](&brief, first, last, j->weights ? share : NULL, share + j->l.channels);
+      continue;
+    }
+    void *sums = j->sums + s * 2 * j->l.channels * j->size, *shifts = (char *)sums + j->l.channels * j->size;
+    if (j->weights) memset(sums, 0, (size_t)(2 * j->l.channels * j->size));
+    for (int64_t g = first; g < last; g++) {
+      NormRun run = run_of(j, g, 0, 0);
+      double sum[2] = {0, 0};
+      if (!j->fixed) j->table->sums[j->wide](&run, sum);
+      if (!j->weights) {
+        j->table->back[j->wide](&run, sum[0] / count, sum[1] / count);
+        continue;
       }
-      j->table->gather[j->wide](run, rows, share, share + j->l.channels);
+      j->table->back_gather[j->wide](&run, sum[0] / count, sum[1] / count, sums, shifts);
+      if ((g - first) % TOGETHER != TOGETHER - 1 && g + 1 < last) continue;
+      j->table->settle[j->wide](sums, share, j->l.channels);
+      j->table->settle[j->wide](shifts, share + j->l.channels, j->l.channels);
     }
   }
 }
@@ -193,12 +217,54 @@ static bool moments(const Job *j, Tensor *x, Tensor *mean, Tensor *var) {
   return good;
 }
 
+static void apply_rows(void *context, int64_t begin, int64_t end) {
+  const Job *j = context;
+  int64_t n = j->l.groups, bytes = n * j->size;
+  const char *scale = (const char *)j->sum, *shift = scale + bytes;
+  for (int64_t i = begin; i < end; i++)
+    j->table->columns[j->wide](j->x + i * bytes, j->mean, scale, shift, j->out + i * bytes, n);
+}
+
+/* Columns where they lie: moments by the reductions, then row after row. */
+static bool norm_columns(Job *j, Tensor *x, Tensor *weight, Tensor *bias, Tensor *to, Tensor *mean, Tensor *var) {
+  int64_t n = j->l.groups;
+  size_t bytes = (size_t)(2 * n) * sizeof(double);
+  if (!j->fixed && !moments(j, x, mean, var)) return false;
+  if (to->numel == 0) return true;
+  if (!(j->sum = block_alloc(bytes))) return false;
+  j->x = tensor_data(x);
+  j->mean = tensor_data(mean);
+  j->out = tensor_data(to);
+  char *scale = (char *)j->sum, *shift = scale + n * j->size;
+  for (int64_t c = 0; c < n; c++) {
+    double rstd = 1 / sqrt(number(j, tensor_data(var), c) + j->eps);
+    double w = weight ? number(j, tensor_data(weight), c) : 1;
+    set_number(j, scale, c, j->wide ? rstd * w : (double)((float)rstd * (float)w));
+    set_number(j, shift, c, bias ? number(j, tensor_data(bias), c) : 0);
+  }
+  parallel_for(j->l.outer, n >= UNIT ? 1 : UNIT / n, apply_rows, j);
+  block_free(j->sum, bytes);
+  return true;
+}
+
 bool cpu_norm(const NormLayout *l, Tensor *x, Tensor *weight, Tensor *bias, double eps, bool fixed, Tensor *out,
               Tensor *mean, Tensor *var) {
   DType lane = lane_of(x);
   Job j = job_of(l, lane, eps, fixed);
-  Tensor *px = ready(l, x, lane), *pw = weight ? tensor_packed(weight, lane) : NULL,
-         *pb = bias ? tensor_packed(bias, lane) : NULL, *to = room(l, out, lane);
+  bool columns = is_columns(l);
+  Tensor *px = tensor_packed(x, lane), *pw = weight ? tensor_packed(weight, lane) : NULL,
+         *pb = bias ? tensor_packed(bias, lane) : NULL,
+         *to = out->dtype == lane ? tensor_retain(out) : tensor_new(lane, out->ndim, out->shape, tensor_device(out));
+  if (columns) {
+    bool done = px && (pw || !weight) && (pb || !bias) && to;
+    j.l = *l;
+    done = done && norm_columns(&j, px, pw, pb, to, mean, var) && (to == out || tensor_copy_into(out, to));
+    tensor_release(to);
+    tensor_release(pb);
+    tensor_release(pw);
+    tensor_release(px);
+    return done;
+  }
   /* a long row is shared among threads, one that stays in cache is read again at once */
   bool alone = !fixed && j.l.outer == 1 && j.l.inner <= LONG_ROW && out->numel > 0;
   bool good = px && (pw || !weight) && (pb || !bias) && to && (fixed || alone || moments(&j, px, mean, var));
@@ -211,7 +277,10 @@ bool cpu_norm(const NormLayout *l, Tensor *x, Tensor *weight, Tensor *bias, doub
     j.var = tensor_data(var);
     j.out = tensor_data(to);
     if (alone) j.own_mean = tensor_data(mean), j.own_var = tensor_data(var);
-    spread(&j, apply_groups);
+    if (alone && is_short(&j))
+      parallel_for(j.l.groups, UNIT / NORM_SHORT_ROW, apply_short, &j);
+    else
+      spread(&j, apply_groups);
     good = settle(l, out, to);
   }
   tensor_release(to);
@@ -243,17 +312,19 @@ static void finish_weights(const Job *j, Tensor *gw, Tensor *gb) {
 }
 
 bool cpu_norm_back(const NormLayout *l, Tensor *grad, Tensor *x, Tensor *weight, Tensor *mean, Tensor *var, double eps,
-                   bool fixed, Tensor *gx, Tensor *gw, Tensor *gb) {
+                   bool fixed, bool weights, Tensor *gx, Tensor *gw, Tensor *gb) {
   DType lane = lane_of(x);
   Job j = job_of(l, lane, eps, fixed);
   if (gx->numel == 0) return tensor_fill(gw, scalar_int(0)) && tensor_fill(gb, scalar_int(0));
+  j.weights = weights;
   j.shares = j.l.groups < 8 * SHARES ? (j.l.groups + 7) / 8 : SHARES;
-  size_t bytes = (size_t)(j.each ? 2 * j.shares * j.l.channels : 2 * j.l.groups * j.runs) * sizeof(double);
+  size_t bytes = (size_t)(j.each ? 4 * j.shares * j.l.channels : 2 * j.l.groups * j.runs) * sizeof(double);
   Tensor *px = ready(l, x, lane), *pg = ready(l, grad, lane), *pw = weight ? tensor_packed(weight, lane) : NULL,
          *to = room(l, gx, lane), *pm = tensor_packed(mean, lane), *pv = tensor_packed(var, lane);
   bool good = px && pg && (pw || !weight) && to && pm && pv && (j.sum = block_alloc(bytes));
   if (good) {
     j.share = j.sum;
+    j.sums = j.each ? (char *)(j.sum + 2 * j.shares * j.l.channels) : NULL;
     j.x = tensor_data(px);
     j.grad = tensor_data(pg);
     j.weight = pw ? tensor_data(pw) : NULL;

@@ -22,18 +22,36 @@ typedef struct {
   double mean, rstd;
 } NormRun;
 
-enum { NORM_ROWS = 4 };
+/* Rows of n <= NORM_SHORT_ROW packed elements, one after another, each with a mean and a biased variance of the element's
+ * type. weight and bias run along the row, or are NULL. fixed: mean and var do not depend on x. */
+typedef struct {
+  const void *x, *grad, *weight, *bias;
+  void *out, *mean, *var;
+  int64_t n;
+  double eps;
+  bool fixed;
+} NormShort;
+
+enum { NORM_SHORT_ROW = 24 };
 typedef struct {
   /* of n packed elements, at least one; var is the biased one */
   void (*moments[2])(const void *x, int64_t n, double *mean, double *var); /* [is double] */
   void (*apply[2])(const NormRun *r);
+  /* a row of elements that each have a mean, scale and shift of their own */
+  void (*columns[2])(const void *x, const void *mean, const void *scale, const void *shift, void *out, int64_t n);
   /* sum[0] += grad w, sum[1] += grad w (x - mean) rstd; w is 1 without a weight */
   void (*sums[2])(const NormRun *r, double *sum);
   /* out = rstd (grad w - a - (x - mean) rstd b) */
   void (*back[2])(const NormRun *r, double a, double b);
-  /* weight[i] += grad (x - mean) rstd, bias[i] += grad, of up to NORM_ROWS runs of one length; so many are summed in the
-   * element's type first */
-  void (*gather[2])(const NormRun *r, int rows, double *weight, double *bias);
+  /* the same, where weight and bias run along the row, and what the row adds to their gradients, which are of the element's
+   * type: weight[i] += grad (x - mean) rstd, bias[i] += grad */
+  void (*back_gather[2])(const NormRun *r, double a, double b, void *weight, void *bias);
+  /* to[i] += from[i], of the element's type, which becomes 0 */
+  void (*settle[2])(void *from, double *to, int64_t n);
+  /* rows begin .. end - 1: means, variances and results; gradients, those of weight and bias added
+   * unless weight is NULL */
+  void (*short_rows[2])(const NormShort *s, int64_t begin, int64_t end);
+  void (*short_back[2])(const NormShort *s, int64_t begin, int64_t end, double *weight, double *bias);
 } NormTable;
 VEC_TABLE(NormTable, norm_table);
 
@@ -41,7 +59,8 @@ VEC_TABLE(NormTable, norm_table);
  * weight and bias may be NULL. */
 bool cpu_norm(const NormLayout *l, Tensor *x, Tensor *weight, Tensor *bias, double eps, bool fixed, Tensor *out,
               Tensor *mean, Tensor *var);
-/* Gradients of input, weight and bias; with `fixed` mean and var do not depend on x. */
+/* Gradients of input, weight and bias; with `fixed` mean and var do not depend on x. Without `weights` those of weight and
+ * bias are not asked for, and may be anything. */
 bool cpu_norm_back(const NormLayout *l, Tensor *grad, Tensor *x, Tensor *weight, Tensor *mean, Tensor *var, double eps,
-                   bool fixed, Tensor *gx, Tensor *gw, Tensor *gb);
+                   bool fixed, bool weights, Tensor *gx, Tensor *gw, Tensor *gb);
 #endif

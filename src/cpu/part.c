@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/size.h"
 #include "cpu/copy.h"
+#include "cpu/copy_tensor.h"
 #include "cpu/kernels.h"
 #include "tensor/iter.h"
 #include "tensor/shape.h"
@@ -14,10 +15,11 @@ typedef struct {
   const Arg *base_shape, *base_stride, *shape, *stride;
   int64_t start, reach;
   char *memory;
-  size_t bytes;
+  size_t bytes; /* of a block of its own; 0: memory is the base itself, which lies as its strides say */
 } Part;
 
-static bool part_open(Part *p, const OpCall *c, int at, DType dtype) {
+/* base: a tensor of the base's shape, for which no copy is made when it lies as the base does. */
+static bool part_open(Part *p, const OpCall *c, int at, Tensor *base) {
   p->base_shape = &c->arg[at];
   p->base_stride = &c->arg[at + 1];
   p->shape = &c->arg[at + 2];
@@ -26,15 +28,24 @@ static bool part_open(Part *p, const OpCall *c, int at, DType dtype) {
   p->reach = 1;
   for (int d = 0; d < p->base_shape->n; d++)
     if (p->base_shape->ints[d] > 0) p->reach += (p->base_shape->ints[d] - 1) * p->base_stride->ints[d];
-  int64_t bytes;
-  if (!size_mul(p->reach, dtype_size(dtype), &bytes)) return false;
+  int64_t bytes, dense[MT_MAX_DIMS];
+  bool same = tensor_is_contiguous(base) && base->numel > 0;
+  shape_strides(p->base_shape->n, p->base_shape->ints, dense);
+  for (int d = 0; d < p->base_shape->n; d++)
+    same = same && (p->base_shape->ints[d] == 1 || p->base_stride->ints[d] == dense[d]);
+  p->bytes = 0;
+  p->memory = tensor_data(base);
+  if (same) return true;
+  if (!size_mul(p->reach, dtype_size((DType)base->dtype), &bytes)) return false;
   p->bytes = (size_t)bytes;
   p->memory = block_alloc(p->bytes);
   if (p->memory) memset(p->memory, 0, p->bytes);
   return p->memory != NULL;
 }
 
-static void part_close(Part *p) { block_free(p->memory, p->bytes); }
+static void part_close(Part *p) {
+  if (p->bytes > 0) block_free(p->memory, p->bytes);
+}
 
 /* Copies between a contiguous tensor and the scratch block through the geometry (shape, stride, start). */
 static void through(const Part *p, const Arg *shape, const Arg *stride, int64_t start, Tensor *t, bool to_block,
@@ -62,21 +73,24 @@ static RowFn same_row(const Tensor *t) { return cast_row((DType)t->dtype, (DType
 bool cpu_part(OpCall *c) {
   Part p;
   Tensor *t = in(c, 0);
-  if (!part_open(&p, c, 1, (DType)t->dtype)) return false;
-  through(&p, p.base_shape, p.base_stride, 0, t, true, same_row(t));
+  if (!part_open(&p, c, 1, t)) return false;
+  if (p.bytes > 0) through(&p, p.base_shape, p.base_stride, 0, t, true, same_row(t));
   through(&p, p.shape, p.stride, p.start, c->out[0], false, same_row(t));
   part_close(&p);
   return true;
 }
 
-/* part_put(input, source, geometry): input with the part replaced; result 0 starts as input's copy. */
+/* part_put(input, source, geometry): input with the part replaced. */
 bool cpu_part_put(OpCall *c) {
   Part p;
   Tensor *t = in(c, 0), *source = in(c, 1);
-  if (!part_open(&p, c, 2, (DType)t->dtype)) return false;
-  through(&p, p.base_shape, p.base_stride, 0, t, true, same_row(t));
+  if (!part_open(&p, c, 2, c->out[0])) return false;
+  if (p.bytes > 0)
+    through(&p, p.base_shape, p.base_stride, 0, t, true, same_row(t));
+  else if (!tensor_copy_into(c->out[0], t))
+    return false;
   through(&p, p.shape, p.stride, p.start, source, true, same_row(t));
-  through(&p, p.base_shape, p.base_stride, 0, c->out[0], false, same_row(t));
+  if (p.bytes > 0) through(&p, p.base_shape, p.base_stride, 0, c->out[0], false, same_row(t));
   part_close(&p);
   return true;
 }
@@ -118,10 +132,11 @@ static bool may_overlap(const Arg *shape, const Arg *stride) {
 bool cpu_part_back(OpCall *c) {
   Part p;
   Tensor *t = in(c, 0);
-  if (!part_open(&p, c, 1, (DType)t->dtype)) return false;
+  if (!part_open(&p, c, 1, c->out[0])) return false;
+  if (p.bytes == 0) memset(p.memory, 0, (size_t)tensor_bytes(c->out[0]));
   RowFn row = t->dtype == MT_F32 ? sum_f32 : t->dtype == MT_F64 ? sum_f64 : t->dtype == MT_F16 ? sum_f16 : sum_bf16;
   through(&p, p.shape, p.stride, p.start, t, true, may_overlap(p.shape, p.stride) ? row : same_row(t));
-  through(&p, p.base_shape, p.base_stride, 0, c->out[0], false, same_row(t));
+  if (p.bytes > 0) through(&p, p.base_shape, p.base_stride, 0, c->out[0], false, same_row(t));
   part_close(&p);
   return true;
 }

@@ -35,14 +35,23 @@ static int cost_of(Formula f) {
   case PW_elu:
   case PW_elu_back:
   case PW_expm1:
-  case PW_erf: return 100;
+  case PW_erf:
   case PW_log1p:
   case PW_log2:
   case PW_log10:
+  case PW_exp2:
   case PW_tan:
+  case PW_acos:
+  case PW_asin:
+  case PW_atan:
+  case PW_atan2:
   case PW_pow:
   case PW_pow_scalar:
-  case PW_atan2:
+  case PW_logaddexp:
+  case PW_logsigmoid:
+  case PW_xlogy:
+  case PW_erfinv:
+  case PW_hypot: return 100;
   case PW_fmod:
   case PW_remainder:
   case PW_floor_divide: return 500;
@@ -152,10 +161,8 @@ static bool small(OpCall *c, const PointwiseInfo *info, RowFn row, const Pointwi
   int64_t stride[4] = {dtype_size((DType)out->dtype)}, size = dtype_size(c->compute);
   for (int k = 0; k < info->inputs; k++) {
     Tensor *t = in(c, k);
-    if (t->dtype != c->compute || t->numel != out->numel || t->ndim != out->ndim || !tensor_is_contiguous(t))
-      return false;
-    for (int d = 0; d < t->ndim; d++)
-      if (t->shape[d] != out->shape[d]) return false;
+    bool packed = t->ndim == 1 ? t->stride[0] == 1 || t->numel == 1 : tensor_is_contiguous(t);
+    if (t->dtype != c->compute || t->numel != out->numel || !packed) return false; /* as many: nothing is repeated */
     ptr[k + 1] = tensor_data(t);
     stride[k + 1] = size;
   }

@@ -10,8 +10,9 @@
 #include "cpu/copy.h"
 #include "cpu/copy_tensor.h"
 #include <math.h>
+#include <string.h>
 
-enum { UNIT = 65536, BATCH = 128, WIDE = 256, FEW = 16, BUFFER_ROWS = 4, SHORT = 32 };
+enum { UNIT = 65536, BATCH = 128, WIDE = 256, FEW = 16, BUFFER_ROWS = 4, SHORT = 32, NARROW = 64, SHARES = 16 };
 
 LaneType lane_type(DType d) { return d == MT_F64 ? LANE_F64 : dtype_is_float(d) ? LANE_F32 : LANE_I64; }
 
@@ -228,7 +229,7 @@ static void fold_rows(const Plan *p, Acc *acc, const char *ptr, int64_t step, in
   double power = p->how.p;
   if (!p->cast && p->inner_stride == p->size) {
     int64_t together = WIDE / width;
-    if (step == width * p->size && together > 1 && rows >= 4 * together) { /* narrow: many rows make a wide one */
+    if (step == width * p->size && width < NARROW && rows >= 4 * together) { /* narrow: many rows make a wide one */
       Acc wide[WIDE * MOMENTS];
       int64_t across = together * width, whole = rows / together;
       fold_start(p->how.fold, p->type, wide, across);
@@ -338,6 +339,25 @@ static void rows_body(void *context, int64_t begin, int64_t end) {
   }
 }
 
+/* Few rows of float32 are summed where the result is. */
+static bool sums_directly(const Plan *p) {
+  return p->how.fold == FOLD_SUM && p->how.finish == FINISH_VALUE && p->type == LANE_F32 && !p->cast && p->units == 1 &&
+         p->inner_stride == p->size && p->inner_out == 1 && p->out->dtype == MT_F32 && p->lines.n == 1 &&
+         p->lines.count <= FOLD_ROWS;
+}
+static void direct_body(void *context, int64_t begin, int64_t end) {
+  const Plan *p = context;
+  const ReduceTable *table = VEC_PICK(reduce_table);
+  for (int64_t i = begin; i < end; i++) {
+    int64_t first = i % p->tiles * FOLD_TILE, width = p->inner - first < FOLD_TILE ? p->inner - first : FOLD_TILE,
+            at = 0;
+    const char *from = p->data + walk_to(&p->kept, i / p->tiles, 0, &at) + first * p->size;
+    float *to = (float *)(void *)tensor_data(p->out) + at + first;
+    memset(to, 0, (size_t)(width * p->size));
+    table->add_rows(to, from, p->lines.stride[0] / p->size, p->lines.count, width);
+  }
+}
+
 static void columns_body(void *context, int64_t begin, int64_t end) {
   const Plan *p = context;
   Acc acc[FOLD_TILE * MOMENTS];
@@ -382,8 +402,9 @@ static void plan_units(Plan *p) {
     int64_t unit = UNIT / (inner < FOLD_TILE ? inner : FOLD_TILE);
     p->unit = lines;
     if (p->kept.count * p->tiles >= 16 || lines < 2 * unit) return;
-    p->unit = unit;
-    p->units = (lines + unit - 1) / unit;
+    int64_t share = (lines + SHARES - 1) / SHARES; /* each unit costs accumulators that are joined in the end */
+    p->unit = unit > share ? unit : (share + FOLD_ROWS - 1) / FOLD_ROWS * FOLD_ROWS;
+    p->units = (lines + p->unit - 1) / p->unit;
   } else if (p->per_result >= 2 * UNIT) {
     p->unit = lines == 1 ? UNIT : inner < UNIT ? UNIT / inner : 1;
     p->units = ((lines == 1 ? inner : lines) + p->unit - 1) / p->unit;
@@ -423,7 +444,7 @@ bool reduce_tensor(const Tensor *t, const bool *reduced, Reduction how, Tensor *
     if (!(p.partial = block_alloc(bytes))) return false;
   }
   int64_t grain = each >= UNIT ? 1 : UNIT / (each > 0 ? each : 1);
-  PoolBody body = p.inner_kept ? columns_body : rows_body;
+  PoolBody body = !p.inner_kept ? rows_body : sums_directly(&p) ? direct_body : columns_body;
   if (tasks <= grain)
     body(&p, 0, tasks);
   else

@@ -31,7 +31,11 @@ typedef union {
   double d;
   int64_t i;
 } Acc;
-enum { MOMENTS = 3, FOLD_TILE = 1024 };
+enum {
+  MOMENTS = 3,
+  FOLD_TILE = 1024,
+  FOLD_ROWS = 64
+}; /* columns and rows that are folded without wider sums between */
 static inline int fold_width(Fold f) { return f == FOLD_MOMENTS ? MOMENTS : 1; }
 
 /* Folds rows of n packed elements, step elements apart, into n accumulators / n packed elements into one. */
@@ -51,6 +55,8 @@ typedef struct {
   FoldRow row[FOLDS][LANE_TYPES];
   BestColumns best[2][LANE_TYPES]; /* [least] */
   FindFirst find[LANE_TYPES];
+  /* adds up to FOLD_ROWS rows of up to FOLD_TILE float32 to `sum`, as FOLD_SUM's columns do */
+  void (*add_rows)(void *sum, const void *x, int64_t step, int64_t rows, int64_t n);
 } ReduceTable;
 VEC_TABLE(ReduceTable, reduce_table);         /* what a better set's lacks, the base one has */
 FoldColumns fold_columns(Fold f, LaneType t); /* NULL: the fold exists for double only */

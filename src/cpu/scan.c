@@ -249,6 +249,27 @@ FLOAT_SCANS(f32, float)
 FLOAT_SCANS(f64, double)
 SCANS(i64, int64_t, uint64_t)
 
+/* One packed row of 64-bit elements: what is summed up so far stays in a register. */
+#define PLAIN_ROW(name, T, W, start, op)                        \
+  static void name(const void *px, void *po, int64_t n) {       \
+    const T *x = px;                                            \
+    T *out = po;                                                \
+    W a = start;                                                \
+    for (int64_t i = 0; i < n; i++) out[i] = (T)(a op(W) x[i]); \
+  }
+PLAIN_ROW(sum_row_f64, double, double, 0, +=)
+PLAIN_ROW(product_row_f64, double, double, 1, *=)
+PLAIN_ROW(sum_row_i64, int64_t, uint64_t, 0, +=)
+PLAIN_ROW(product_row_i64, int64_t, uint64_t, 1, *=)
+
+static ScanRow row_of(ScanKind kind, LaneType type) {
+  const ScanTable *table = VEC_PICK(scan_table);
+  bool sum = kind == SCAN_SUM;
+  if (!sum && kind != SCAN_PRODUCT) return NULL;
+  if (type == LANE_F32) return sum ? table->sum : table->product;
+  return type == LANE_F64 ? sum ? sum_row_f64 : product_row_f64 : sum ? sum_row_i64 : product_row_i64;
+}
+
 static const ScanFn scans[][LANE_TYPES] = {[SCAN_SUM] = {sum_f32, sum_f64, sum_i64},
                                            [SCAN_SUM_BACK] = {sum_back_f32, sum_back_f64, sum_back_i64},
                                            [SCAN_PRODUCT] = {product_f32, product_f64, product_i64},
@@ -270,8 +291,7 @@ static void scan_body(void *context, int64_t begin, int64_t end) {
   const Scan *s = context;
   int64_t length = s->lines.length;
   if (s->row) {
-    for (int64_t i = begin; i < end; i++)
-      s->row((const float *)(const void *)s->x + i * length, (float *)(void *)s->out + i * length, length);
+    for (int64_t i = begin; i < end; i++) s->row(s->x + i * length * s->size, s->out + i * length * s->size, length);
     return;
   }
   if (s->tiles == 0) {
@@ -306,9 +326,7 @@ bool cpu_scan(ScanKind kind, Tensor *t, Tensor *grad, int dim, Tensor *out) {
               .out = tensor_data(to),
               .size = dtype_size(lane),
               .lines = lines_of(out, dim)};
-    const ScanTable *table = VEC_PICK(scan_table);
-    if (type == LANE_F32 && s.lines.inner == 1)
-      s.row = kind == SCAN_SUM ? table->sum : kind == SCAN_PRODUCT ? table->product : NULL;
+    if (s.lines.inner == 1) s.row = row_of(kind, type);
     s.tiles = s.lines.inner == 1 ? 0 : (s.lines.inner + NARROW - 1) / NARROW;
     int64_t each = s.lines.length * (s.lines.inner < NARROW ? s.lines.inner : NARROW);
     parallel_for(s.lines.outer * (s.tiles ? s.tiles : 1), each < UNIT / 4 ? UNIT / 4 / each : 1, scan_body, &s);
@@ -328,6 +346,20 @@ typedef void (*RunningFn)(const void *x, void *values, int64_t *index, bool leas
                           int64_t width) {                                                                             \
     const T *x = px;                                                                                                   \
     T *v = pv;                                                                                                         \
+    if (width == 1 && step == 1) {                                                                                     \
+      T best = x[0];                                                                                                   \
+      int64_t place = 1;                                                                                               \
+      for (int64_t r = 0; r < rows; r++) {                                                                             \
+        if (x[r] != x[r] || (best == best && (least ? x[r] <= best : x[r] >= best))) {                                 \
+          __asm__ volatile(""); /* rare: a branch, for which nothing waits */                                          \
+          best = x[r];                                                                                                 \
+          place = r + 1;                                                                                               \
+        }                                                                                                              \
+        v[r] = best;                                                                                                   \
+        index[r] = place;                                                                                              \
+      }                                                                                                                \
+      return;                                                                                                          \
+    }                                                                                                                  \
     for (int64_t r = 0; r < rows; r++)                                                                                 \
       for (int64_t j = 0; j < width; j++) {                                                                            \
         int64_t at = r * step + j, last = at - step;                                                                   \

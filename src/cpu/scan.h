@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef void (*ScanRow)(const float *x, float *out, int64_t n);
+typedef void (*ScanRow)(const void *x, void *out, int64_t n);
 typedef struct {
   ScanRow sum, product;
 } ScanTable;

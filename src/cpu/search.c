@@ -150,3 +150,41 @@ bool cpu_row_order(Tensor *t, Tensor *index) {
   tensor_release(x);
   return spare != NULL;
 }
+
+/* Counts. Few bins are counted in four tables by turns: one count would wait for the last of the same. */
+enum { FEW_BINS = 256 };
+#define COUNT(T)                                                                                           \
+  static void count_##T(const void *values, int64_t n, int64_t size, int64_t *count) {                     \
+    const T *v = values;                                                                                   \
+    int64_t table[4][FEW_BINS] = {{0}}, i = 0;                                                             \
+    if (size <= FEW_BINS) {                                                                                \
+      for (; i + 4 <= n; i += 4)                                                                           \
+        for (int k = 0; k < 4; k++)                                                                        \
+          if ((uint64_t)(int64_t)v[i + k] < (uint64_t)size) table[k][v[i + k]]++;                          \
+      for (int64_t b = 0; b < size; b++) count[b] = table[0][b] + table[1][b] + table[2][b] + table[3][b]; \
+    }                                                                                                      \
+    for (; i < n; i++)                                                                                     \
+      if ((uint64_t)(int64_t)v[i] < (uint64_t)size) count[v[i]]++;                                         \
+  }
+COUNT(uint8_t)
+COUNT(int8_t)
+COUNT(int16_t)
+COUNT(int32_t)
+COUNT(int64_t)
+
+bool cpu_counts(OpCall *c) {
+  Tensor *out = c->out[0], *t = packed_as(in(c, 0), (DType)in(c, 0)->dtype);
+  if (!t) return false;
+  int64_t *count = (int64_t *)(void *)tensor_data(out), size = out->numel;
+  memset(count, 0, sizeof *count * (size_t)size);
+  const void *values = tensor_data(t);
+  switch (t->dtype) {
+  case MT_U8: count_uint8_t(values, t->numel, size, count); break;
+  case MT_I8: count_int8_t(values, t->numel, size, count); break;
+  case MT_I16: count_int16_t(values, t->numel, size, count); break;
+  case MT_I32: count_int32_t(values, t->numel, size, count); break;
+  default: count_int64_t(values, t->numel, size, count);
+  }
+  tensor_release(t);
+  return true;
+}

@@ -1,15 +1,19 @@
 /* Elementary functions per compute type, named name_f32 and name_f64: what formulas.h calls.
  *
- * exp, expm1, log, erf, tanh, sigmoid, sin and cos of float are branch-free, so that a loop over them vectorises:
- * arguments are reduced, a polynomial (minimax, fitted by Remez's exchange) is evaluated, special values are selected
- * at the end.
- * They are within 2 ulp everywhere, subnormals, infinities, NaN and -0 included; sin and cos only up to SIN_LIMIT,
- * beyond which a loop takes libm. FMA is used where the instruction set has it, so the sets with FMA agree bit for bit.
- * Everything else is libm, to the last bit the same in a vector loop and alone. */
+ * Exponentials, logarithms, pow, erf and trigonometric functions of float, and exponentials of double, are branch-free,
+ * so that a loop over them vectorises: arguments are reduced, a polynomial (minimax) is evaluated, special values are
+ * selected at the end.
+ * They are within 2 ulp everywhere, subnormals, infinities, NaN and -0 included; sin, cos and tan only up to SIN_LIMIT,
+ * fmod up to a quotient of QUOTIENT_LIMIT, beyond which a loop takes libm. FMA is used where the instruction set has it,
+ * so the sets with FMA agree bit for bit. Everything else is libm, to the last bit the same in a vector loop and alone. */
 #ifndef MT_VMATH_H
 #define MT_VMATH_H
 #include <math.h>
+#include <stdbool.h>
 #include <stdint.h>
+
+/* Inline in any loop, however long: a call would keep it from being vectorised. */
+#define VECTOR_FN static inline __attribute__((always_inline))
 
 /* Before a loop whose operands are the same memory or do not overlap. */
 #if defined(__clang__)
@@ -40,32 +44,50 @@ typedef union {
 
 static inline float float_of_bits(uint32_t u) { return (Bits32){.u = u}.f; }
 static inline uint32_t bits_of_float(float f) { return (Bits32){.f = f}.u; }
+static inline double double_of_bits(uint64_t u) { return (Bits64){.u = u}.f; }
+static inline uint64_t bits_of_double(double f) { return (Bits64){.f = f}.u; }
 
-/* exp(r) where x = k ln 2 + r, |r| <= ln 2 / 2, and k is exact for |x| that small. Adding `magic` rounds to an integer,
- * which is left in the low bits of *t beside those of magic. */
-static inline __attribute__((always_inline)) float exp_rest_f32(float x, float magic, float *t) {
-  *t = FMA32(x, 0x1.715476p+0f, magic);
-  float n = *t - magic, r = FMA32(n, -0x1.62e400p-1f, x);
-  r = FMA32(n, -0x1.7f7d1cp-20f, r);
+/* exp(r) - 1 for |r| <= ln 2 / 2 */
+VECTOR_FN float exp_less_one_f32(float r) {
   float q = FMA32(0x1.6dbcc4p-10f, r, 0x1.124146p-7f);
   q = FMA32(q, r, 0x1.555454p-5f);
   q = FMA32(q, r, 0x1.555486p-3f);
   q = FMA32(q, r, 0x1.000000p-1f);
-  return FMA32(r * r, q, r) + 1.0f;
+  return FMA32(r * r, q, r);
 }
-static inline __attribute__((always_inline)) float exp_reduced_f32(float x, int32_t *k) {
+VECTOR_FN double exp_less_one_f64(double r) {
+  double q = FMA64(0x1.ad80168583a46p-26, r, 0x1.28ad7b7083245p-22);
+  q = FMA64(q, r, 0x1.71df24f47ea6ap-19);
+  q = FMA64(q, r, 0x1.a0199a01fc128p-16);
+  q = FMA64(q, r, 0x1.a01a012a79e1ep-13);
+  q = FMA64(q, r, 0x1.6c16c1842e6dep-10);
+  q = FMA64(q, r, 0x1.1111111127ba4p-7);
+  q = FMA64(q, r, 0x1.5555555550865p-5);
+  q = FMA64(q, r, 0x1.55555555554fap-3);
+  q = FMA64(q, r, 0x1.000000000000ap-1);
+  return FMA64(r * r, q, r);
+}
+/* exp(r) where x = k ln 2 + r, |r| <= ln 2 / 2, and k is exact for |x| that small. Adding `magic` rounds to an integer,
+ * which is left in the low bits of *t beside those of magic. */
+VECTOR_FN float exp_rest_f32(float x, float magic, float *t) {
+  *t = FMA32(x, 0x1.715476p+0f, magic);
+  float n = *t - magic, r = FMA32(n, -0x1.62e400p-1f, x);
+  r = FMA32(n, -0x1.7f7d1cp-20f, r);
+  return exp_less_one_f32(r) + 1.0f;
+}
+VECTOR_FN float exp_reduced_f32(float x, int32_t *k) {
   const float magic = 0x1.8p23f;
   float t, p = exp_rest_f32(x, magic, &t);
   *k = (int32_t)(bits_of_float(t) - bits_of_float(magic));
   return p;
 }
 /* p 2^k; the scale is applied in two halves, since 2^k may be subnormal or too large. */
-static inline float scale_f32(float p, int32_t k) {
+VECTOR_FN float scale_f32(float p, int32_t k) {
   int32_t half = k >> 1;
   float low = float_of_bits((uint32_t)(half + 127) << 23), high = float_of_bits((uint32_t)(k - half + 127) << 23);
   return p * low * high;
 }
-static inline float exp_f32(float x) {
+VECTOR_FN float exp_f32(float x) {
   float c = x > 89.0f ? 89.0f : x;
   c = c < -104.0f ? -104.0f : c;
   int32_t k;
@@ -76,8 +98,8 @@ static inline float exp_f32(float x) {
 /* 2^40 exp(x) for x up to 60: always a normal number unless it is 0, so that what is divided by a sum of such ones is as
  * exact as it can be. */
 #define EXP_UP_f32 0x1p40f
-#define EXP_UP_f64 1.0
-static inline float exp_up_f32(float x) {
+#define EXP_UP_f64 0x1p80
+VECTOR_FN float exp_up_f32(float x) {
   float c = x < -104.0f ? -104.0f : x;
   float t, p = exp_rest_f32(c, 0x1.8p23f + 127 + 40, &t); /* so that the low bits are those of 2^(k + 40) */
   return p * float_of_bits(bits_of_float(t) << 23);
@@ -85,50 +107,147 @@ static inline float exp_up_f32(float x) {
 /* exp of what is at most 60, as softmax and gelu need it: the same as exp, but shorter. */
 static inline float exp_below_f32(float x) { return exp_up_f32(x) * (1 / EXP_UP_f32); }
 
+/* The same for double: exp(r), and t, whose low bits are those of k beside those of magic. */
+#define MAGIC64 0x1.8p52
+VECTOR_FN double exp_rest_f64(double x, double magic, double *t) {
+  *t = FMA64(x, 0x1.71547652b82fep+0, magic);
+  double n = *t - magic, r = FMA64(n, -0x1.62e42fefa0000p-1, x);
+  return exp_less_one_f64(FMA64(n, -0x1.cf79abc9e3b3ap-40, r)) + 1.0;
+}
+VECTOR_FN double exp_f64(double x) {
+  double c = x < -746.0 ? -746.0 : x;
+  double t, p = exp_rest_f64(c, MAGIC64 + 2048, &t); /* k is not negative then, and halves without its sign */
+  uint64_t k = bits_of_double(t) & 0xfff, half = k >> 1;
+  double y = p * double_of_bits((half - 1) << 52) * double_of_bits((k - half - 1) << 52);
+  return x > 710.0 ? (double)INFINITY : y;
+}
+VECTOR_FN double exp_up_f64(double x) {
+  double c = x < -746.0 ? -746.0 : x;
+  double t, p = exp_rest_f64(c, MAGIC64 + 1023 + 80, &t);
+  return p * double_of_bits(bits_of_double(t) << 52);
+}
+VECTOR_FN double exp_below_f64(double x) { return exp_up_f64(x) * (1 / EXP_UP_f64); }
+
+/* 2^x = 2^k exp(r ln 2), r = x - k */
+VECTOR_FN float exp2_f32(float x) {
+  const float magic = 0x1.8p23f;
+  float c = x > 129.0f ? 129.0f : x;
+  c = c < -151.0f ? -151.0f : c;
+  float t = c + magic;
+  return scale_f32(exp_less_one_f32((c - (t - magic)) * 0x1.62e430p-1f) + 1.0f,
+                   (int32_t)(bits_of_float(t) - bits_of_float(magic)));
+}
+
 /* expm1(x) = 2^k (exp(r) - 1) + 2^k - 1, reduced like exp, with half of each power so that none overflows.
  * Below -18 it is -1. */
-static inline float expm1_f32(float x) {
+VECTOR_FN float expm1_f32(float x) {
   const float magic = 0x1.8p23f;
   float c = x > 89.0f ? 89.0f : x;
   c = c < -18.0f ? -18.0f : c;
   float t = FMA32(c, 0x1.715476p+0f, magic), n = t - magic;
   float r = FMA32(n, -0x1.62e400p-1f, c);
   r = FMA32(n, -0x1.7f7d1cp-20f, r);
-  float q = FMA32(0x1.6dbcc4p-10f, r, 0x1.124146p-7f);
-  q = FMA32(q, r, 0x1.555454p-5f);
-  q = FMA32(q, r, 0x1.555486p-3f);
-  q = FMA32(q, r, 0x1.000000p-1f);
-  float p = FMA32(r * r, q, r);
+  float p = exp_less_one_f32(r);
   float half = float_of_bits(((bits_of_float(t) - bits_of_float(magic)) + 126) << 23);
   float y = 2.0f * FMA32(p, half, half - 0.5f);
   return x == 0.0f ? x : y;
 }
+VECTOR_FN double expm1_f64(double x) {
+  double c = x > 710.0 ? 710.0 : x;
+  c = c < -38.0 ? -38.0 : c;
+  double t = FMA64(c, 0x1.71547652b82fep+0, MAGIC64), n = t - MAGIC64;
+  double r = FMA64(n, -0x1.62e42fefa0000p-1, c), p = exp_less_one_f64(FMA64(n, -0x1.cf79abc9e3b3ap-40, r));
+  double half = double_of_bits((bits_of_double(t) - bits_of_double(MAGIC64) + 1022) << 52);
+  double y = 2.0 * FMA64(p, half, half - 0.5);
+  return x == 0.0 ? x : y;
+}
 
-/* log(x) = k ln 2 + log(1 + f), 1 + f in [sqrt(1/2), sqrt(2)); with s = f / (2 + f), log(1 + f) = 2 s + s R(s^2). */
-static inline float log_f32(float x) {
+/* x = 2^k (1 + f), 1 + f in [sqrt(1/2), sqrt(2)), for positive x. */
+VECTOR_FN float log_reduced_f32(float x, float *k) {
   float scaled = x < 0x1p-126f ? x * 0x1p23f : x;
   int32_t shift = x < 0x1p-126f ? -23 : 0;
   int32_t u = (int32_t)(bits_of_float(scaled) + (0x3f800000u - 0x3f3504f3u));
-  float k = (float)((u >> 23) - 127 + shift);
-  float f = float_of_bits((uint32_t)((u & 0x7fffff) + 0x3f3504f3)) - 1.0f;
-  float s = f / (2.0f + f), z = s * s, half = 0.5f * f * f;
+  *k = (float)((u >> 23) - 127 + shift);
+  return float_of_bits((uint32_t)((u & 0x7fffff) + 0x3f3504f3)) - 1.0f;
+}
+/* R where log(1 + f) = 2 s + s R(s^2), s = f / (2 + f) */
+VECTOR_FN float log_rest_f32(float z) {
   float r = FMA32(0x1.e340c0p-3f, z, 0x1.2436fep-2f);
   r = FMA32(r, z, 0x1.999a82p-2f);
-  r = FMA32(r, z, 0x1.555554p-1f);
-  float y = k * 0x1.62e400p-1f - ((half - FMA32(s, half + z * r, k * 0x1.7f7d1cp-20f)) - f);
+  return FMA32(r, z, 0x1.555554p-1f);
+}
+/* y = the logarithm of x, which was reduced as if it were positive and finite. */
+VECTOR_FN float log_limits_f32(float x, float y) {
   y = x < INFINITY ? y : x;
   y = x == 0.0f ? -INFINITY : y;
   return x < 0.0f ? NAN : y;
 }
+VECTOR_FN float log_f32(float x) {
+  float k, f = log_reduced_f32(x, &k), s = f / (2.0f + f), z = s * s, half = 0.5f * f * f, r = log_rest_f32(z);
+  float y = k * 0x1.62e400p-1f - ((half - FMA32(s, half + z * r, k * 0x1.7f7d1cp-20f)) - f);
+  return log_limits_f32(x, y);
+}
+/* Those of another base: k high + log(1 + f) / log(base); 1 / log(base) and high are in two parts each. */
+VECTOR_FN float log_of_base_f32(float x, float high, float low, float scale, float rest) {
+  float k, f = log_reduced_f32(x, &k), s = f / (2.0f + f), z = s * s, half = 0.5f * f * f;
+  float lost = half - s * (half + z * log_rest_f32(z));
+  float small = FMA32(f, rest, FMA32(-lost, scale, k * low));
+  return log_limits_f32(x, FMA32(k, high, FMA32(f, scale, small)));
+}
+static inline float log2_f32(float x) { return log_of_base_f32(x, 1.0f, 0.0f, 0x1.715476p+0f, 0x1.4ae0cp-26f); }
+static inline float log10_f32(float x) {
+  return log_of_base_f32(x, 0x1.344000p-2f, 0x1.3509f8p-18f, 0x1.bcb7b2p-2f, -0x1.5b235ep-27f);
+}
+/* log(1 + x); what rounding the sum lost is put back to first order. */
+VECTOR_FN float log1p_f32(float x) {
+  float sum = 1.0f + x, larger = x > 1.0f ? x : 1.0f, smaller = x > 1.0f ? 1.0f : x;
+  float lost = smaller - (sum - larger), y = log_f32(sum) + lost / sum;
+  y = x > -1.0f && x < INFINITY ? y : log_f32(sum);
+  return x == 0.0f ? x : y;
+}
+
+/* |x|^y = 2^(y log2 |x|) in double, where 24 bits of the result are sure; then the sign, and what IEEE 754 says of zeros,
+ * infinities and negative x. */
+VECTOR_FN float pow_f32(float x, float y) {
+  double a = __builtin_fabsf(x), v = y;
+  uint64_t u = bits_of_double(a) + (0x3ff0000000000000u - 0x3fe6a09e667f3bcdu);
+  double k = double_of_bits((u >> 52) | 0x4330000000000000u) - (0x1p52 + 1023);
+  double m = double_of_bits((u & 0xfffffffffffffu) + 0x3fe6a09e667f3bcdu), s = (m - 1.0) / (m + 1.0), z = s * s;
+  double l = FMA64(0x1.21b518f0112c1p-2, z, 0x1.47950af246d5ep-2);
+  l = FMA64(l, z, 0x1.a61a30a2dcfddp-2);
+  l = FMA64(l, z, 0x1.2776c290e11bep-1);
+  l = FMA64(l, z, 0x1.ec709dc53e841p-1);
+  l = FMA64(l, z, 0x1.71547652b8250p+1);
+  l = FMA64(l, s, k);
+  l = a < (double)INFINITY ? l : a;
+  l = a == 0.0 ? -(double)INFINITY : l;
+  double power = v * l, c = power > 130.0 ? 130.0 : power;
+  c = c < -160.0 ? -160.0 : c;
+  double t = c + (MAGIC64 + 1023), r = c - (t - (MAGIC64 + 1023));
+  double e = FMA64(0x1.44986fe62b311p-13, r, 0x1.5f48c66a1c79cp-10);
+  e = FMA64(e, r, 0x1.3b2996ca05965p-7);
+  e = FMA64(e, r, 0x1.c6aecc5758da4p-5);
+  e = FMA64(e, r, 0x1.ebfbe10ced9b5p-3);
+  e = FMA64(e, r, 0x1.62e430d043b24p-1);
+  e = FMA64(e, r, 0x1.ffffffff4f26cp-1);
+  e *= double_of_bits(bits_of_double(t) << 52);
+  e = a == 1.0 || v == 0.0 ? 1.0 : e;
+  double limited = __builtin_fabs(v) >= 0x1p30 ? 0x1p30 : v, whole = limited + MAGIC64; /* all that large are even */
+  uint64_t odd = bits_of_double(whole) << 63;
+  float positive = (float)e;
+  float negative = (float)double_of_bits(bits_of_double(e) ^ odd);
+  negative = whole - MAGIC64 == limited ? negative : x == 0.0f || a == (double)INFINITY ? positive : NAN;
+  return __builtin_copysignf(1.0f, x) < 0.0f ? negative : positive;
+}
 
 /* log(1 + exp(x)); what the sum's rounding lost is put back to first order. */
-static inline float log1p_exp_f32(float x) {
+VECTOR_FN float log1p_exp_f32(float x) {
   float e = exp_f32(x), sum = 1.0f + e, y = log_f32(sum) - ((sum - 1.0f) - e) / sum;
   return e < INFINITY ? y : e;
 }
 
 /* erf: x (1 + P(x^2)) near 0, else 1 - exp(Q(|x|)), where Q is log(erfc). Both fitted by weighted least squares. */
-static inline __attribute__((always_inline)) float erf_f32(float x) {
+VECTOR_FN float erf_f32(float x) {
   float a = __builtin_fabsf(x), z = x * x, c = a > 4.0f ? 4.0f : a;
   float p = FMA32(-0x1.3a8a18p-11f, z, 0x1.475f82p-8f);
   p = FMA32(p, z, -0x1.b6930cp-6f);
@@ -147,7 +266,7 @@ static inline __attribute__((always_inline)) float erf_f32(float x) {
 
 /* The normal distribution below -|x|, given e = exp(-x^2 / 2): e P(t) with t = 1 / (1 + p |x|), fitted by weighted least
  * squares. Small results keep their digits, which 1 + erf(x) would lose. */
-static inline __attribute__((always_inline)) float normal_below_f32(float x, float e) {
+VECTOR_FN float normal_below_f32(float x, float e) {
   float t = 1.0f / FMA32(0x1.6147aep-2f, __builtin_fabsf(x), 1.0f);
   float q = FMA32(-0x1.d13462p-6f, t, 0x1.29a40ap-3f);
   q = FMA32(q, t, -0x1.15c604p-2f);
@@ -160,7 +279,7 @@ static inline __attribute__((always_inline)) float normal_below_f32(float x, flo
   return e * (q * t);
 }
 /* What rounding h = x x left out; exact. */
-static inline __attribute__((always_inline)) float square_rest_f32(float x, float h) {
+VECTOR_FN float square_rest_f32(float x, float h) {
 #if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
   return __builtin_fmaf(x, x, -h);
 #else
@@ -170,18 +289,18 @@ static inline __attribute__((always_inline)) float square_rest_f32(float x, floa
 #endif
 }
 /* EXP_UP exp(-x^2 / 2) for x of 0 to 16, where the square is not rounded: 1 / 2^25 of 144 would be 9 units in exp. */
-static inline __attribute__((always_inline)) float bell_up_f32(float x) {
+VECTOR_FN float bell_up_f32(float x) {
   float h = x * x, e = exp_up_f32(-0.5f * h);
   return FMA32(-0.5f * e, square_rest_f32(x, h), e);
 }
 /* x Phi(x), and its slope Phi(x) + x phi(x). Beyond 16 nothing changes, but that inf times 0 is NaN. */
-static inline __attribute__((always_inline)) float gelu_f32(float x) {
+VECTOR_FN float gelu_f32(float x) {
   float a = __builtin_fabsf(x), c = a > 16.0f ? 16.0f : a, below = normal_below_f32(c, bell_up_f32(c));
   float left = c * below * (-1 / EXP_UP_f32), right = x * (1.0f - below * (1 / EXP_UP_f32));
   left = a < INFINITY ? left : NAN;
   return x < 0.0f ? left : right;
 }
-static inline __attribute__((always_inline)) float gelu_slope_f32(float x) {
+VECTOR_FN float gelu_slope_f32(float x) {
   float a = __builtin_fabsf(x), c = a > 16.0f ? 16.0f : a, e = bell_up_f32(c), below = normal_below_f32(c, e);
   float rest = FMA32(c * -0.39894228040143267794f, e, below) * (1 / EXP_UP_f32), y = x < 0.0f ? rest : 1.0f - rest;
   return a < INFINITY ? y : NAN;
@@ -192,7 +311,7 @@ static inline double gelu_slope_f64(double x) {
 }
 
 /* tanh: odd polynomial near 0, else 1 - 2 / (exp(2 |x|) + 1) with the sign put back. */
-static inline __attribute__((always_inline)) float tanh_f32(float x) {
+VECTOR_FN float tanh_f32(float x) {
   float a = __builtin_fabsf(x), z = x * x;
   float p = FMA32(0x1.c936b8p-10f, z, -0x1.f69bf4p-8f);
   p = FMA32(p, z, 0x1.5f9756p-6f);
@@ -206,22 +325,35 @@ static inline __attribute__((always_inline)) float tanh_f32(float x) {
   return __builtin_copysignf(a < 0.75f ? near : far, x);
 }
 
-/* 1 / (1 + exp(-x)), through exp(-|x|) so that small results keep their digits. What the sum's rounding lost is put
- * back to first order: 1 / (1 + e) is the result itself, or 1 minus it: the larger of both. */
-static inline __attribute__((always_inline)) float sigmoid_f32(float x) {
-  float a = -__builtin_fabsf(x), c = a < -104.0f ? -104.0f : a;
-  int32_t k;
-  float p = exp_reduced_f32(c, &k);
-  float e = scale_f32(p, k), sum = 1.0f + e, lost = e - (sum - 1.0f);
-  float y = (x < 0.0f ? e : 1.0f) / sum, rest = 1.0f - y;
-  return FMA32(-y * lost, y > rest ? y : rest, y);
+VECTOR_FN double tanh_f64(double x) {
+  double a = __builtin_fabs(x), e = expm1_f64(a > 20.0 ? 40.0 : 2.0 * a);
+  return __builtin_copysign(e / (e + 2.0), x);
 }
 
-/* sin and cos: x = n pi/2 + r in double, where n times the upper half of pi/2 is exact; then both polynomials. */
+/* 1 / (1 + exp(-x)), over *scale, which is 1 or a power of 2: through exp(-|x|), so that small results keep their digits.
+ * What the sum's rounding lost is put back to first order by 1 / (1 + e): the result itself, or 1 minus it. */
+VECTOR_FN float sigmoid_scaled_f32(float x, float *scale) {
+  float a = -__builtin_fabsf(x), t, p = exp_rest_f32(a, 0x1.8p23f + 127 + 40, &t);
+  float up = a < -112.0f ? 0.0f : p * float_of_bits(bits_of_float(t) << 23);
+  float e = up * (1 / EXP_UP_f32), sum = 1.0f + e, lost = e - (sum - 1.0f);
+  float y = (x < 0.0f ? up : 1.0f) / sum;
+  *scale = x < 0.0f ? 1 / EXP_UP_f32 : 1.0f;
+  return FMA32(-y * lost, x < 0.0f ? FMA32(y, -1 / EXP_UP_f32, 1.0f) : y, y);
+}
+VECTOR_FN float sigmoid_f32(float x) {
+  float scale, y = sigmoid_scaled_f32(x, &scale);
+  return y * scale;
+}
+VECTOR_FN float silu_f32(float x) {
+  float scale, y = sigmoid_scaled_f32(x, &scale);
+  return x * y * scale;
+}
+
+/* sin and cos: x = n pi/2 + r in double, where n times the upper half of pi/2 is exact; then both polynomials. The lowest
+ * bits of the result are those of n. */
 #define SIN_LIMIT 0x1p25f
-static inline double sin_reduced(double x, uint64_t quarter) {
-  const double magic = 0x1.8p52;
-  double t = x * 0x1.45f306dc9c883p-1 + magic, n = t - magic;
+VECTOR_FN uint64_t sin_cos_reduced(double x, double *sine, double *cosine) {
+  double t = x * 0x1.45f306dc9c883p-1 + MAGIC64, n = t - MAGIC64;
   double r = (x - n * 0x1.921fb54p+0) - n * 0x1.10b4611a62633p-30, z = r * r;
   double s = FMA64(0x1.6cd5ebdded474p-19, z, -0x1.a00f9397b552ap-13);
   s = FMA64(s, z, 0x1.11110889f6259p-7);
@@ -231,31 +363,129 @@ static inline double sin_reduced(double x, uint64_t quarter) {
   c = FMA64(c, z, -0x1.6c16b3eca58dbp-10);
   c = FMA64(c, z, 0x1.55555546d81a0p-5);
   c = FMA64(c, z, -0x1.ffffffffebcb0p-2);
-  c = FMA64(c, z, 1.0);
-  uint64_t q = (Bits64){.f = t}.u + quarter;
+  *cosine = FMA64(c, z, 1.0);
+  *sine = s;
+  return bits_of_double(t);
+}
+VECTOR_FN double sin_reduced(double x, uint64_t quarter) {
+  double s, c;
+  uint64_t q = sin_cos_reduced(x, &s, &c) + quarter;
   Bits64 y = {.f = q & 1 ? c : s};
   y.u ^= (q & 2) << 62;
   return y.f;
 }
 static inline float sin_f32(float x) { return (float)sin_reduced(x, 0); }
 static inline float cos_f32(float x) { return (float)sin_reduced(x, 1); }
+VECTOR_FN float tan_f32(float x) {
+  double s, c;
+  uint64_t odd = sin_cos_reduced((double)x, &s, &c) & 1;
+  return (float)((odd ? -c : s) / (odd ? s : c));
+}
 /* For a loop in which an argument is past the limit. */
 static inline float sin_wide_f32(float x) { return __builtin_fabsf(x) <= SIN_LIMIT ? sin_f32(x) : sinf(x); }
 static inline float cos_wide_f32(float x) { return __builtin_fabsf(x) <= SIN_LIMIT ? cos_f32(x) : cosf(x); }
+static inline float tan_wide_f32(float x) { return __builtin_fabsf(x) <= SIN_LIMIT ? tan_f32(x) : tanf(x); }
 
-static inline double sigmoid_f64(double x) {
-  double e = exp(-fabs(x));
+/* atan of a in 0 .. 1: a + a z P(z), z = a^2 */
+VECTOR_FN float atan_reduced_f32(float a) {
+  float z = a * a, p = FMA32(-0x1.decff4p-10f, z, 0x1.6a757cp-7f);
+  p = FMA32(p, z, -0x1.01a370p-5f);
+  p = FMA32(p, z, 0x1.dd02c8p-5f);
+  p = FMA32(p, z, -0x1.58d8fap-4f);
+  p = FMA32(p, z, 0x1.c0d158p-4f);
+  p = FMA32(p, z, -0x1.2426dcp-3f);
+  p = FMA32(p, z, 0x1.999274p-3f);
+  p = FMA32(p, z, -0x1.555540p-2f);
+  return FMA32(a * z, p, a);
+}
+#define HALF_PI_HIGH 0x1.921fb6p+0f
+#define HALF_PI_LOW (-0x1.777a5cp-25f)
+VECTOR_FN float atan_f32(float x) {
+  float a = __builtin_fabsf(x), y = atan_reduced_f32(a > 1.0f ? 1.0f / a : a);
+  return __builtin_copysignf(a > 1.0f ? HALF_PI_HIGH - (y - HALF_PI_LOW) : y, x);
+}
+/* The angle of the point (x, y): atan of the smaller over the larger magnitude, turned into the right eighth. */
+VECTOR_FN float atan2_f32(float y, float x) {
+  float a = __builtin_fabsf(x), b = __builtin_fabsf(y), less = a < b ? a : b, more = a < b ? b : a, q = less / more;
+  q = less == more ? 1.0f : q;
+  float angle = atan_reduced_f32(more == 0.0f ? 0.0f : q);
+  angle = b > a ? HALF_PI_HIGH - (angle - HALF_PI_LOW) : angle;
+  angle = __builtin_copysignf(1.0f, x) < 0.0f ? 2.0f * HALF_PI_HIGH - (angle - 2.0f * HALF_PI_LOW) : angle;
+  return x == x && y == y ? __builtin_copysignf(angle, y) : NAN;
+}
+/* asin of a in 0 .. 1/2; beyond, pi/2 - 2 asin(sqrt((1 - a) / 2)) */
+VECTOR_FN float asin_reduced_f32(float s, float z) {
+  float p = FMA32(0x1.59f2f2p-5f, z, 0x1.8b87acp-6f);
+  p = FMA32(p, z, 0x1.748ee8p-5f);
+  p = FMA32(p, z, 0x1.330136p-4f);
+  p = FMA32(p, z, 0x1.5555cap-3f);
+  return FMA32(s * z, p, s);
+}
+VECTOR_FN float asin_f32(float x) {
+  float a = __builtin_fabsf(x), z = a > 0.5f ? 0.5f - 0.5f * a : a * a;
+  float y = asin_reduced_f32(a > 0.5f ? __builtin_sqrtf(z) : a, z);
+  return __builtin_copysignf(a > 0.5f ? HALF_PI_HIGH - (2.0f * y - HALF_PI_LOW) : y, x);
+}
+VECTOR_FN float acos_f32(float x) {
+  float a = __builtin_fabsf(x), z = a > 0.5f ? 0.5f - 0.5f * a : a * a;
+  float y = asin_reduced_f32(a > 0.5f ? __builtin_sqrtf(z) : a, z);
+  float far = x < 0.0f ? 2.0f * HALF_PI_HIGH - (2.0f * y - 2.0f * HALF_PI_LOW) : 2.0f * y;
+  return a > 0.5f ? far : HALF_PI_HIGH - (__builtin_copysignf(y, x) - HALF_PI_LOW);
+}
+/* The inverse of erf: x P(w), w = -log(1 - x^2); from w = 5 on a polynomial in its root. */
+VECTOR_FN float erfinv_f32(float x) {
+  float w = -log_f32((1.0f - x) * (1.0f + x)), z = w - 2.5f, s = __builtin_sqrtf(w < 5.0f ? 5.0f : w) - 3.0f;
+  float p = FMA32(0x1.714bd2p-32f, z, -0x1.2d6b6ap-27f);
+  p = FMA32(p, z, 0x1.35ca56p-26f);
+  p = FMA32(p, z, 0x1.f43e12p-22f);
+  p = FMA32(p, z, -0x1.ccfb74p-19f);
+  p = FMA32(p, z, -0x1.4cfc9ap-18f);
+  p = FMA32(p, z, 0x1.c9c590p-13f);
+  p = FMA32(p, z, -0x1.486646p-10f);
+  p = FMA32(p, z, -0x1.11c420p-8f);
+  p = FMA32(p, z, 0x1.f91e8cp-3f);
+  p = FMA32(p, z, 0x1.805c5ep+0f);
+  float q = FMA32(0x1.0e7e0ep-13f, s, -0x1.4e3aa8p-12f);
+  q = FMA32(q, s, -0x1.416e70p-14f);
+  q = FMA32(q, s, 0x1.882308p-10f);
+  q = FMA32(q, s, -0x1.d62736p-9f);
+  q = FMA32(q, s, 0x1.7473a6p-8f);
+  q = FMA32(q, s, -0x1.f4a808p-8f);
+  q = FMA32(q, s, 0x1.358426p-7f);
+  q = FMA32(q, s, 0x1.006dc8p+0f);
+  q = FMA32(q, s, 0x1.6a9efcp+1f);
+  float y = x * (w < 5.0f ? p : q);
+  return __builtin_fabsf(x) == 1.0f ? __builtin_copysignf(INFINITY, x) : y;
+}
+/* In double no square overflows, and one rounding is left. */
+VECTOR_FN float hypot_f32(float x, float y) {
+  float h = (float)__builtin_sqrt((double)x * (double)x + (double)y * (double)y);
+  return __builtin_fabsf(x) == INFINITY || __builtin_fabsf(y) == INFINITY ? INFINITY : h;
+}
+
+/* What is left of x after whole multiples of y. In double the quotient's whole part is right, and its product with y has
+ * no more bits than a double, while it is less than QUOTIENT_LIMIT. */
+#define QUOTIENT_LIMIT 0x1p28
+VECTOR_FN float fmod_f32(float x, float y) {
+  double a = x, b = y, r = a - (double)(int32_t)(a / b) * b;
+  return __builtin_copysignf((float)r, x);
+}
+static inline bool fmod_fits(float x, float y) {
+  return __builtin_fabs((double)x) < __builtin_fabs((double)y) * QUOTIENT_LIMIT && __builtin_fabsf(y) < INFINITY;
+}
+static inline float fmod_wide_f32(float x, float y) { return fmodf(x, y); }
+#define copysign_wide_f32 copysignf
+#define floor_wide_f32 floorf
+
+VECTOR_FN double sigmoid_f64(double x) {
+  double e = exp_f64(-__builtin_fabs(x));
   return (x < 0 ? e : 1.0) / (1.0 + e);
 }
-static inline double log1p_exp_f64(double x) { return log1p(exp(x)); }
-#define exp_f64 exp
-#define exp_below_f64 exp
-#define exp_up_f64 exp
-#define expm1_f64 expm1
+static inline double silu_f64(double x) { return x * sigmoid_f64(x); }
+static inline double log1p_exp_f64(double x) { return log1p(exp_f64(x)); }
 #define erf_f64 erf
 #define sin_wide_f64 sin
 #define log_f64 log
-#define tanh_f64 tanh
 #define sin_f64 sin
 #define cos_f64 cos
 
@@ -272,21 +502,30 @@ static inline double lgamma_f64(double x) {
 static inline float ldexp_f32(float x, float e) { return ldexpf(x, e > 9999 ? 9999 : e > -9999 ? (int)e : -9999); }
 static inline double ldexp_f64(double x, double e) { return ldexp(x, e > 9999 ? 9999 : e > -9999 ? (int)e : -9999); }
 
-#define LIBM_1(X) X(log1p) X(log2) X(log10) X(sqrt) X(tan) X(floor) X(ceil) X(rint) X(trunc) X(fabs) X(exp2) X(erfc)
-#define LIBM_ANGLES(X) X(acos) X(acosh) X(asin) X(asinh) X(atan) X(atanh) X(cosh) X(sinh)
-#define LIBM_2(X) X(pow) X(fmod) X(atan2) X(copysign) X(hypot) X(nextafter)
-#define DEFINE_1(name)                                           \
-  static inline float name##_f32(float x) { return name##f(x); } \
+#define LIBM_1(X) X(sqrt) X(floor) X(ceil) X(rint) X(trunc) X(fabs) X(erfc) X(acosh) X(asinh) X(atanh) X(cosh) X(sinh)
+#define LIBM_1_DOUBLE(X) X(log1p) X(log2) X(log10) X(exp2) X(tan) X(acos) X(asin) X(atan)
+#define LIBM_2(X) X(copysign) X(nextafter)
+#define LIBM_2_DOUBLE(X) X(pow) X(fmod) X(atan2) X(hypot)
+#define FLOAT_1(name) \
+  static inline float name##_f32(float x) { return name##f(x); }
+#define DOUBLE_1(name) \
   static inline double name##_f64(double x) { return name(x); }
-#define DEFINE_2(name)                                                       \
-  static inline float name##_f32(float x, float y) { return name##f(x, y); } \
+#define FLOAT_2(name) \
+  static inline float name##_f32(float x, float y) { return name##f(x, y); }
+#define DOUBLE_2(name) \
   static inline double name##_f64(double x, double y) { return name(x, y); }
-LIBM_1(DEFINE_1)
-LIBM_ANGLES(DEFINE_1)
-LIBM_2(DEFINE_2)
-#undef DEFINE_1
-#undef DEFINE_2
+LIBM_1(FLOAT_1)
+LIBM_1(DOUBLE_1)
+LIBM_1_DOUBLE(DOUBLE_1)
+LIBM_2(FLOAT_2)
+LIBM_2(DOUBLE_2)
+LIBM_2_DOUBLE(DOUBLE_2)
+#undef FLOAT_1
+#undef DOUBLE_1
+#undef FLOAT_2
+#undef DOUBLE_2
 #undef LIBM_1
-#undef LIBM_ANGLES
+#undef LIBM_1_DOUBLE
 #undef LIBM_2
+#undef LIBM_2_DOUBLE
 #endif

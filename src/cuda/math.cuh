@@ -54,6 +54,7 @@ DEFINE_2(nextafter)
 FORMULA_FN float ldexp_f32(float x, float e) { return ldexpf(x, e > 9999 ? 9999 : e > -9999 ? (int)e : -9999); }
 FORMULA_FN double ldexp_f64(double x, double e) { return ldexp(x, e > 9999 ? 9999 : e > -9999 ? (int)e : -9999); }
 
+FORMULA_FN float erfinv_f32(float x) { return erfinvf(x); }
 FORMULA_FN float normal_f32(float x) { return normcdff(x); }
 FORMULA_FN double normal_f64(double x) { return normcdf(x); }
 
@@ -64,6 +65,7 @@ FORMULA_FN double normal_f64(double x) { return normcdf(x); }
     T e = exp_##S(-fabs_##S(x));                                    \
     return (x < 0 ? e : 1) / (1 + e);                               \
   }                                                                 \
+  FORMULA_FN T silu_##S(T x) { return x * sigmoid_##S(x); }         \
   FORMULA_FN T log1p_exp_##S(T x) { return log1p_##S(exp_##S(x)); } \
   FORMULA_FN T gelu_##S(T x) { return x * normal_##S(x); }          \
   FORMULA_FN T gelu_slope_##S(T x) { return normal_##S(x) + x * (T)0.39894228040143267794 * exp_##S((T)-0.5 * x * x); }
@@ -75,6 +77,8 @@ DEFINE_FLOAT_DIVISION(float, f32)
 DEFINE_FLOAT_DIVISION(double, f64)
 DEFINE_ACTIVATIONS(float, f32)
 DEFINE_ACTIVATIONS(double, f64)
+DEFINE_LOGADDEXP(float, f32)
+DEFINE_LOGADDEXP(double, f64)
 DEFINE_PLAIN(float, f32)
 DEFINE_PLAIN(double, f64)
 #endif

@@ -142,13 +142,7 @@ static bool cpu_arange(OpCall *c) {
     start = scalar_int(scalar_int64(start));
     step = scalar_int(scalar_int64(step));
   }
-  char *to = tensor_data(out);
-  int size = dtype_size((DType)out->dtype);
-  for (int64_t i = 0; i < out->numel; i++) {
-    Scalar v = integral ? scalar_int((int64_t)((uint64_t)start.i + (uint64_t)i * (uint64_t)step.i))
-                        : scalar_float(scalar_double(start) + (double)i * scalar_double(step));
-    scalar_store(v, (DType)out->dtype, to + i * size);
-  }
+  cpu_ramp(out, (Ramp){start, step, 0, 0}, out->numel, integral ? MT_I64 : MT_F64);
   return true;
 }
 OP(arange_from, .schema = "arange(Number start, Number end, Number step=1, " OPTIONS ") -> Tensor",
@@ -192,12 +186,11 @@ static bool cpu_linspace(OpCall *c) {
   double step = n > 1 ? (b - a) / (double)(n - 1) : 0;
   bool narrow = d == MT_F32 || d == MT_F16 || d == MT_BF16;
   float fa = (float)a, fb = (float)b, fstep = n > 1 ? (fb - fa) / (float)(n - 1) : 0;
-  char *to = tensor_data(out);
-  for (int64_t i = 0; i < n; i++) {
-    double v = i < n / 2 || n == 1 ? a + step * (double)i : b - step * (double)(n - 1 - i);
-    if (narrow) v = i < n / 2 || n == 1 ? fa + fstep * (float)i : fb - fstep * (float)(n - 1 - i);
-    scalar_store(scalar_float(v), d, to + i * dtype_size(d));
-  }
+  int64_t half = n == 1 ? 1 : n / 2;
+  DType as = narrow ? MT_F32 : MT_F64;
+  Scalar by = scalar_float(narrow ? (double)fstep : step);
+  cpu_ramp(out, (Ramp){scalar_float(a), by, 0, 0}, half, as);
+  cpu_ramp(out, (Ramp){scalar_float(b), by, half, n - 1}, n - half, as);
   return true;
 }
 OP(linspace, .schema = "linspace(Number start, Number end, int steps, " OPTIONS ") -> Tensor",

@@ -67,12 +67,12 @@ static bool infer_standardize_back(OpCall *c) {
 static bool run_standardize_back(OpCall *c) {
   NormLayout l = layout_of(&c->arg[5]);
   return cpu_norm_back(&l, in(c, 0), in(c, 1), in(c, 2), in(c, 3), in(c, 4), scalar_double(c->arg[6].number),
-                       c->arg[7].i, c->out[0], c->out[1], c->out[2]);
+                       c->arg[7].i, c->arg[8].i, c->out[0], c->out[1], c->out[2]);
 }
 OP(standardize_back,
    .schema = "standardize_back(Tensor grad, Tensor input, Tensor? weight, Tensor mean, Tensor var, ints layout, float "
-             "eps, bool fixed) -> (Tensor input, Tensor weight, Tensor bias)",
-   .doc = "Gradients of standardize.",
+             "eps, bool fixed, bool weights=True) -> (Tensor input, Tensor weight, Tensor bias)",
+   .doc = "Gradients of standardize; those of weight and bias may be anything without weights.",
    .samples = "f(2,3,4) f(2,3,4) f(3) f(3) p(3) {2,3,4,3,4} 0.1 false | f(3,4) f(3,4) f(4) f(3) p(3) {1,3,4,4,1} 0.1 "
               "false | f(2,4,3) f(2,4,3) nil f(4) p(4) {1,4,6,4,3} 0.1 true | f(3,2) f(3,2) f(2) f(2) p(2) "
               "{3,2,1,2,1} 0.1 false",
@@ -136,8 +136,9 @@ static void back_standardize(Grad *g) {
     return;
   }
   Tensor *out[3], *weight = g_arg(g, WEIGHT)->given ? g_in(g, WEIGHT) : NULL;
-  Arg arg[] = {ARG_T(g_out(g, 0)),    ARG_T(g_in(g, INPUT)), ARG_T(weight),  ARG_T(g_result(g, 1)),
-               ARG_T(g_result(g, 2)), *g_arg(g, LAYOUT),     *g_arg(g, EPS), ARG_I(g_arg(g, MEAN)->given)};
+  Arg arg[] = {ARG_T(g_out(g, 0)),    ARG_T(g_in(g, INPUT)),        ARG_T(weight),
+               ARG_T(g_result(g, 1)), ARG_T(g_result(g, 2)),        *g_arg(g, LAYOUT),
+               *g_arg(g, EPS),        ARG_I(g_arg(g, MEAN)->given), ARG_I(g_needs(g, WEIGHT) || g_needs(g, BIAS))};
   if (!op_run_many(&def_standardize_back, arg, out)) return;
   for (int k = INPUT; k <= BIAS; k++)
     if (g_needs(g, k)) set_shaped(g, k, out[k]);

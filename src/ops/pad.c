@@ -1,11 +1,13 @@
 /* Padding, and sliding blocks: pad, unfold (im2col) and fold (col2im).
  *
- * All are compositions of cat, index_select and index_add, one dim after the other, so derivatives of any order exist. */
+ * Padding is a composition of cat and index_select, one dim after the other; the gradient of one of im2col and col2im is
+ * the other. So derivatives of any order exist. */
 #include "base/size.h"
+#include "cpu/kernels.h"
 #include "ops/ops.h"
 #include <string.h>
 
-extern OpDef def_clone, def_index_add, def_permute;
+extern OpDef def_clone, def_col2im;
 
 /* ---- pad ---- */
 
@@ -215,26 +217,70 @@ static int64_t steps_of(const Blocks *b, int d, int64_t size) {
 
 static const char *two(const int64_t *v) { return text("(%lld, %lld)", (long long)v[0], (long long)v[1]); }
 
-/* Positions in a padded dim: the kernel's elements, and for each the steps. */
-static Tensor *positions(const Blocks *b, int d, int64_t steps) {
-  int64_t n;
-  if (!size_mul(b->kernel[d], steps, &n)) return NULL;
-  Tensor *index = op_full(MT_I64, 1, &n, (Device){MT_CPU, 0}, scalar_int(0));
-  int64_t *at = index ? (int64_t *)(void *)tensor_data(index) : NULL;
-  for (int64_t i = 0; index && i < n; i++) at[i] = i / steps * b->dilation[d] + i % steps * b->stride[d] + 1;
-  return index;
-}
-
 static bool refuse_ints(const Tensor *t, const char *name) {
   return !dtype_is_integral((DType)t->dtype) ||
          fail(MT_ENOTIMPL, "\"%s\" not implemented for '%s': use :float() first", name, dtype_info[t->dtype].type_name);
 }
 
-static Tensor *permuted(Tensor *t, const int64_t *dims) {
-  return op_run(&def_permute, (Arg[]){ARG_T(t), ARG_INTS(dims, 6)});
+/* ---- what unfold and fold are made of: `blocks` is {kernel, dilation, padding, stride}, two numbers each ---- */
+
+static bool check_blocks(const OpCall *c, int k, const int64_t *size, Blocks *b) {
+  const Arg *blocks = &c->arg[k], *steps = &c->arg[k + 1];
+  if (blocks->n != 8 || steps->n != 2) return fail(MT_EARG, "blocks are 8 numbers, and steps 2");
+  memcpy(b, blocks->ints, sizeof *b);
+  for (int i = 0; i < 8; i++)
+    if (blocks->ints[i] < (i == 4 || i == 5 ? 0 : 1) || blocks->ints[i] > INT32_MAX)
+      return fail(MT_EARG, "blocks: %lld cannot be", (long long)blocks->ints[i]);
+  for (int d = 0; d < 2; d++)
+    if (size[d] < 1 || size[d] > INT32_MAX || steps->ints[d] < 1 || steps->ints[d] != steps_of(b, d, size[d]))
+      return fail(MT_EARG, "%lld steps do not fit a size of %lld", (long long)steps->ints[d], (long long)size[d]);
+  return true;
 }
-/* (N, C, kernel, kernel, steps, steps) to (N, C, kernel, steps, kernel, steps) and back */
-static const int64_t exchange[] = {0, 1, 2, 4, 3, 5};
+
+static bool infer_im2col(OpCall *c) {
+  Tensor *x = in(c, 0);
+  Blocks b;
+  int64_t shape[3], area;
+  if (x->ndim != 4) return fail(MT_EARG, "im2col: input is %s, not (N, C, H, W)", tensor_text(x));
+  if (!refuse_ints(x, "im2col_out_cpu") || !check_blocks(c, 1, x->shape + 2, &b)) return false;
+  shape[0] = x->shape[0];
+  return size_mul(b.kernel[0], b.kernel[1], &area) && size_mul(x->shape[1], area, &shape[1]) &&
+         size_mul(c->arg[2].ints[0], c->arg[2].ints[1], &shape[2]) && out_shape(c, 0, (DType)x->dtype, 3, shape);
+}
+static void back_im2col(Grad *g) {
+  const EdgeMeta *m = g_meta(g, 0);
+  g_set(g, 0, op_run(&def_col2im, (Arg[]){ARG_T(g_out(g, 0)), ARG_INTS(m->shape + 2, 2), *g_arg(g, 1), *g_arg(g, 2)}));
+}
+OP(im2col, .schema = "im2col(Tensor input, ints blocks, ints steps) -> Tensor", .doc = "unfold of (N, C, H, W).",
+   .samples = "f(1,2,3,4) {2,2,1,1,0,0,1,1} {2,3} | f(2,1,4,5) {2,3,1,1,1,0,2,1} {3,3}",
+   .errors =
+       "f(2,3,4) {2,2,1,1,0,0,1,1} {2,3} | f(1,2,3,4) {2,2,1,1,0,0,1,1} {2,2} | f(1,2,3,4) {0,2,1,1,0,0,1,1} {2,3}",
+   .flags = OP_HIDDEN, .infer = infer_im2col, .kernel = {cpu_im2col}, .backward = back_im2col);
+
+static bool infer_col2im(OpCall *c) {
+  Tensor *x = in(c, 0);
+  const Arg *size = &c->arg[1], *steps = &c->arg[3];
+  Blocks b;
+  if (x->ndim != 3 || size->n != 2)
+    return fail(MT_EARG, "col2im: input is %s, not (N, C kernel, steps)", tensor_text(x));
+  if (!refuse_ints(x, "col2im_out_cpu") || !check_blocks(c, 2, size->ints, &b)) return false;
+  int64_t area, columns;
+  if (!size_mul(b.kernel[0], b.kernel[1], &area) || !size_mul(steps->ints[0], steps->ints[1], &columns)) return false;
+  if (x->shape[1] % area || x->shape[2] != columns)
+    return fail(MT_EARG, "col2im: input %s does not fit the blocks", tensor_text(x));
+  return out_shape(c, 0, (DType)x->dtype, 4,
+                   (int64_t[]){x->shape[0], x->shape[1] / area, size->ints[0], size->ints[1]});
+}
+static void back_col2im(Grad *g) {
+  extern OpDef def_im2col;
+  g_set(g, 0, op_run(&def_im2col, (Arg[]){ARG_T(g_out(g, 0)), *g_arg(g, 2), *g_arg(g, 3)}));
+}
+OP(col2im, .schema = "col2im(Tensor input, ints size, ints blocks, ints steps) -> Tensor",
+   .doc = "fold of (N, C kernel, steps).",
+   .samples = "f(1,8,6) {3,4} {2,2,1,1,0,0,1,1} {2,3} | f(2,6,9) {4,5} {2,3,1,1,1,0,2,1} {3,3}",
+   .errors = "f(8,6) {3,4} {2,2,1,1,0,0,1,1} {2,3} | f(1,7,6) {3,4} {2,2,1,1,0,0,1,1} {2,3} | f(1,8,6) {3,4} "
+             "{2,2,1,1,0,0,1,1} {2,2}",
+   .flags = OP_HIDDEN, .infer = infer_col2im, .kernel = {cpu_col2im}, .backward = back_col2im);
 
 static bool compose_unfold(OpCall *c) {
   Tensor *x = in(c, 0);
@@ -250,23 +296,13 @@ static bool compose_unfold(OpCall *c) {
   if (!refuse_ints(x, "im2col_out_cpu")) return false;
   Tensor *t = alone ? op_unsqueeze(x, 0) : x;
   if (!t) return false;
-  int64_t n = t->shape[0], channels = t->shape[1],
-          steps[] = {steps_of(&b, 0, t->shape[2]), steps_of(&b, 1, t->shape[3])};
+  int64_t steps[] = {steps_of(&b, 0, t->shape[2]), steps_of(&b, 1, t->shape[3])};
   if (steps[0] < 1 || steps[1] < 1)
     return fail(MT_EARG,
                 "Given input with spatial size %s, kernel_size=%s, dilation=%s, padding=%s, calculated shape of the "
                 "array of sliding blocks as %s, but its components must be at least one.",
                 two(t->shape + 2), two(b.kernel), two(b.dilation), two(b.pad), two(steps));
-  for (int d = 0; d < 2; d++) {
-    t = pad_constant(t, 2 + d, b.pad[d], b.pad[d], scalar_int(0));
-    t = op_index_select(t, 2 + d, op_on(positions(&b, d, steps[d]), c->device));
-  }
-  int64_t six[] = {n, channels, b.kernel[0], steps[0], b.kernel[1], steps[1]};
-  int64_t rows, columns, width;
-  if (!size_mul(channels, b.kernel[0] * b.kernel[1], &rows) || !size_mul(steps[0], steps[1], &columns) ||
-      !size_mul(rows, columns, &width))
-    return false;
-  t = op_reshape(permuted(op_reshape(t, 6, six), exchange), 3, (int64_t[]){n, rows, columns});
+  t = op_run(&def_im2col, (Arg[]){ARG_T(t), ARG_INTS((const int64_t *)&b, 8), ARG_INTS(steps, 2)});
   return compose_return(c, 0, alone ? op_squeeze(t, 0) : t);
 }
 OP(f_unfold,
@@ -310,18 +346,7 @@ static bool compose_fold(OpCall *c) {
   if (!refuse_ints(x, "col2im_out_cpu")) return false;
   Tensor *t = alone ? op_unsqueeze(x, 0) : x;
   if (!t) return false;
-  int64_t shape[] = {t->shape[0], rows / area, b.kernel[0] * steps[0], b.kernel[1] * steps[1]};
-  int64_t six[] = {shape[0], shape[1], b.kernel[0], b.kernel[1], steps[0], steps[1]};
-  t = op_reshape(permuted(op_reshape(t, 6, six), exchange), 4, shape);
-  for (int d = 1; t && d >= 0; d--) {
-    shape[2 + d] = size[d] + 2 * b.pad[d];
-    Tensor *zero = op_full((DType)t->dtype, 4, shape, tensor_device(t), scalar_int(0));
-    t = op_run(&def_index_add, (Arg[]){ARG_T(zero), ARG_I(2 + d), ARG_T(op_on(positions(&b, d, steps[d]), c->device)),
-                                       ARG_T(t), ARG_N(scalar_int(1))});
-  }
-  for (int d = 0; t && d < 2; d++)
-    if (b.pad[d] > 0) t = op_narrow(t, 2 + d, b.pad[d], size[d]);
-  t = t ? op_contiguous(t) : NULL;
+  t = op_run(&def_col2im, (Arg[]){ARG_T(t), ARG_INTS(size, 2), ARG_INTS((const int64_t *)&b, 8), ARG_INTS(steps, 2)});
   return compose_return(c, 0, alone ? op_squeeze(t, 0) : t);
 }
 OP(f_fold,

@@ -2,6 +2,7 @@
  *
  * One operator of each kind serves all dims. What was the largest is kept as a position in its plane, counted from 1. */
 #include "cpu/pool.h"
+#include "cpu/reduce.h"
 #include "base/alloc.h"
 #include "base/size.h"
 #include "ops/ops.h"
@@ -348,7 +349,17 @@ static bool run_avg_back(OpCall *c) {
   Window w = mean_window(c, 2);
   return run_mean(c, &w, c->arg[2].n, true);
 }
-static bool run_adaptive_avg(OpCall *c) { return run_mean(c, NULL, c->arg[1].n, false); }
+static bool run_adaptive_avg(OpCall *c) {
+  const Tensor *t = in(c, 0);
+  int dims = c->arg[1].n;
+  bool reduced[MT_MAX_DIMS] = {false}, whole = t->numel > 0;
+  for (int d = 0; d < dims; d++) {
+    reduced[t->ndim - dims + d] = true;
+    whole = whole && c->arg[1].ints[d] == 1;
+  }
+  if (!whole) return run_mean(c, NULL, dims, false);
+  return reduce_tensor(t, reduced, (Reduction){FOLD_SUM, FINISH_MEAN, 0, (DType)t->dtype}, c->out[0], NULL);
+}
 static bool run_adaptive_avg_back(OpCall *c) { return run_mean(c, NULL, (int)c->arg[2].i, true); }
 
 static void back_avg(Grad *g);

@@ -251,6 +251,17 @@ OP(unique_consecutive,
 
 /* --- counting --- */
 
+static bool infer_counts(OpCall *c) {
+  if (!dtype_is_integral((DType)in(c, 0)->dtype))
+    return fail(MT_EARG, "counts: %s holds no integers", tensor_text(in(c, 0)));
+  if (c->arg[1].i < 0) return fail(MT_EARG, "counts: size %lld", (long long)c->arg[1].i);
+  return out_shape(c, 0, MT_I64, 1, &c->arg[1].i);
+}
+OP(counts, .schema = "counts(Tensor input, int size) -> Tensor",
+   .doc = "How often each of 0 .. size - 1 is in a tensor of integers; others are not counted.",
+   .samples = "x(5;4) 9 | x(5;4) 2 | i(0) 3", .errors = "f(3) 2 | x(3;2) -1", .flags = OP_HIDDEN | OP_NO_GRADIENT,
+   .infer = infer_counts, .kernel = {cpu_counts});
+
 static bool compose_bincount(OpCall *c) {
   Tensor *t = in(c, 0), *weights = c->arg[1].given ? in(c, 1) : NULL;
   int64_t size = c->arg[2].i;
@@ -273,9 +284,11 @@ static bool compose_bincount(OpCall *c) {
     return fail(MT_EARG, "weights should be 1-d and have the same length as input: input is %s, weights is %s",
                 tensor_text(t), tensor_text(weights));
   if (last + 1 > size) size = last + 1;
-  DType d = !weights ? MT_I64 : weights->dtype == MT_F32 ? MT_F32 : MT_F64;
-  Tensor *source = weights ? op_cast(op_detach(weights), d) : op_full(MT_I64, 1, &t->numel, device, scalar_int(1));
-  return compose_return(c, 0, op_scatter_add(zeros(d, size, device), 0, op_add(op_cast(t, MT_I64), op_int(1)), source));
+  if (!weights) return compose_return(c, 0, op_run(&def_counts, (Arg[]){ARG_T(t), ARG_I(size)}));
+  DType d = weights->dtype == MT_F32 ? MT_F32 : MT_F64;
+  return compose_return(
+      c, 0,
+      op_scatter_add(zeros(d, size, device), 0, op_add(op_cast(t, MT_I64), op_int(1)), op_cast(op_detach(weights), d)));
 }
 OP(bincount, .schema = "bincount(Tensor input, Tensor? weights=None, int minlength=0) -> Tensor",
    .doc =

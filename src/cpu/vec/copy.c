@@ -120,6 +120,14 @@ LOOPS_FROM_FLOAT(f64)
   CAST_HALF(from, f16, loop_##source##_f32, 2, sizeof(TYPE_##source), NULL, narrow_f16) \
   CAST_HALF(from, bf16, loop_##source##_f32, 2, sizeof(TYPE_##source), NULL, narrow_bf16)
 #define WIDEN(from, to) CAST_HALF(from, to, loop_f32_##to, sizeof(TYPE_##to), 2, widen_##from, NULL)
+/* Between float32 and a 16-bit float: packed elements need no loop behind the conversion. */
+#define PACKED_CAST(from, to, convert, From, To)                                                        \
+  static void packed_##from##_##to(char **ptr, const int64_t *stride, int64_t n, const void *context) { \
+    if (stride[0] == sizeof(To) && stride[1] == sizeof(From))                                           \
+      convert((const From *)(const void *)ptr[1], (To *)(void *)ptr[0], n);                             \
+    else                                                                                                \
+      cast_##from##_##to(ptr, stride, n, context);                                                      \
+  }
 #define CASTS_FROM_HALF(from, other) \
   WIDEN(from, b8)                    \
   WIDEN(from, u8)                    \
@@ -141,7 +149,14 @@ CASTS(f32, f32)
 CASTS(f64, f64)
 CASTS_FROM_HALF(f16, bf16)
 CASTS_FROM_HALF(bf16, f16)
+PACKED_CAST(f16, f32, widen_f16, uint16_t, float)
+PACKED_CAST(bf16, f32, widen_bf16, uint16_t, float)
+PACKED_CAST(f32, f16, narrow_f16, float, uint16_t)
+PACKED_CAST(f32, bf16, narrow_bf16, float, uint16_t)
 
+/* float32's from 16-bit floats by their own name */
+#define cast_f16_f32 packed_f16_f32
+#define cast_bf16_f32 packed_bf16_f32
 #define ENTRIES(from)                                                                                                 \
   [MT_BOOL] = cast_##from##_b8, [MT_U8] = cast_##from##_u8, [MT_I8] = cast_##from##_i8, [MT_I16] = cast_##from##_i16, \
   [MT_I32] = cast_##from##_i32, [MT_I64] = cast_##from##_i64, [MT_F32] = cast_##from##_f32,                           \
@@ -163,7 +178,19 @@ FILL(uint16_t)
 FILL(uint32_t)
 FILL(uint64_t)
 
+#define REVERSE(T)                                                 \
+  static void reverse_##T(void *to, const void *last, int64_t n) { \
+    T *out = to;                                                   \
+    const T *in = last;                                            \
+    NO_OVERLAP for (int64_t i = 0; i < n; i++) out[i] = in[-i];    \
+  }
+REVERSE(uint8_t)
+REVERSE(uint16_t)
+REVERSE(uint32_t)
+REVERSE(uint64_t)
+
 const CastTable VEC(cast_table) = {
+    .reverse = {reverse_uint8_t, reverse_uint16_t, reverse_uint32_t, reverse_uint64_t},
     .fill = {fill_uint8_t, fill_uint16_t, fill_uint32_t, fill_uint64_t},
     .cast =
         {
@@ -175,7 +202,7 @@ const CastTable VEC(cast_table) = {
             [MT_I64] = {ENTRIES(i64), [MT_F16] = cast_i64_f16, [MT_BF16] = cast_i64_bf16},
             [MT_F16] = {ENTRIES(f16), [MT_BF16] = cast_f16_bf16},
             [MT_BF16] = {ENTRIES(bf16), [MT_F16] = cast_bf16_f16},
-            [MT_F32] = {ENTRIES(f32), [MT_F16] = cast_f32_f16, [MT_BF16] = cast_f32_bf16},
+            [MT_F32] = {ENTRIES(f32), [MT_F16] = packed_f32_f16, [MT_BF16] = packed_f32_bf16},
             [MT_F64] = {ENTRIES(f64), [MT_F16] = cast_f64_f16, [MT_BF16] = cast_f64_bf16},
         },
     .f16 = {widen_f16, narrow_f16},

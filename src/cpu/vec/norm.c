@@ -104,30 +104,143 @@ enum { LANES = 16, SPAN = 512 };
       back_loop_##T(r, a, b, true);                                                                             \
     else                                                                                                        \
       back_loop_##T(r, a, b, false);                                                                            \
-  }                                                                                                             \
-  static void gather_##T(const NormRun *r, int rows, double *restrict weight, double *restrict bias) {          \
-    const T *x = r[0].x, *gy = r[0].grad;                                                                       \
-    const int64_t n = r[0].n;                                                                                   \
-    T mean = (T)r[0].mean, rstd = (T)r[0].rstd;                                                                 \
-    if (rows == NORM_ROWS) {                                                                                    \
-      const T *x1 = r[1].x, *x2 = r[2].x, *x3 = r[3].x, *g1 = r[1].grad, *g2 = r[2].grad, *g3 = r[3].grad;      \
-      const T m1 = (T)r[1].mean, m2 = (T)r[2].mean, m3 = (T)r[3].mean;                                          \
-      const T s1 = (T)r[1].rstd, s2 = (T)r[2].rstd, s3 = (T)r[3].rstd;                                          \
-      EACH(LANES, i, n, T a = gy[i] * ((x[i] - mean) * rstd) + g1[i] * ((x1[i] - m1) * s1);                     \
-           T b = g2[i] * ((x2[i] - m2) * s2) + g3[i] * ((x3[i] - m3) * s3); weight[i] += (double)(a + b);       \
-           bias[i] += (double)((gy[i] + g1[i]) + (g2[i] + g3[i])););                                            \
-      return;                                                                                                   \
-    }                                                                                                           \
-    for (int k = 0; k < rows; k++) {                                                                            \
-      x = r[k].x, gy = r[k].grad, mean = (T)r[k].mean, rstd = (T)r[k].rstd;                                     \
-      EACH(LANES, i, n, weight[i] += (double)(gy[i] * ((x[i] - mean) * rstd)); bias[i] += (double)gy[i];);      \
-    }                                                                                                           \
   }
+
+/* Rows that weight and bias run along. */
+#define NORM_EACH(T)                                                                                           \
+  static inline __attribute__((always_inline)) void back_gather_loop_##T(const NormRun *r, double a, double b, \
+                                                                         T *weight, T *bias, const bool w) {   \
+    const T *x = r->x, *gy = r->grad, *each = r->weight;                                                       \
+    T *out = r->out, mean = (T)r->mean, rstd = (T)r->rstd, less = (T)a, slope = (T)b;                          \
+    int64_t begin = 0;                                                                                         \
+    for (int64_t size = LANES; begin < r->n; begin += size) { /* whole blocks, then one by one */              \
+      if (r->n - begin < LANES) size = 1;                                                                      \
+      __builtin_prefetch(x + r->n + begin);                                                                    \
+      __builtin_prefetch(gy + r->n + begin);                                                                   \
+      __builtin_prefetch(out + r->n + begin, 1);                                                               \
+      NO_OVERLAP                                                                                               \
+      for (int64_t i = begin; i < begin + size; i++) {                                                         \
+        T y = gy[i], h = (x[i] - mean) * rstd;                                                                 \
+        weight[i] += y * h;                                                                                    \
+        bias[i] += y;                                                                                          \
+        out[i] = rstd * (y * (w ? each[i] : (T)1) - less - h * slope);                                         \
+      }                                                                                                        \
+    }                                                                                                          \
+  }                                                                                                            \
+  static void back_gather_##T(const NormRun *r, double a, double b, void *weight, void *bias) {                \
+    if (r->weight)                                                                                             \
+      back_gather_loop_##T(r, a, b, weight, bias, true);                                                       \
+    else                                                                                                       \
+      back_gather_loop_##T(r, a, b, weight, bias, false);                                                      \
+  }                                                                                                            \
+  static void settle_##T(void *from, double *restrict to, int64_t n) {                                         \
+    T *restrict sum = from;                                                                                    \
+    EACH(LANES, i, n, to[i] += (double)sum[i]; sum[i] = 0;);                                                   \
+  }
+
+/* Short rows, LANES of them side by side: turned, so that a vector holds one column. */
+#define TURN(T, to, from, n, rows)                       \
+  for (int64_t r_ = 0; r_ < (rows); r_++)                \
+    for (int64_t k_ = 0; k_ < (n); k_++) {               \
+      __asm__ volatile("");                              \
+      (to)[k_][r_] = ((const T *)(from))[r_ * (n) + k_]; \
+    }
+#define TURN_BACK(T, to, from, n, rows)            \
+  for (int64_t r_ = 0; r_ < (rows); r_++)          \
+    for (int64_t k_ = 0; k_ < (n); k_++) {         \
+      __asm__ volatile("");                        \
+      ((T *)(to))[r_ * (n) + k_] = (from)[k_][r_]; \
+    }
+#define LANE(l) for (int l = 0; l < LANES; l++)
+#define NORM_SHORT(T, ROOT)                                                                                    \
+  static void short_rows_##T(const NormShort *s, int64_t begin, int64_t end) {                                 \
+    const int64_t n = s->n;                                                                                    \
+    const T *w = s->weight, *b = s->bias, eps = (T)s->eps;                                                     \
+    T x[NORM_SHORT_ROW][LANES] = {{0}}, *means = s->mean, *vars = s->var;                                      \
+    for (int64_t at = begin; at < end; at += LANES) {                                                          \
+      int64_t rows = end - at < LANES ? end - at : LANES;                                                      \
+      T mean[LANES] = {0}, var[LANES] = {0}, rstd[LANES];                                                      \
+      TURN(T, x, (const T *)s->x + at * n, n, rows)                                                            \
+      for (int64_t k = 0; k < n; k++) LANE(l) mean[l] += x[k][l];                                              \
+      LANE(l) mean[l] /= (T)n;                                                                                 \
+      for (int64_t k = 0; k < n; k++) LANE(l) x[k][l] -= mean[l];                                              \
+      for (int64_t k = 0; k < n; k++) LANE(l) var[l] += x[k][l] * x[k][l];                                     \
+      LANE(l) var[l] /= (T)n;                                                                                  \
+      LANE(l) rstd[l] = 1 / ROOT(var[l] + eps);                                                                \
+      for (int64_t k = 0; k < n; k++) {                                                                        \
+        T scale = w ? w[k] : 1, shift = b ? b[k] : 0;                                                          \
+        LANE(l) x[k][l] = x[k][l] * rstd[l] * scale + shift;                                                   \
+      }                                                                                                        \
+      TURN_BACK(T, (T *)s->out + at * n, x, n, rows)                                                           \
+      for (int64_t r = 0; r < rows; r++) means[at + r] = mean[r], vars[at + r] = var[r];                       \
+    }                                                                                                          \
+  }                                                                                                            \
+  static void short_back_##T(const NormShort *s, int64_t begin, int64_t end, double *weight, double *bias) {   \
+    enum { BLOCKS = 64 };                                                                                      \
+    const int64_t n = s->n;                                                                                    \
+    const T *w = s->weight, eps = (T)s->eps, *means = s->mean, *vars = s->var, less = s->fixed ? 0 : 1 / (T)n; \
+    T x[NORM_SHORT_ROW][LANES] = {{0}}, gy[NORM_SHORT_ROW][LANES] = {{0}};                                     \
+    T slope[NORM_SHORT_ROW][LANES], shift[NORM_SHORT_ROW][LANES];                                              \
+    for (int64_t group = begin; group < end; group += BLOCKS * LANES) {                                        \
+      int64_t last = end - group < BLOCKS * LANES ? end : group + BLOCKS * LANES;                              \
+      for (int64_t k = 0; k < n; k++) LANE(l) slope[k][l] = shift[k][l] = 0;                                   \
+      for (int64_t at = group; at < last; at += LANES) {                                                       \
+        int64_t rows = last - at < LANES ? last - at : LANES;                                                  \
+        T mean[LANES] = {0}, rstd[LANES] = {0}, a[LANES] = {0}, b[LANES] = {0};                                \
+        TURN(T, x, (const T *)s->x + at * n, n, rows)                                                          \
+        TURN(T, gy, (const T *)s->grad + at * n, n, rows)                                                      \
+        for (int64_t r = 0; r < rows; r++) mean[r] = means[at + r], rstd[r] = vars[at + r];                    \
+        LANE(l) rstd[l] = 1 / ROOT(rstd[l] + eps);                                                             \
+        for (int64_t k = 0; k < n; k++) {                                                                      \
+          T scale = w ? w[k] : 1;                                                                              \
+          LANE(l) x[k][l] = l < rows ? (x[k][l] - mean[l]) * rstd[l] : 0;                                      \
+          LANE(l) gy[k][l] = l < rows ? gy[k][l] : 0;                                                          \
+          if (weight) {                                                                                        \
+            LANE(l) slope[k][l] += gy[k][l] * x[k][l];                                                         \
+            LANE(l) shift[k][l] += gy[k][l];                                                                   \
+          }                                                                                                    \
+          LANE(l) gy[k][l] *= scale;                                                                           \
+          LANE(l) a[l] += gy[k][l];                                                                            \
+          LANE(l) b[l] += gy[k][l] * x[k][l];                                                                  \
+        }                                                                                                      \
+        LANE(l) a[l] *= less;                                                                                  \
+        LANE(l) b[l] *= less;                                                                                  \
+        for (int64_t k = 0; k < n; k++) LANE(l) gy[k][l] = rstd[l] * (gy[k][l] - a[l] - x[k][l] * b[l]);       \
+        TURN_BACK(T, (T *)s->out + at * n, gy, n, rows)                                                        \
+      }                                                                                                        \
+      for (int64_t k = 0; weight && k < n; k++) {                                                              \
+        JOIN_LANES(LANES, slope[k], JOIN_SUM);                                                                 \
+        JOIN_LANES(LANES, shift[k], JOIN_SUM);                                                                 \
+        weight[k] += (double)slope[k][0];                                                                      \
+        bias[k] += (double)shift[k][0];                                                                        \
+      }                                                                                                        \
+    }                                                                                                          \
+  }
+
+#define NORM_COLUMNS(T)                                                                                        \
+  static void columns_##T(const void *px, const void *pmean, const void *pscale, const void *pshift, void *po, \
+                          int64_t n) {                                                                         \
+    const T *x = px, *mean = pmean, *scale = pscale, *shift = pshift;                                          \
+    T *out = po;                                                                                               \
+    NO_OVERLAP                                                                                                 \
+    for (int64_t i = 0; i < n; i++) out[i] = (x[i] - mean[i]) * scale[i] + shift[i];                           \
+  }
+NORM_COLUMNS(float)
+NORM_COLUMNS(double)
+
 NORM(float)
 NORM(double)
+NORM_EACH(float)
+NORM_EACH(double)
+NORM_SHORT(float, __builtin_sqrtf)
+NORM_SHORT(double, __builtin_sqrt)
 
 const NormTable VEC(norm_table) = {.moments = {moments_float, moments_double},
                                    .apply = {apply_float, apply_double},
+                                   .columns = {columns_float, columns_double},
                                    .sums = {sums_float, sums_double},
                                    .back = {back_float, back_double},
-                                   .gather = {gather_float, gather_double}};
+                                   .back_gather = {back_gather_float, back_gather_double},
+                                   .settle = {settle_float, settle_double},
+                                   .short_rows = {short_rows_float, short_rows_double},
+                                   .short_back = {short_back_float, short_back_double}};

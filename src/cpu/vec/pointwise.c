@@ -8,12 +8,19 @@
 #define HALVES_f16 VEC(cast_table).f16
 #define HALVES_bf16 VEC(cast_table).bf16
 
-FORMULAS(FLOAT_KERNEL, float, uint32_t, f32)
-FORMULAS(FLOAT_KERNEL, double, uint64_t, f64)
-FORMULAS(HALF_KERNEL, uint16_t, uint32_t, f16)
-FORMULAS(HALF_KERNEL, uint16_t, uint32_t, bf16)
-FORMULAS(INT_KERNEL, int64_t, uint64_t, i64)
-#define I64_ENTRIES FORMULAS(INT_ENTRY, MT_I64, , i64)
+#if defined(__AVX512F__)
+#define OF_SET MOST_FORMULAS
+#else
+#define OF_SET FORMULAS
+#endif
+
+static void loop_pow_f32(char **ptr, int64_t n, const void *context); /* for pow_scalar */
+OF_SET(FLOAT_KERNEL, float, uint32_t, f32)
+OF_SET(FLOAT_KERNEL, double, uint64_t, f64)
+OF_SET(HALF_KERNEL, uint16_t, uint32_t, f16)
+OF_SET(HALF_KERNEL, uint16_t, uint32_t, bf16)
+OF_SET(INT_KERNEL, int64_t, uint64_t, i64)
+#define I64_ENTRIES OF_SET(INT_ENTRY, MT_I64, , i64)
 
 /* Loops over narrow integers are as fast as memory with short vectors: a set leaves them to the one below it. */
 #if !defined(__AVX512F__)
@@ -39,6 +46,6 @@ FORMULAS(INT_KERNEL, int8_t, uint32_t, i8)
 #endif
 
 const PointwiseTable VEC(pointwise_table) = {
-    .fn = {FORMULAS(FLOAT_ENTRY, MT_F32, , f32) FORMULAS(FLOAT_ENTRY, MT_F64, , f64) FORMULAS(HALF_ENTRY, MT_F16, , f16)
-               FORMULAS(HALF_ENTRY, MT_BF16, , bf16)
+    .fn = {OF_SET(FLOAT_ENTRY, MT_F32, , f32) OF_SET(FLOAT_ENTRY, MT_F64, , f64) OF_SET(HALF_ENTRY, MT_F16, , f16)
+               OF_SET(HALF_ENTRY, MT_BF16, , bf16)
                    I64_ENTRIES I32_ENTRIES I16_ENTRIES I8_ENTRIES U8_ENTRIES B8_ENTRIES}};

@@ -7,14 +7,18 @@
 #define MT_POINTWISE_LOOPS_H
 #include "cpu/blocks.h"
 #include "cpu/pointwise.h"
+#include "cpu/special.h"
 #include "cpu/vmath.h"
 
 #pragma GCC diagnostic ignored "-Wtype-limits" /* the integers' formulas serve uint8 too */
 
 DEFINE_FLOAT_DIVISION(float, f32)
+DEFINE_FLOAT_DIVISION(float, wide_f32)
 DEFINE_FLOAT_DIVISION(double, f64)
 DEFINE_ACTIVATIONS(float, f32)
 DEFINE_ACTIVATIONS(double, f64)
+DEFINE_LOGADDEXP(float, f32)
+DEFINE_LOGADDEXP(double, f64)
 
 /* A Scalar as one of the type; limits saturate to the type's range. */
 static inline float scalar_f32(Scalar s) { return s.category == CAT_FLOAT ? (float)s.d : (float)s.i; }
@@ -76,6 +80,9 @@ static inline uint8_t scalar_b8(Scalar s) { return s.category == CAT_FLOAT ? s.d
 #define BEFORE_EXPONENT(T, S, name) BEFORE_SCALAR(T, S, name) EXPONENT_##S(S)
 #define BEFORE_ANGLE(T, S, name) ANGLE_##S(name)
 #define BEFORE_ZERO(T, S, name) int zero = 0;
+#define BEFORE_QUOTIENT(T, S, name) \
+  int zero = 0;                     \
+  QUOTIENT_##S(name)
 #define AFTER_NONE
 #define AFTER_SCALAR
 #define AFTER_FACTORS
@@ -85,6 +92,7 @@ static inline uint8_t scalar_b8(Scalar s) { return s.category == CAT_FLOAT ? s.d
 #define AFTER_ZERO                                                  \
   if (zero && context && ((const PointwiseContext *)context)->zero) \
     __atomic_store_n(((const PointwiseContext *)context)->zero, 1, __ATOMIC_RELAXED);
+#define AFTER_QUOTIENT AFTER_ZERO
 
 #define LOWEST_f32 (-INFINITY)
 #define HIGHEST_f32 INFINITY
@@ -110,7 +118,17 @@ static inline uint8_t scalar_b8(Scalar s) { return s.category == CAT_FLOAT ? s.d
 #define EXPONENT_INT(S) EXPONENT_CALL(S, 2, square) EXPONENT_CALL(S, 3, cube)
 #define EXPONENT_FLOAT(S) \
   EXPONENT_INT(S) EXPONENT_CALL(S, 0.5, sqrt) EXPONENT_CALL(S, -0.5, rsqrt) EXPONENT_CALL(S, -1, reciprocal)
-#define EXPONENT_f32 EXPONENT_FLOAT
+/* Other exponents go through the loop of two operands, which vectorises. */
+enum { SAME_POWERS = 256 };
+#define EXPONENT_f32(S)                                                      \
+  EXPONENT_FLOAT(S)                                                          \
+  float same[SAME_POWERS];                                                   \
+  for (int64_t i = 0; i < SAME_POWERS && i < n; i++) same[i] = s;            \
+  for (int64_t i = 0; i < n; i += SAME_POWERS) {                             \
+    char *block[3] = {ptr[0] + 4 * i, ptr[1] + 4 * i, (char *)same};         \
+    loop_pow_f32(block, n - i < SAME_POWERS ? n - i : SAME_POWERS, context); \
+  }                                                                          \
+  return;
 #define EXPONENT_f64 EXPONENT_FLOAT
 #define EXPONENT_i64 EXPONENT_INT
 #define EXPONENT_i32 EXPONENT_INT
@@ -138,6 +156,33 @@ static __attribute__((unused)) bool any_wide(const char *p, int64_t n) {
     const float *x = (const float *)(void *)ptr[1];                                                   \
     for (int64_t i = 0; i < n; i++) ((float *)(void *)ptr[0])[i] = name##_wide_f32(x[i]);             \
     return;                                                                                           \
+  }
+
+/* Division with remainder of float: the loop holds while quotients fit; a block with a larger one is computed one by one. */
+static __attribute__((unused)) bool any_misfit(char *const *ptr, int64_t n) {
+  const float *a = (const float *)(const void *)ptr[1], *b = (const float *)(const void *)ptr[2];
+  uint32_t found = 0;
+  for (int64_t i = 0; i < n; i++) found |= fmod_fits(a[i], b[i]) ? 0u : 1u;
+  return found != 0;
+}
+#define QUOTIENT_i64(name)
+#define QUOTIENT_i32(name)
+#define QUOTIENT_i16(name)
+#define QUOTIENT_i8(name)
+#define QUOTIENT_u8(name)
+#define QUOTIENT_f64(name)
+#define QUOTIENT_f32(name)                                                                      \
+  char *part[3] = {ptr[0], ptr[1], ptr[2]};                                                     \
+  ptr = part;                                                                                   \
+  for (; n > ANGLE_BLOCK; n -= ANGLE_BLOCK) {                                                   \
+    char *block[3] = {part[0], part[1], part[2]};                                               \
+    loop_##name##_f32(block, ANGLE_BLOCK, context);                                             \
+    for (int k = 0; k < 3; k++) part[k] += 4 * ANGLE_BLOCK;                                     \
+  }                                                                                             \
+  if (any_misfit(ptr, n)) {                                                                     \
+    const float *x = (const float *)(void *)ptr[1], *y = (const float *)(void *)ptr[2];         \
+    for (int64_t i = 0; i < n; i++) ((float *)(void *)ptr[0])[i] = name##_wide_f32(x[i], y[i]); \
+    return;                                                                                     \
   }
 
 /* One loop and its row function. */

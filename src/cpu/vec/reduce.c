@@ -47,7 +47,7 @@
 #define LESSER_i64(a, b) select_i64((b) < (a), b, a)
 #define IS_base 1
 #define IN_BASE VEC_JOIN(IS, VEC_SET)
-enum { ROWS = 64, WIDE = 256, PARTS = 4, AHEAD = 4096 };
+enum { ROWS = FOLD_ROWS, WIDE = 256, PARTS = 4, AHEAD = 4096 };
 
 /* Vectors of a type, and the same where they lie in memory. */
 #define VECTORS(S, T)                                   \
@@ -90,92 +90,98 @@ DEFINE_SELECT(i64, i64)
 
 /* S, T: suffix and type of elements; R, A: of what is folded; field, W: of the accumulator. vmap and vjoin are map and
  * join on vectors. The empty asm keeps a loop that only does a remainder from being vectorised again. */
-#define FOLD(name, S, T, R, A, field, W, start, map, vmap, join, vjoin)                                                \
-  static W lanes_##name##_##S(V_##R v) {                                                                               \
-    enum { LANES = VECTOR / sizeof(A) };                                                                               \
-    A lane[LANES];                                                                                                     \
-    STORE(R, lane, v);                                                                                                 \
-    JOIN_LANES(LANES, lane, join);                                                                                     \
-    return (W)lane[0];                                                                                                 \
-  }                                                                                                                    \
-  static void row_##name##_##S(Acc *acc, const void *from, int64_t n, double p) {                                      \
-    enum { LANES = VECTOR / sizeof(T), STRIP = PARTS * LANES };                                                        \
-    const T *x = from;                                                                                                 \
-    W total = (W)acc->field, u;                                                                                        \
-    (void)p;                                                                                                           \
-    while (n >= STRIP) {                                                                                               \
-      int64_t strips = n / STRIP < ROWS ? n / STRIP : ROWS;                                                            \
-      V_##R a = vmap(LOAD(S, x)), b = vmap(LOAD(S, x + LANES)), c = vmap(LOAD(S, x + 2 * LANES)),                      \
-            d = vmap(LOAD(S, x + 3 * LANES));                                                                          \
-      n -= strips * STRIP;                                                                                             \
-      for (x += STRIP; --strips > 0; x += STRIP) {                                                                     \
-        __builtin_prefetch(x + AHEAD + 0 * LANES);                                                                     \
-        __builtin_prefetch(x + AHEAD + 1 * LANES);                                                                     \
-        __builtin_prefetch(x + AHEAD + 2 * LANES);                                                                     \
-        __builtin_prefetch(x + AHEAD + 3 * LANES);                                                                     \
-        a = vjoin(a, vmap(LOAD(S, x)));                                                                                \
-        b = vjoin(b, vmap(LOAD(S, x + LANES)));                                                                        \
-        c = vjoin(c, vmap(LOAD(S, x + 2 * LANES)));                                                                    \
-        d = vjoin(d, vmap(LOAD(S, x + 3 * LANES)));                                                                    \
-      }                                                                                                                \
-      a = vjoin(a, b);                                                                                                 \
-      c = vjoin(c, d);                                                                                                 \
-      u = lanes_##name##_##S(vjoin(a, c));                                                                             \
-      total = join(total, u);                                                                                          \
-    }                                                                                                                  \
-    if (n >= LANES) {                                                                                                  \
-      V_##R a = vmap(LOAD(S, x));                                                                                      \
-      for (x += LANES, n -= LANES; n >= LANES; x += LANES, n -= LANES) a = vjoin(a, vmap(LOAD(S, x)));                 \
-      u = lanes_##name##_##S(a);                                                                                       \
-      total = join(total, u);                                                                                          \
-    }                                                                                                                  \
-    for (int64_t i = 0; i < n; i++) {                                                                                  \
-      __asm__ volatile("");                                                                                            \
-      u = (W)map(x[i]);                                                                                                \
-      total = join(total, u);                                                                                          \
-    }                                                                                                                  \
-    acc->field = total;                                                                                                \
-  }                                                                                                                    \
-  static void columns_##name##_##S(Acc *acc, const void *from, int64_t step, int64_t rows, int64_t n, double p) {      \
-    enum { LANES = VECTOR / sizeof(T) };                                                                               \
-    A block[FOLD_TILE];                                                                                                \
-    (void)p;                                                                                                           \
-    for (int64_t c = 0; c < n; c += FOLD_TILE) {                                                                       \
-      int64_t width = n - c < FOLD_TILE ? n - c : FOLD_TILE;                                                           \
-      for (int64_t r0 = 0; r0 < rows; r0 += ROWS) {                                                                    \
-        int64_t r = r0, end = rows - r0 < ROWS ? rows : r0 + ROWS;                                                     \
-        const T *x = (const T *)from + r0 * step + c;                                                                  \
-        EACH(LANES, j, width, block[j] = (A)(start););                                                                 \
-        for (; r + 4 <= end; r += 4, x += 4 * step) {                                                                  \
-          int64_t j = 0;                                                                                               \
-          const T *x1 = x + step, *x2 = x1 + step, *x3 = x2 + step;                                                    \
-          for (; j + LANES <= width; j += LANES) {                                                                     \
-            V_##R u = vjoin(vmap(LOAD(S, x + j)), vmap(LOAD(S, x1 + j)));                                              \
-            V_##R v = vjoin(vmap(LOAD(S, x2 + j)), vmap(LOAD(S, x3 + j)));                                             \
-            STORE(R, block + j, vjoin(LOAD(R, block + j), vjoin(u, v)));                                               \
-          }                                                                                                            \
-          for (; j < width; j++) {                                                                                     \
-            __asm__ volatile("");                                                                                      \
-            A u = (A)map(x[j]), v = (A)map(x1[j]), w = (A)map(x2[j]), z = (A)map(x3[j]);                               \
-            u = join(u, v);                                                                                            \
-            w = join(w, z);                                                                                            \
-            u = join(u, w);                                                                                            \
-            block[j] = join(block[j], u);                                                                              \
-          }                                                                                                            \
-        }                                                                                                              \
-        for (; r < end; r++, x += step) {                                                                              \
-          int64_t j = 0;                                                                                               \
-          for (; j + LANES <= width; j += LANES) STORE(R, block + j, vjoin(LOAD(R, block + j), vmap(LOAD(S, x + j)))); \
-          for (; j < width; j++) {                                                                                     \
-            __asm__ volatile("");                                                                                      \
-            A u = (A)map(x[j]);                                                                                        \
-            block[j] = join(block[j], u);                                                                              \
-          }                                                                                                            \
-        }                                                                                                              \
-        Acc *to = acc + c;                                                                                             \
-        EACH(LANES, j, width, W old = (W)to[j].field; W u = (W)block[j]; to[j].field = join(old, u););                 \
-      }                                                                                                                \
-    }                                                                                                                  \
+#define FOLD(name, S, T, R, A, field, W, start, map, vmap, join, vjoin)                                            \
+  static W lanes_##name##_##S(V_##R v) {                                                                           \
+    enum { LANES = VECTOR / sizeof(A) };                                                                           \
+    A lane[LANES];                                                                                                 \
+    STORE(R, lane, v);                                                                                             \
+    JOIN_LANES(LANES, lane, join);                                                                                 \
+    return (W)lane[0];                                                                                             \
+  }                                                                                                                \
+  static void row_##name##_##S(Acc *acc, const void *from, int64_t n, double p) {                                  \
+    enum { LANES = VECTOR / sizeof(T), STRIP = PARTS * LANES };                                                    \
+    const T *x = from;                                                                                             \
+    W total = (W)acc->field, u;                                                                                    \
+    (void)p;                                                                                                       \
+    while (n >= STRIP) {                                                                                           \
+      int64_t strips = n / STRIP < ROWS ? n / STRIP : ROWS;                                                        \
+      V_##R a = vmap(LOAD(S, x)), b = vmap(LOAD(S, x + LANES)), c = vmap(LOAD(S, x + 2 * LANES)),                  \
+            d = vmap(LOAD(S, x + 3 * LANES));                                                                      \
+      n -= strips * STRIP;                                                                                         \
+      for (x += STRIP; --strips > 0; x += STRIP) {                                                                 \
+        __builtin_prefetch(x + AHEAD + 0 * LANES);                                                                 \
+        __builtin_prefetch(x + AHEAD + 1 * LANES);                                                                 \
+        __builtin_prefetch(x + AHEAD + 2 * LANES);                                                                 \
+        __builtin_prefetch(x + AHEAD + 3 * LANES);                                                                 \
+        a = vjoin(a, vmap(LOAD(S, x)));                                                                            \
+        b = vjoin(b, vmap(LOAD(S, x + LANES)));                                                                    \
+        c = vjoin(c, vmap(LOAD(S, x + 2 * LANES)));                                                                \
+        d = vjoin(d, vmap(LOAD(S, x + 3 * LANES)));                                                                \
+      }                                                                                                            \
+      a = vjoin(a, b);                                                                                             \
+      c = vjoin(c, d);                                                                                             \
+      u = lanes_##name##_##S(vjoin(a, c));                                                                         \
+      total = join(total, u);                                                                                      \
+    }                                                                                                              \
+    if (n >= LANES) {                                                                                              \
+      V_##R a = vmap(LOAD(S, x));                                                                                  \
+      for (x += LANES, n -= LANES; n >= LANES; x += LANES, n -= LANES) a = vjoin(a, vmap(LOAD(S, x)));             \
+      u = lanes_##name##_##S(a);                                                                                   \
+      total = join(total, u);                                                                                      \
+    }                                                                                                              \
+    for (int64_t i = 0; i < n; i++) {                                                                              \
+      __asm__ volatile("");                                                                                        \
+      u = (W)map(x[i]);                                                                                            \
+      total = join(total, u);                                                                                      \
+    }                                                                                                              \
+    acc->field = total;                                                                                            \
+  }                                                                                                                \
+  /* at most ROWS rows of `width` elements, at most FOLD_TILE, joined with block */                                \
+  static void block_##name##_##S(void *pblock, const void *from, int64_t step, int64_t rows, int64_t width) {      \
+    enum { LANES = VECTOR / sizeof(T) };                                                                           \
+    A *block = pblock;                                                                                             \
+    const T *x = from;                                                                                             \
+    int64_t r = 0;                                                                                                 \
+    for (; r + 4 <= rows; r += 4, x += 4 * step) {                                                                 \
+      int64_t j = 0;                                                                                               \
+      const T *x1 = x + step, *x2 = x1 + step, *x3 = x2 + step;                                                    \
+      for (; j + LANES <= width; j += LANES) {                                                                     \
+        V_##R u = vjoin(vmap(LOAD(S, x + j)), vmap(LOAD(S, x1 + j)));                                              \
+        V_##R v = vjoin(vmap(LOAD(S, x2 + j)), vmap(LOAD(S, x3 + j)));                                             \
+        STORE(R, block + j, vjoin(LOAD(R, block + j), vjoin(u, v)));                                               \
+      }                                                                                                            \
+      for (; j < width; j++) {                                                                                     \
+        __asm__ volatile("");                                                                                      \
+        A u = (A)map(x[j]), v = (A)map(x1[j]), w = (A)map(x2[j]), z = (A)map(x3[j]);                               \
+        u = join(u, v);                                                                                            \
+        w = join(w, z);                                                                                            \
+        u = join(u, w);                                                                                            \
+        block[j] = join(block[j], u);                                                                              \
+      }                                                                                                            \
+    }                                                                                                              \
+    for (; r < rows; r++, x += step) {                                                                             \
+      int64_t j = 0;                                                                                               \
+      for (; j + LANES <= width; j += LANES) STORE(R, block + j, vjoin(LOAD(R, block + j), vmap(LOAD(S, x + j)))); \
+      for (; j < width; j++) {                                                                                     \
+        __asm__ volatile("");                                                                                      \
+        A u = (A)map(x[j]);                                                                                        \
+        block[j] = join(block[j], u);                                                                              \
+      }                                                                                                            \
+    }                                                                                                              \
+  }                                                                                                                \
+  static void columns_##name##_##S(Acc *acc, const void *from, int64_t step, int64_t rows, int64_t n, double p) {  \
+    enum { LANES = VECTOR / sizeof(T) };                                                                           \
+    A block[FOLD_TILE];                                                                                            \
+    (void)p;                                                                                                       \
+    for (int64_t c = 0; c < n; c += FOLD_TILE) {                                                                   \
+      int64_t width = n - c < FOLD_TILE ? n - c : FOLD_TILE;                                                       \
+      Acc *to = acc + c;                                                                                           \
+      for (int64_t r = 0; r < rows; r += ROWS) {                                                                   \
+        EACH(LANES, j, width, block[j] = (A)(start););                                                             \
+        block_##name##_##S(block, (const T *)from + r * step + c, step, rows - r < ROWS ? rows - r : ROWS, width); \
+        EACH(LANES, j, width, W old = (W)to[j].field; W u = (W)block[j]; to[j].field = join(old, u););             \
+      }                                                                                                            \
+    }                                                                                                              \
   }
 
 #define FLOAT_FOLDS(S, T)                                                         \
@@ -189,9 +195,9 @@ FOLD(nonzero, i64, int64_t, i64, int64_t, i, int64_t, 0, IS_SET, VECTOR_IS_SET, 
 FOLD(sum, i64, uint64_t, u64, uint64_t, i, uint64_t, 0, PLAIN, UNSIGNED, PLUS, PLUS)
 FOLD(max, i64, int64_t, i64, int64_t, i, int64_t, INT64_MIN, PLAIN, PLAIN, GREATER, greater_i64)
 FOLD(min, i64, int64_t, i64, int64_t, i, int64_t, INT64_MAX, PLAIN, PLAIN, SMALLER, smaller_i64)
+FOLD(prod, f64, double, f64, double, d, double, 1, PLAIN, PLAIN, TIMES, TIMES)
 #if IN_BASE
 FOLD(nonzero, f64, double, i64, int64_t, i, int64_t, 0, IS_SET, VECTOR_IS_SET, PLUS, PLUS)
-FOLD(prod, f64, double, f64, double, d, double, 1, PLAIN, PLAIN, TIMES, TIMES)
 FOLD(abs_sum, f64, double, f64, double, d, double, 0, ABS, VECTOR_ABS, PLUS, PLUS)
 FOLD(abs_max, f64, double, f64, double, d, double, 0, ABS, VECTOR_ABS, GREATER, greater_f64)
 FOLD(abs_min, f64, double, f64, double, d, double, INFINITY, ABS, VECTOR_ABS, SMALLER, smaller_f64)
@@ -408,10 +414,11 @@ FIND(i64, int64_t, int64_t, i)
   [FOLD_PROD] = WHOLE(kind, prod), [FOLD_NONZERO] = WHOLE(kind, nonzero), [FOLD_ABS_SUM] = DOUBLE(kind, abs_sum), \
   [FOLD_ABS_MAX] = DOUBLE(kind, abs_max), [FOLD_ABS_MIN] = DOUBLE(kind, abs_min), [FOLD_POWERS] = DOUBLE(kind, powers)
 #else
-#define RARE(kind) [FOLD_NONZERO] = {[LANE_I64] = kind##_nonzero_i64}
+#define RARE(kind) [FOLD_NONZERO] = {[LANE_I64] = kind##_nonzero_i64}, [FOLD_PROD] = DOUBLE(kind, prod)
 #endif
 const ReduceTable VEC(reduce_table) = {
     .columns = {ENTRIES(columns), RARE(columns), [FOLD_MOMENTS] = FLOATS(columns, moments)},
     .row = {ENTRIES(row), RARE(row), [FOLD_MOMENTS] = FLOATS(row, moments)},
     .best = {ALL(best, most), ALL(best, least)},
-    .find = {find_f32, find_f64, find_i64}};
+    .find = {find_f32, find_f64, find_i64},
+    .add_rows = block_sum_f32};

@@ -37,22 +37,24 @@ enum { LANES = 4 };
 #endif
 
 #if defined(__AVX2__)
-#define ROW(name, start, op, sign)                                \
-  static void name##_row(const float *x, float *out, int64_t n) { \
-    const V none = ALL(start);                                    \
-    V before = none;                                              \
-    int64_t i = 0;                                                \
-    for (; i + LANES <= n; i += LANES) {                          \
-      V v = LOAD(x + i);                                          \
-      WITHIN(v, none, op)                                         \
-      STORE(out + i, op(before, v));                              \
-      before = op(before, LAST(v));                               \
-    }                                                             \
-    double a = before[0];                                         \
-    for (; i < n; i++) {                                          \
-      a sign(double) x[i];                                        \
-      out[i] = (float)a;                                          \
-    }                                                             \
+#define ROW(name, start, op, sign)                              \
+  static void name##_row(const void *px, void *po, int64_t n) { \
+    const float *x = px;                                        \
+    float *out = po;                                            \
+    const V none = ALL(start);                                  \
+    V before = none;                                            \
+    int64_t i = 0;                                              \
+    for (; i + LANES <= n; i += LANES) {                        \
+      V v = LOAD(x + i);                                        \
+      WITHIN(v, none, op)                                       \
+      STORE(out + i, op(before, v));                            \
+      before = op(before, LAST(v));                             \
+    }                                                           \
+    double a = before[0];                                       \
+    for (; i < n; i++) {                                        \
+      a sign(double) x[i];                                      \
+      out[i] = (float)a;                                        \
+    }                                                           \
   }
 ROW(sum, 0, SUM, +=)
 ROW(product, 1, PRODUCT, *=)
