@@ -18,6 +18,7 @@ local cuda_sees = {
   ["cpu/formulas.h"] = true, ["cpu/formulas_plain.h"] = true,
   ["cpu/formula_ids.h"] = true, ["cpu/special.h"] = true, ["cpu/device_kernels.h"] = true,
   ["cpu/optim_steps.h"] = true, ["cpu/draw.h"] = true,
+  ["cpu/kinds.h"] = true,
 }
 local lua_headers = { ["lua.h"] = true, ["lauxlib.h"] = true, ["lualib.h"] = true, ["luaconf.h"] = true }
 

@@ -12,14 +12,22 @@
 #include "cpu/reduce.h"
 #include "tensor/device.h"
 
-#define DEVICE_KERNELS(X)                                                                                             \
-  X(softmax, (Tensor * t, int dim, bool logarithm, Tensor *out), (t, dim, logarithm, out), tensor_device(out))        \
-  X(softmax_back, (Tensor * grad, Tensor * result, int dim, bool logarithm, Tensor *out),                             \
-    (grad, result, dim, logarithm, out), tensor_device(out))                                                          \
-  X(optim_step, (StepKind kind, const void *step, Tensor *const *t, int operands), (kind, step, t, operands),         \
-    tensor_device(t[0]))                                                                                              \
-  X(draw, (const Draw *draw, Generator *g, Tensor *to, const Tensor *order), (draw, g, to, order), tensor_device(to)) \
-  X(draw_by, (DrawBy by, Generator * g, Tensor * numbers, Tensor * to), (by, g, numbers, to), tensor_device(to))
+#define DEVICE_KERNELS(X)                                                                                              \
+  X(softmax, (Tensor * t, int dim, bool logarithm, Tensor *out), (t, dim, logarithm, out), tensor_device(out))         \
+  X(softmax_back, (Tensor * grad, Tensor * result, int dim, bool logarithm, Tensor *out),                              \
+    (grad, result, dim, logarithm, out), tensor_device(out))                                                           \
+  X(optim_step, (StepKind kind, const void *step, Tensor *const *t, int operands), (kind, step, t, operands),          \
+    tensor_device(t[0]))                                                                                               \
+  X(draw, (const Draw *draw, Generator *g, Tensor *to, const Tensor *order), (draw, g, to, order), tensor_device(to))  \
+  X(draw_by, (DrawBy by, Generator * g, Tensor * numbers, Tensor * to), (by, g, numbers, to), tensor_device(to))       \
+  X(reduce, (const Tensor *t, const bool *reduced, Reduction how, Tensor *out, Tensor *second),                        \
+    (t, reduced, how, out, second), tensor_device(out))                                                                \
+  X(extreme, (Tensor * t, int dim, bool least, Tensor *values, Tensor *index), (t, dim, least, values, index),         \
+    tensor_device(index))                                                                                              \
+  X(scan, (ScanKind kind, Tensor * t, Tensor * grad, int dim, Tensor *out), (kind, t, grad, dim, out),                 \
+    tensor_device(out))                                                                                                \
+  X(running_extreme, (Tensor * t, int dim, bool least, Tensor *values, Tensor *index), (t, dim, least, values, index), \
+    tensor_device(index))
 
 typedef struct DeviceKernels {
 #define DEVICE_KERNEL_FIELD(name, parameters, arguments, device) bool(*name) parameters;

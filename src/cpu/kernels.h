@@ -2,6 +2,7 @@
  * known before (values out of range, memory), and then result 0 of a modifying kernel is unchanged. */
 #ifndef MT_KERNELS_H
 #define MT_KERNELS_H
+#include "cpu/kinds.h"
 #include "cpu/pointwise.h"
 #include "tensor/call.h"
 
@@ -58,14 +59,6 @@ bool cpu_linear(OpCall *call);
  * positions from 1. */
 bool cpu_extreme(Tensor *t, int dim, bool least, Tensor *values, Tensor *index);
 /* Running sums and products along dim. grad: SCAN_PRODUCT_BACK only. */
-typedef enum {
-  SCAN_SUM,
-  SCAN_SUM_BACK,
-  SCAN_PRODUCT,
-  SCAN_OTHERS,       /* the product of all other elements */
-  SCAN_PRODUCT_BACK, /* gradient of the running product of t, given the result's */
-  SCAN_LOG_SUM_EXP   /* the logarithm of the running sum of exponentials */
-} ScanKind;
 bool cpu_scan(ScanKind kind, Tensor *t, Tensor *grad, int dim, Tensor *out);
 /* Running extremes along dim, the last of equals, and their positions from 1. */
 bool cpu_running_extreme(Tensor *t, int dim, bool least, Tensor *values, Tensor *index);

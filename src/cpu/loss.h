@@ -2,19 +2,8 @@
 #ifndef MT_LOSS_H
 #define MT_LOSS_H
 #include "cpu/isa.h"
+#include "cpu/kinds.h"
 #include "tensor/call.h"
-
-typedef enum {
-  PAIR_SQUARED,  /* (x - t)^2 */
-  PAIR_ABSOLUTE, /* |x - t| */
-  PAIR_SMOOTH,   /* |x - t| below a: (x - t)^2 / 2a, else |x - t| - a / 2 */
-  PAIR_HUBER,    /* |x - t| up to a: (x - t)^2 / 2, else a (|x - t| - a / 2) */
-  PAIR_BCE,      /* -(t log x + (1 - t) log(1 - x)), logarithms at least -100 */
-  PAIR_LOGITS,   /* PAIR_BCE of sigmoid(x), positive answers weighted */
-  PAIRS
-} PairLoss;
-
-typedef enum { LOSS_NONE, LOSS_MEAN, LOSS_SUM, LOSS_UNKNOWN } LossReduction;
 
 /* n packed elements of each; w and positive may be NULL. Values go to out, or their sum is returned when out is NULL. */
 typedef double (*PairFn)(const void *x, const void *t, const void *w, const void *positive, double a, void *out,

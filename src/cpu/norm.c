@@ -212,7 +212,7 @@ static bool moments(const Job *j, Tensor *x, Tensor *mean, Tensor *var) {
   int64_t shape[] = {j->l.outer, j->l.groups, j->l.inner}, stride[] = {j->l.groups * j->l.inner, j->l.inner, 1};
   Tensor *v = reshaped(x, 3, shape, stride);
   Reduction how = {FOLD_MOMENTS, FINISH_VAR, 0, (DType)x->dtype};
-  bool good = v && reduce_tensor(v, (bool[MT_MAX_DIMS]){true, false, true}, how, var, mean);
+  bool good = v && cpu_reduce(v, (bool[MT_MAX_DIMS]){true, false, true}, how, var, mean);
   tensor_release(v);
   return good;
 }

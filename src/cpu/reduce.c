@@ -14,8 +14,6 @@
 
 enum { UNIT = 65536, BATCH = 128, WIDE = 256, FEW = 16, BUFFER_ROWS = 4, SHORT = 32, NARROW = 64, SHARES = 16 };
 
-LaneType lane_type(DType d) { return d == MT_F64 ? LANE_F64 : dtype_is_float(d) ? LANE_F32 : LANE_I64; }
-
 Tensor *tensor_packed(Tensor *t, DType d) {
   bool ready = t->dtype == d && tensor_is_contiguous(t) && tensor_device(t).kind == MT_CPU;
   return ready ? tensor_retain(t) : tensor_copy(t, d, (Device){MT_CPU, 0});
@@ -411,7 +409,7 @@ static void plan_units(Plan *p) {
   }
 }
 
-bool reduce_tensor(const Tensor *t, const bool *reduced, Reduction how, Tensor *out, Tensor *second) {
+bool cpu_reduce(const Tensor *t, const bool *reduced, Reduction how, Tensor *out, Tensor *second) {
   if (out->numel == 0) return true;
   Plan p;
   p.how = how;

@@ -6,25 +6,12 @@
 #ifndef MT_REDUCE_H
 #define MT_REDUCE_H
 #include "cpu/isa.h"
+#include "cpu/kinds.h"
 #include "tensor/tensor.h"
 
-typedef enum {
-  FOLD_SUM,
-  FOLD_PROD,
-  FOLD_MAX,
-  FOLD_MIN,
-  FOLD_NONZERO, /* a count, always int64 */
-  FOLD_ABS_SUM,
-  FOLD_SQUARES,
-  FOLD_ABS_MAX,
-  FOLD_ABS_MIN,
-  FOLD_POWERS,  /* sum of |x|^p */
-  FOLD_MOMENTS, /* count, mean, sum of squared deviations: three accumulators */
-  FOLDS
-} Fold;
-
 typedef enum { LANE_F32, LANE_F64, LANE_I64, LANE_TYPES } LaneType;
-LaneType lane_type(DType d); /* what elements of dtype d are folded, sorted and cumulated as */
+/* What elements of dtype d are folded, sorted and cumulated as. */
+static inline LaneType lane_type(DType d) { return d == MT_F64 ? LANE_F64 : dtype_is_float(d) ? LANE_F32 : LANE_I64; }
 static inline DType lane_dtype(LaneType t) { return t == LANE_F32 ? MT_F32 : t == LANE_F64 ? MT_F64 : MT_I64; }
 
 typedef union {
@@ -71,18 +58,6 @@ void fold_row(Fold f, LaneType t, Acc *acc, const void *x, int64_t n, double p);
 enum { TURN_ROWS = 64 };
 void turn_rows(void *turned, const char *x, int64_t step, int64_t n, int64_t length, int size);
 
-/* What is made of an accumulator. */
-typedef enum {
-  FINISH_VALUE,
-  FINISH_MEAN,
-  FINISH_VAR,
-  FINISH_STD,
-  FINISH_ROOT,  /* square root */
-  FINISH_POWER, /* to the power of 1 / p */
-  FINISH_ANY,
-  FINISH_ALL
-} Finish;
-
 typedef struct {
   Fold fold;
   Finish finish;
@@ -92,7 +67,7 @@ typedef struct {
 
 /* Folds t over the dims marked in reduced[] into out, whose elements lie in the order of the other dims. FOLD_MOMENTS
  * also writes the means into `second` unless it is NULL. False when memory runs out. */
-bool reduce_tensor(const Tensor *t, const bool *reduced, Reduction how, Tensor *out, Tensor *second);
+bool cpu_reduce(const Tensor *t, const bool *reduced, Reduction how, Tensor *out, Tensor *second);
 
 /* A contiguous tensor seen along one dim: outer x length x inner. */
 typedef struct {

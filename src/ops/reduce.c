@@ -1,7 +1,7 @@
 /* Reductions: sums, means, products, extremes and their positions, truth. Integers are summed and multiplied as int64. */
 #include "ops/reduce.h"
 #include "cpu/copy_tensor.h"
-#include "cpu/kernels.h"
+#include "cpu/device_kernels.h"
 #include <string.h>
 
 extern OpDef def_logical_or, def_maximum, def_minimum;
@@ -30,7 +30,7 @@ static bool fold(OpCall *c, const bool *reduced, DType as, Reduction how) {
     t = cast = tensor_cast(t, as);
     if (!t) return false;
   }
-  bool good = reduce_tensor(t, reduced, how, c->out[0], c->outs > 1 ? c->out[1] : NULL);
+  bool good = any_reduce(t, reduced, how, c->out[0], c->outs > 1 ? c->out[1] : NULL);
   tensor_release(cast);
   return good;
 }
@@ -70,14 +70,14 @@ static DType summed_dtype(const OpCall *c, int at) {
   return arg_dtype(c, at, dtype_is_float(d) ? d : MT_I64);
 }
 static bool infer_sum(OpCall *c) { return infer_reduced(c, 0, summed_dtype(c, 3), 1, c->arg[2].i); }
-static bool cpu_sum(OpCall *c) { return reduce_call(c, 1, c->meta[0].dtype, (Reduction){.fold = FOLD_SUM}); }
+static bool run_sum(OpCall *c) { return reduce_call(c, 1, c->meta[0].dtype, (Reduction){.fold = FOLD_SUM}); }
 static void back_sum(Grad *g) { g_set(g, 0, spread(g, g_out(g, 0), 1, g_arg(g, 2)->i)); }
 OP(sum, .schema = "sum(Tensor input, Dims? dim=None, bool keepdim=False, *, dtype? dtype=None) -> Tensor",
    .doc = "Sum of all elements, or over the given dims. Integers and bool give int64; dtype converts first. float32 is "
           "summed "
           "in blocks, so that the error does not grow with the size.",
    .samples = "f(2,3) | f(2,3) d1 | f(2,3,4) {1,3} keepdim=true | i(2,3) d-1 | b(4) | f() | f(0,3) d1",
-   .errors = "f(2,3) d3 | f(2,3) {1,1}", .flags = OP_BOTH, .infer = infer_sum, .kernel = {cpu_sum},
+   .errors = "f(2,3) d3 | f(2,3) {1,1}", .flags = OP_BOTH, .infer = infer_sum, .kernel = EVERYWHERE(run_sum),
    .backward = back_sum);
 
 /* sum_to: the reverse of broadcasting */
@@ -96,7 +96,7 @@ static bool infer_sum_to(OpCall *c) {
                 shape_text(t->ndim, t->shape));
   return out_shape(c, 0, (DType)t->dtype, size->n, size->ints);
 }
-static bool cpu_sum_to(OpCall *c) {
+static bool run_sum_to(OpCall *c) {
   bool reduced[MT_MAX_DIMS];
   summed_dims(in(c, 0), &c->arg[1], reduced);
   return fold(c, reduced, c->meta[0].dtype, (Reduction){.fold = FOLD_SUM});
@@ -105,7 +105,7 @@ static void back_sum_to(Grad *g) { g_set(g, 0, op_expand(g_out(g, 0), g_meta(g, 
 OP(sum_to, .schema = "sum_to(Tensor input, Size size) -> Tensor",
    .doc = "Sums over broadcast dims, so that the result has that size.",
    .samples = "f(2,3) {3} | f(2,3) {2,1} | f(2,3) {}", .errors = "f(2,3) {2}", .flags = OP_HIDDEN,
-   .infer = infer_sum_to, .kernel = {cpu_sum_to}, .backward = back_sum_to);
+   .infer = infer_sum_to, .kernel = EVERYWHERE(run_sum_to), .backward = back_sum_to);
 
 /* mean */
 static bool infer_mean(OpCall *c) {
@@ -119,7 +119,7 @@ static bool infer_mean(OpCall *c) {
         which, dtype_info[d].type_name);
   return infer_reduced(c, 0, d, 1, c->arg[2].i);
 }
-static bool cpu_mean(OpCall *c) {
+static bool run_mean(OpCall *c) {
   return reduce_call(c, 1, c->meta[0].dtype, (Reduction){.fold = FOLD_SUM, .finish = FINISH_MEAN});
 }
 static void back_mean(Grad *g) {
@@ -128,20 +128,20 @@ static void back_mean(Grad *g) {
 OP(mean, .schema = "mean(Tensor input, Dims? dim=None, bool keepdim=False, *, dtype? dtype=None) -> Tensor",
    .doc = "Mean of all elements, or over the given dims. Integers are refused: convert them, or give dtype.",
    .samples = "f(2,3) | f(2,3) d1 | f(2,3,4) {1,3} keepdim=true | i(2,3) dtype='float32' | f()",
-   .errors = "i(2,3) | b(2) | f(2,3) d3", .flags = OP_BOTH, .infer = infer_mean, .kernel = {cpu_mean},
+   .errors = "i(2,3) | b(2) | f(2,3) d3", .flags = OP_BOTH, .infer = infer_mean, .kernel = EVERYWHERE(run_mean),
    .backward = back_mean);
 
 /* prod: the gradient is gy times the product of the others, which zeros do not disturb */
 static bool infer_prod(OpCall *c) { return infer_reduced(c, 0, summed_dtype(c, 3), 1, c->arg[2].i); }
-static bool cpu_prod(OpCall *c) { return reduce_call(c, 1, c->meta[0].dtype, (Reduction){.fold = FOLD_PROD}); }
+static bool run_prod(OpCall *c) { return reduce_call(c, 1, c->meta[0].dtype, (Reduction){.fold = FOLD_PROD}); }
 static void back_product_of_others(Grad *g);
-static bool cpu_product_of_others(OpCall *c) {
+static bool run_product_of_others(OpCall *c) {
   int dim;
-  return dim_wrap(c->arg[1].i, in(c, 0)->ndim, &dim) && cpu_scan(SCAN_OTHERS, in(c, 0), NULL, dim, c->out[0]);
+  return dim_wrap(c->arg[1].i, in(c, 0)->ndim, &dim) && any_scan(SCAN_OTHERS, in(c, 0), NULL, dim, c->out[0]);
 }
 OP(product_of_others, .schema = "product_of_others(Tensor input, Dim dim) -> Tensor",
    .doc = "Along dim, the product of all elements but the one in place.", .samples = "f(3,4) d1 | f(3,4) d2",
-   .saves = "input: input", .flags = OP_HIDDEN, .infer = infer_same, .kernel = {cpu_product_of_others},
+   .saves = "input: input", .flags = OP_HIDDEN, .infer = infer_same, .kernel = EVERYWHERE(run_product_of_others),
    .backward = back_product_of_others);
 static Tensor *others(Tensor *t, int64_t dim) { return op_run(&def_product_of_others, (Arg[]){ARG_T(t), ARG_I(dim)}); }
 
@@ -190,7 +190,8 @@ static void back_prod(Grad *g) {
 OP(prod, .schema = "prod(Tensor input, Dim? dim=None, bool keepdim=False, *, dtype? dtype=None) -> Tensor",
    .doc = "Product of all elements, or along dim. Integers and bool give int64; dtype converts first.",
    .samples = "f(2,3) | f(2,3) d1 | f(2,3) d-1 keepdim=true | i(2,3) | f() | f(0)", .errors = "f(2,3) d3",
-   .saves = "input: input", .flags = OP_BOTH, .infer = infer_prod, .kernel = {cpu_prod}, .backward = back_prod);
+   .saves = "input: input", .flags = OP_BOTH, .infer = infer_prod, .kernel = EVERYWHERE(run_prod),
+   .backward = back_prod);
 
 /* Extremes */
 static bool refuse_empty(const OpCall *c, int at, const bool *reduced) {
@@ -246,11 +247,11 @@ static void back_dims_extreme(Grad *g) { back_evenly(g, g_result(g, 0), 1, g_arg
 static void back_dim_extreme(Grad *g) { g_set(g, 0, picked_back(g, g_result(g, 1), g_arg(g, 1)->i, !g_arg(g, 2)->i)); }
 
 #define EXTREME(id, arg_id, a_id, a_name, other, which, least, word)                                                  \
-  static bool cpu_##id(OpCall *c) { return reduce_call(c, 0, c->meta[0].dtype, (Reduction){.fold = which}); }         \
-  static bool cpu_##a_id(OpCall *c) { return reduce_call(c, 1, c->meta[0].dtype, (Reduction){.fold = which}); }       \
-  static bool cpu_##id##_dim(OpCall *c) {                                                                             \
+  static bool run_##id(OpCall *c) { return reduce_call(c, 0, c->meta[0].dtype, (Reduction){.fold = which}); }         \
+  static bool run_##a_id(OpCall *c) { return reduce_call(c, 1, c->meta[0].dtype, (Reduction){.fold = which}); }       \
+  static bool run_##id##_dim(OpCall *c) {                                                                             \
     int dim;                                                                                                          \
-    return dim_wrap(c->arg[1].i, in(c, 0)->ndim, &dim) && cpu_extreme(in(c, 0), dim, least, c->out[0], c->out[1]);    \
+    return dim_wrap(c->arg[1].i, in(c, 0)->ndim, &dim) && any_extreme(in(c, 0), dim, least, c->out[0], c->out[1]);    \
   }                                                                                                                   \
   static bool compose_##id##_other(OpCall *c) {                                                                       \
     return compose_return(c, 0, op_run(&other, (Arg[]){c->arg[0], c->arg[1]}));                                       \
@@ -258,11 +259,11 @@ static void back_dim_extreme(Grad *g) { g_set(g, 0, picked_back(g, g_result(g, 1
   OP(id, .schema = #id "(Tensor input) -> Tensor",                                                                    \
      .doc = "The " word " element. NaN wins; the gradient is shared out among equals.",                               \
      .samples = "f(2,3) | i(4) | b(3) | f()", .errors = "f(0)", .saves = "input: input result", .flags = OP_BOTH,     \
-     .infer = infer_whole_extreme, .kernel = {cpu_##id}, .backward = back_whole_extreme);                             \
+     .infer = infer_whole_extreme, .kernel = EVERYWHERE(run_##id), .backward = back_whole_extreme);                   \
   OP(id##_dim, .schema = #id "(Tensor input, Dim dim, bool keepdim=False) -> (Tensor values, Index indices)",         \
      .doc = "The " word " elements along dim and their positions, the first one of equals. The gradient goes there.", \
      .samples = "f(2,3) d1 | f(2,3,4) d2 keepdim=true | i(4) d1 | f() d1", .errors = "f(2,3) d3 | f(0,3) d1",         \
-     .saves = "input: result2", .flags = OP_BOTH, .infer = infer_dim_extreme, .kernel = {cpu_##id##_dim},             \
+     .saves = "input: result2", .flags = OP_BOTH, .infer = infer_dim_extreme, .kernel = EVERYWHERE(run_##id##_dim),   \
      .backward = back_dim_extreme);                                                                                   \
   OP(id##_other, .schema = #id "(Tensor input, Tensor other) -> Tensor", .doc = "Element by element, as " a_name ".", \
      .samples = "f(2,3) f(2,3) | f(2,3) f(3)", .errors = "f(3) f(4)", .flags = OP_BOTH,                               \
@@ -270,7 +271,7 @@ static void back_dim_extreme(Grad *g) { g_set(g, 0, picked_back(g, g_result(g, 1
   OP(a_id, .schema = #a_id "(Tensor input, Dims? dim=None, bool keepdim=False) -> Tensor",                            \
      .doc = "The " word " element of all, or over the given dims. The gradient is shared out among equals.",          \
      .samples = "f(2,3) | f(2,3) d1 | f(2,3,4) {1,3} keepdim=true | i(4)", .errors = "f(2,3) d3 | f(0)",              \
-     .saves = "input: input result", .flags = OP_BOTH, .infer = infer_dims_extreme, .kernel = {cpu_##a_id},           \
+     .saves = "input: input result", .flags = OP_BOTH, .infer = infer_dims_extreme, .kernel = EVERYWHERE(run_##a_id), \
      .backward = back_dims_extreme);
 EXTREME(max, argmax, amax, "maximum", def_maximum, FOLD_MAX, false, "largest")
 EXTREME(min, argmin, amin, "minimum", def_minimum, FOLD_MIN, true, "least")
@@ -282,19 +283,19 @@ static bool infer_arg(OpCall *c) {
   return reduced_by(in(c, 0), &c->arg[1], TYPE_DIM, c->arg[2].i, &r) && refuse_empty(c, 1, r.reduced) &&
          out_shape(c, 0, MT_I64, r.ndim, r.shape);
 }
-static bool cpu_arg(OpCall *c, bool least) {
+static bool run_arg(OpCall *c, bool least) {
   int dim = -1;
   if (c->arg[1].given && !dim_wrap(c->arg[1].i, in(c, 0)->ndim, &dim)) return false;
-  return cpu_extreme(in(c, 0), dim, least, NULL, c->out[0]);
+  return any_extreme(in(c, 0), dim, least, NULL, c->out[0]);
 }
-static bool cpu_argmax(OpCall *c) { return cpu_arg(c, false); }
-static bool cpu_argmin(OpCall *c) { return cpu_arg(c, true); }
+static bool run_argmax(OpCall *c) { return run_arg(c, false); }
+static bool run_argmin(OpCall *c) { return run_arg(c, true); }
 #define POSITION(id, word)                                                                                  \
   OP(id, .schema = #id "(Tensor input, Dim? dim=None, bool keepdim=False) -> Index",                        \
      .doc = "Position, from 1, of the " word                                                                \
             " element along dim, or among all elements in row order. The first of equals; NaN wins.",       \
      .samples = "f(2,3) | f(2,3) d1 | f(2,3) d-1 keepdim=true | i(4)", .errors = "f(2,3) d3 | f(0) | b(3)", \
-     .flags = OP_BOTH | OP_NO_GRADIENT, .infer = infer_arg, .kernel = {cpu_##id})
+     .flags = OP_BOTH | OP_NO_GRADIENT, .infer = infer_arg, .kernel = EVERYWHERE(run_##id))
 POSITION(argmax, "largest");
 POSITION(argmin, "least");
 
@@ -308,28 +309,28 @@ static bool infer_truth(OpCall *c) {
   Reduced r;
   return truth_dims(c, c->arg[2].i, &r) && out_shape(c, 0, in(c, 0)->dtype == MT_U8 ? MT_U8 : MT_BOOL, r.ndim, r.shape);
 }
-static bool cpu_truth(OpCall *c, Finish finish) {
+static bool run_truth(OpCall *c, Finish finish) {
   Reduced r;
   return truth_dims(c, false, &r) &&
-         reduce_tensor(in(c, 0), r.reduced, (Reduction){FOLD_NONZERO, finish, 0, (DType)in(c, 0)->dtype}, c->out[0],
-                       NULL);
+         any_reduce(in(c, 0), r.reduced, (Reduction){FOLD_NONZERO, finish, 0, (DType)in(c, 0)->dtype}, c->out[0], NULL);
 }
-static bool cpu_all(OpCall *c) { return cpu_truth(c, FINISH_ALL); }
-static bool cpu_any(OpCall *c) { return cpu_truth(c, FINISH_ANY); }
+static bool run_all(OpCall *c) { return run_truth(c, FINISH_ALL); }
+static bool run_any(OpCall *c) { return run_truth(c, FINISH_ANY); }
 #define TRUTH(id, what)                                                                             \
   OP(id, .schema = #id "(Tensor input, Dims? dim=None, bool keepdim=False) -> Tensor", .doc = what, \
      .samples = "b(2,3) | b(2,3) d1 | f(2,3) {1,2} keepdim=true | i(3)", .errors = "b(2,3) d3",     \
-     .flags = OP_BOTH | OP_NO_GRADIENT, .infer = infer_truth, .kernel = {cpu_##id})
+     .flags = OP_BOTH | OP_NO_GRADIENT, .infer = infer_truth, .kernel = EVERYWHERE(run_##id))
 TRUTH(all, "Whether all elements are non-zero, as bool; uint8 stays uint8.");
 TRUTH(any, "Whether any element is non-zero, as bool; uint8 stays uint8.");
 
 static bool infer_count(OpCall *c) { return infer_reduced(c, 0, MT_I64, 1, false); }
-static bool cpu_count_nonzero(OpCall *c) {
+static bool run_count_nonzero(OpCall *c) {
   return reduce_call(c, 1, (DType)in(c, 0)->dtype, (Reduction){.fold = FOLD_NONZERO});
 }
 OP(count_nonzero, .schema = "count_nonzero(Tensor input, Dims? dim=None) -> Tensor",
    .doc = "How many elements are not zero, as int64.", .samples = "i(2,3) | i(2,3) d1 | f(2,3,4) {1,3}",
-   .errors = "f(2,3) d3", .flags = OP_BOTH | OP_NO_GRADIENT, .infer = infer_count, .kernel = {cpu_count_nonzero});
+   .errors = "f(2,3) d3", .flags = OP_BOTH | OP_NO_GRADIENT, .infer = infer_count,
+   .kernel = EVERYWHERE(run_count_nonzero));
 
 Tensor *op_sum(Tensor *t) { return op_run(&def_sum, (Arg[]){ARG_T(t), ARG_NIL, ARG_I(0), ARG_NIL}); }
 Tensor *op_sum_dim(Tensor *t, int64_t dim, bool keepdim) { return op_sum_dims(t, 1, &dim, keepdim); }

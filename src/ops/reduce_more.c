@@ -1,6 +1,6 @@
 /* Reductions built on squares, powers and logarithms: variance, norms, logsumexp; and running sums and products. */
 #include "base/alloc.h"
-#include "cpu/kernels.h"
+#include "cpu/device_kernels.h"
 #include "ops/reduce.h"
 #include <math.h>
 #include <string.h>
@@ -31,13 +31,13 @@ static bool infer_moments(OpCall *c) {
     if (!infer_reduced(c, k, d, m.dim, m.keep)) return false;
   return true;
 }
-static bool cpu_moments(OpCall *c, Finish finish) {
+static bool run_moments(OpCall *c, Finish finish) {
   Moments m = moments_of(c->def, c->arg);
   return reduce_call(c, m.dim, (DType)in(c, 0)->dtype,
                      (Reduction){.fold = FOLD_MOMENTS, .finish = finish, .p = m.correction});
 }
-static bool cpu_var(OpCall *c) { return cpu_moments(c, FINISH_VAR); }
-static bool cpu_std(OpCall *c) { return cpu_moments(c, FINISH_STD); }
+static bool run_var(OpCall *c) { return run_moments(c, FINISH_VAR); }
+static bool run_std(OpCall *c) { return run_moments(c, FINISH_STD); }
 
 /* The mean with argument `at`'s dims kept. */
 static Tensor *kept_mean(const Grad *g, Tensor *x, int at) {
@@ -67,18 +67,18 @@ static void back_std(Grad *g) { back_moments(g, true); }
      .doc = what " `correction` is taken off the number of "                                    \
                  "elements (1 unless given; unbiased = false means 0).",                        \
      .samples = inputs, .errors = "i(3) | b(2)", .saves = "input: input" needs, .flags = where, \
-     .infer = infer_moments, .kernel = {kernel_fn}, .backward = back);
+     .infer = infer_moments, .kernel = EVERYWHERE(kernel_fn), .backward = back);
 #define MOMENT(id, returns, needs, where, kernel_fn, back, what)                                                    \
   MOMENT_FORM(id, #id, "Dims? dim=None, *, Number? correction=1, bool keepdim=False", returns, needs, where,        \
               kernel_fn, back, what, "f(3,4) | f(3,4) d1 | f(2,3,4) {1,3} keepdim=true | f(3,4) correction=0")      \
   MOMENT_FORM(id##_all, #id, "bool unbiased", returns, needs, where, kernel_fn, back, what, "f(3,4) false")         \
   MOMENT_FORM(id##_dim, #id, "Dims? dim, bool unbiased=True, bool keepdim=False", returns, needs, where, kernel_fn, \
               back, what, "f(3,4) d2 false | f(3,4) d1 true true")
-MOMENT(var, "Tensor", "", OP_BOTH, cpu_var, back_var, "Variance of all elements or over the given dims.")
-MOMENT(std, "Tensor", " result", OP_BOTH, cpu_std, back_std,
+MOMENT(var, "Tensor", "", OP_BOTH, run_var, back_var, "Variance of all elements or over the given dims.")
+MOMENT(std, "Tensor", " result", OP_BOTH, run_std, back_std,
        "Standard deviation of all elements or over the given dims.")
-MOMENT(var_mean, "(Tensor var, Tensor mean)", "", OP_FUNCTION, cpu_var, back_var, "Variance and mean.")
-MOMENT(std_mean, "(Tensor std, Tensor mean)", " result", OP_FUNCTION, cpu_std, back_std, "Standard deviation and mean.")
+MOMENT(var_mean, "(Tensor var, Tensor mean)", "", OP_FUNCTION, run_var, back_var, "Variance and mean.")
+MOMENT(std_mean, "(Tensor std, Tensor mean)", " result", OP_FUNCTION, run_std, back_std, "Standard deviation and mean.")
 
 /* norm: arguments input, p, dim, keepdim, dtype; p a number or 'fro' */
 static double power_of(const OpDef *def, const Arg *p) {
@@ -120,7 +120,7 @@ static bool infer_norm(OpCall *c) {
   }
   return true;
 }
-static bool cpu_norm(OpCall *c) { return reduce_call(c, 2, c->meta[0].dtype, norm_of(power_of(c->def, &c->arg[1]))); }
+static bool run_norm(OpCall *c) { return reduce_call(c, 2, c->meta[0].dtype, norm_of(power_of(c->def, &c->arg[1]))); }
 
 static Tensor *absolute(Tensor *t) { return op_run(&def_abs, (Arg[]){ARG_T(t)}); }
 /* t, but 0 where `at` is 0. */
@@ -156,7 +156,7 @@ static void back_norm(Grad *g) {
 #define NORM(id, p, what, inputs, wrong)                                                                         \
   OP(id, .schema = "norm(Tensor input, " p ", Dims? dim=None, bool keepdim=False, dtype? dtype=None) -> Tensor", \
      .doc = what " The gradient at 0 is 0.", .samples = inputs, .errors = wrong, .saves = "input: input result", \
-     .flags = OP_BOTH, .infer = infer_norm, .kernel = {cpu_norm}, .backward = back_norm)
+     .flags = OP_BOTH, .infer = infer_norm, .kernel = EVERYWHERE(run_norm), .backward = back_norm)
 NORM(norm, "Number? p=2",
      "(sum |input|^p)^(1/p) of all elements or over the given dims; p = math.huge is the largest |input|, p = 0 "
      "counts the non-zero ones.",
@@ -192,21 +192,21 @@ static bool infer_running(OpCall *c) {
 }
 static bool scan(OpCall *c, ScanKind kind, Tensor *grad, int dim_at) {
   int dim;
-  return dim_wrap(c->arg[dim_at].i, in(c, 0)->ndim, &dim) && cpu_scan(kind, in(c, 0), grad, dim, c->out[0]);
+  return dim_wrap(c->arg[dim_at].i, in(c, 0)->ndim, &dim) && any_scan(kind, in(c, 0), grad, dim, c->out[0]);
 }
-static bool cpu_cumsum(OpCall *c) { return scan(c, SCAN_SUM, NULL, 1); }
-static bool cpu_cumsum_back(OpCall *c) { return scan(c, SCAN_SUM_BACK, NULL, 1); }
-static bool cpu_cumprod(OpCall *c) { return scan(c, SCAN_PRODUCT, NULL, 1); }
-static bool cpu_cumprod_back(OpCall *c) { return scan(c, SCAN_PRODUCT_BACK, in(c, 1), 2); }
+static bool run_cumsum(OpCall *c) { return scan(c, SCAN_SUM, NULL, 1); }
+static bool run_cumsum_back(OpCall *c) { return scan(c, SCAN_SUM_BACK, NULL, 1); }
+static bool run_cumprod(OpCall *c) { return scan(c, SCAN_PRODUCT, NULL, 1); }
+static bool run_cumprod_back(OpCall *c) { return scan(c, SCAN_PRODUCT_BACK, in(c, 1), 2); }
 
 static void back_cumsum(Grad *g);
 static void back_cumsum_back(Grad *g);
 OP(cumsum, .schema = "cumsum(Tensor input, Dim dim, *, dtype? dtype=None) -> Tensor",
    .doc = "Running sum along dim. Integers and bool give int64; dtype converts first.",
    .samples = "f(3,4) d1 | f(3,4) d-1 | i(4) d1 | f() d1", .errors = "f(3) d2", .flags = OP_BOTH | OP_INPLACE,
-   .infer = infer_running, .kernel = {cpu_cumsum}, .backward = back_cumsum);
+   .infer = infer_running, .kernel = EVERYWHERE(run_cumsum), .backward = back_cumsum);
 OP(cumsum_back, .schema = "cumsum_back(Tensor input, Dim dim) -> Tensor", .doc = "Running sum from the end.",
-   .samples = "f(3,4) d1", .flags = OP_HIDDEN, .infer = infer_same, .kernel = {cpu_cumsum_back},
+   .samples = "f(3,4) d1", .flags = OP_HIDDEN, .infer = infer_same, .kernel = EVERYWHERE(run_cumsum_back),
    .backward = back_cumsum_back);
 static void back_cumsum(Grad *g) { g_set(g, 0, op_run(&def_cumsum_back, (Arg[]){ARG_T(g_out(g, 0)), *g_arg(g, 1)})); }
 static void back_cumsum_back(Grad *g) {
@@ -226,11 +226,11 @@ static bool infer_cumprod_back(OpCall *c) {
 }
 OP(cumprod_back, .schema = "cumprod_back(Tensor input, Tensor grad, Dim dim) -> Tensor",
    .doc = "The gradient of cumprod at input.", .samples = "f(3,4) f(3,4) d1", .flags = OP_HIDDEN | OP_NO_GRADIENT,
-   .infer = infer_cumprod_back, .kernel = {cpu_cumprod_back});
+   .infer = infer_cumprod_back, .kernel = EVERYWHERE(run_cumprod_back));
 OP(cumprod, .schema = "cumprod(Tensor input, Dim dim, *, dtype? dtype=None) -> Tensor",
    .doc = "Running product along dim. Integers and bool give int64; dtype converts first.",
    .samples = "f(3,4) d1 | f(3,4) d-1 | i(4) d1 | f() d1", .errors = "f(3) d2", .saves = "input: input result",
-   .flags = OP_BOTH | OP_INPLACE, .infer = infer_running, .kernel = {cpu_cumprod}, .backward = back_cumprod);
+   .flags = OP_BOTH | OP_INPLACE, .infer = infer_running, .kernel = EVERYWHERE(run_cumprod), .backward = back_cumprod);
 /* Element k gets result[k - 1] (gy[k] + sum over j > k of gy[j] times the product of the elements between). */
 static Tensor *cumprod_slopes(Tensor *x, Tensor *y, Tensor *gy, int64_t dim) {
   int64_t n = x->shape[dim];

@@ -1,5 +1,5 @@
 /* Running extremes and the running logarithm of a sum of exponentials. */
-#include "cpu/kernels.h"
+#include "cpu/device_kernels.h"
 #include "ops/reduce.h"
 #include <math.h>
 
@@ -13,10 +13,10 @@ static bool infer_running_extreme(OpCall *c) {
 }
 static bool running_extreme(OpCall *c, bool least) {
   int dim;
-  return dim_wrap(c->arg[1].i, in(c, 0)->ndim, &dim) && cpu_running_extreme(in(c, 0), dim, least, c->out[0], c->out[1]);
+  return dim_wrap(c->arg[1].i, in(c, 0)->ndim, &dim) && any_running_extreme(in(c, 0), dim, least, c->out[0], c->out[1]);
 }
-static bool cpu_cummax(OpCall *c) { return running_extreme(c, false); }
-static bool cpu_cummin(OpCall *c) { return running_extreme(c, true); }
+static bool run_cummax(OpCall *c) { return running_extreme(c, false); }
+static bool run_cummin(OpCall *c) { return running_extreme(c, true); }
 /* One element may stand in many places: what arrives there is summed. */
 static void back_running_extreme(Grad *g) {
   const EdgeMeta *m = g_meta(g, 0);
@@ -28,7 +28,8 @@ static void back_running_extreme(Grad *g) {
      .doc = "The " word                                                                                                \
             " element so far along dim and its position, the last one of equals; NaN stays once it is there.",         \
      .samples = "f(3,4) d1 | f(3,4) d-1 | i(5) d1 | f() d1 | f(0) d1", .errors = "f(3) d2", .saves = "input: result2", \
-     .flags = OP_BOTH, .infer = infer_running_extreme, .kernel = {cpu_##id}, .backward = back_running_extreme)
+     .flags = OP_BOTH, .infer = infer_running_extreme, .kernel = EVERYWHERE(run_##id),                                 \
+     .backward = back_running_extreme)
 RUNNING_EXTREME(cummax, "largest");
 RUNNING_EXTREME(cummin, "least");
 
@@ -41,16 +42,16 @@ static bool infer_logcumsumexp(OpCall *c) {
                 dtype_info[t->dtype].type_name);
   return infer_same(c);
 }
-static bool cpu_logcumsumexp(OpCall *c) {
+static bool run_logcumsumexp(OpCall *c) {
   int dim;
-  return dim_wrap(c->arg[1].i, in(c, 0)->ndim, &dim) && cpu_scan(SCAN_LOG_SUM_EXP, in(c, 0), NULL, dim, c->out[0]);
+  return dim_wrap(c->arg[1].i, in(c, 0)->ndim, &dim) && any_scan(SCAN_LOG_SUM_EXP, in(c, 0), NULL, dim, c->out[0]);
 }
 static void back_logcumsumexp(Grad *g);
 OP(logcumsumexp, .schema = "logcumsumexp(Tensor input, Dim dim) -> Tensor",
    .doc = "log of the running sum of exp(input) along dim, without overflow.",
    .samples = "f(3,4) d1 | f(3,4) d-1 | f() d1 | f(0) d1", .errors = "f(3) d2 | i(3) d1 | b(3) d1",
-   .saves = "input: input result", .flags = OP_BOTH, .infer = infer_logcumsumexp, .kernel = {cpu_logcumsumexp},
-   .backward = back_logcumsumexp);
+   .saves = "input: input result", .flags = OP_BOTH, .infer = infer_logcumsumexp,
+   .kernel = EVERYWHERE(run_logcumsumexp), .backward = back_logcumsumexp);
 
 /* exp(x_i) times the sum over j >= i of |gy_j| exp(-y_j), for the gy_j that `takes` holds of. In logarithms, so that
  * nothing overflows; those that are left out count as the lowest number. */
