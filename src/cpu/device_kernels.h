@@ -7,6 +7,9 @@
 #ifndef MT_DEVICE_KERNELS_H
 #define MT_DEVICE_KERNELS_H
 #include "cpu/draw.h"
+#include "cpu/create.h"
+#include "cpu/embedding.h"
+#include "cpu/index.h"
 #include "cpu/kernels.h"
 #include "cpu/optim.h"
 #include "cpu/reduce.h"
@@ -27,7 +30,37 @@
   X(scan, (ScanKind kind, Tensor * t, Tensor * grad, int dim, Tensor *out), (kind, t, grad, dim, out),                 \
     tensor_device(out))                                                                                                \
   X(running_extreme, (Tensor * t, int dim, bool least, Tensor *values, Tensor *index), (t, dim, least, values, index), \
-    tensor_device(index))
+    tensor_device(index))                                                                                              \
+  X(index_move, (const IndexMove *m), (m), m->device)                                                                  \
+  X(check_positions, (const Tensor *index, int64_t size, bool negative, int dim), (index, size, negative, dim),        \
+    tensor_device(index))                                                                                              \
+  X(position, (OpCall * c), (c), c->device)                                                                            \
+  X(count_true, (const Tensor *t, int64_t *count), (t, count), tensor_device(t))                                       \
+  X(mask_position, (OpCall * c), (c), c->device)                                                                       \
+  X(nonzero, (OpCall * c), (c), c->device)                                                                             \
+  X(part, (OpCall * c), (c), c->device)                                                                                \
+  X(part_put, (OpCall * c), (c), c->device)                                                                            \
+  X(part_back, (OpCall * c), (c), c->device)                                                                           \
+  X(flip, (OpCall * c), (c), c->device)                                                                                \
+  X(clear_side, (Tensor * t, int64_t diagonal, bool lower), (t, diagonal, lower), tensor_device(t))                    \
+  X(sort, (Tensor * t, int dim, bool descending, int64_t k, Tensor *values, Tensor *index),                            \
+    (t, dim, descending, k, values, index), tensor_device(t))                                                          \
+  X(pick, (Tensor * t, int dim, Pick which, int64_t k, Tensor *values, Tensor *index),                                 \
+    (t, dim, which, k, values, index), tensor_device(t))                                                               \
+  X(selecting_back, (Tensor * grad, int dim, Tensor *index, Tensor *out), (grad, dim, index, out), tensor_device(out)) \
+  X(search, (Tensor * sorted, Tensor * values, Tensor * sorter, DType as, bool right, Tensor *out),                    \
+    (sorted, values, sorter, as, right, out), tensor_device(out))                                                      \
+  X(row_order, (Tensor * t, Tensor * index), (t, index), tensor_device(t))                                             \
+  X(embedding, (Tensor * weight, Tensor * index, Tensor * out), (weight, index, out), tensor_device(out))              \
+  X(embedding_share, (Tensor * index, int64_t rows, int64_t padding, bool by_count, Tensor *out),                      \
+    (index, rows, padding, by_count, out), tensor_device(out))                                                         \
+  X(embedding_renorm, (Tensor * weight, Tensor * index, double most, double p), (weight, index, most, p),              \
+    tensor_device(weight))                                                                                             \
+  X(bag_max, (Tensor * weight, Tensor * index, Tensor * bag, Tensor * out), (weight, index, bag, out),                 \
+    tensor_device(out))                                                                                                \
+  X(sequence, (const Sequence *s, Tensor *out), (s, out), tensor_device(out))                                          \
+  X(triangle_indices, (const Triangle *t, Tensor *out), (t, out), tensor_device(out))                                  \
+  X(frexp, (Tensor * t, Tensor * mantissa, Tensor * exponent), (t, mantissa, exponent), tensor_device(t))
 
 typedef struct DeviceKernels {
 #define DEVICE_KERNEL_FIELD(name, parameters, arguments, device) bool(*name) parameters;

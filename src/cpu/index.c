@@ -9,6 +9,7 @@
 #include "base/size.h"
 #include "cpu/copy.h"
 #include "cpu/copy_tensor.h"
+#include "cpu/device_kernels.h"
 #include "cpu/index_rows.h"
 #include "cpu/kernels.h"
 #include "cpu/stream.h"
@@ -54,18 +55,10 @@ static void check_row(char **ptr, const int64_t *stride, int64_t n, const void *
   }
 }
 
-static bool check_on_host(const Tensor *index, int64_t size, bool negative, int dim) {
-  Tensor *host = tensor_copy(index, (DType)index->dtype, (Device){MT_CPU, 0});
-  bool good = host && position_check(host, size, negative, dim);
-  tensor_release(host);
-  return good;
-}
-
 bool position_check(const Tensor *index, int64_t size, bool negative, int dim) {
   if (index->dtype != MT_I64 && index->dtype != MT_I32)
     return fail(MT_EARG, "Expected a long tensor for index, but got %s: use :long()",
                 dtype_info[index->dtype].type_name);
-  if (tensor_device(index).kind != MT_CPU) return check_on_host(index, size, negative, dim);
   atomic_bool bad = false;
   Check c = {index->dtype == MT_I64, negative, size, dim, &bad};
   Iter it;
@@ -76,6 +69,10 @@ bool position_check(const Tensor *index, int64_t size, bool negative, int dim) {
   c.bad = NULL;
   iter_run_serial(&it, check_row, &c);
   return false;
+}
+
+bool cpu_check_positions(const Tensor *index, int64_t size, bool negative, int dim) {
+  return position_check(index, size, negative, dim);
 }
 
 int64_t cpu_largest(const Tensor *index) {
@@ -105,23 +102,8 @@ enum {
 };
 static const int64_t IN_CACHE = 1 << 20; /* unless all rows are so few bytes */
 
-/* One move over `shape`: `moved` is the tensor that positions reach into, `other` lies beside the index. Each comes
- * with its strides over shape; moved's is 0 along the index. */
-typedef struct {
-  MoveMode mode;
-  int ndim;
-  const int64_t *shape;
-  DType dtype;
-  char *moved, *other;
-  const int64_t *moved_stride, *other_stride;
-  const Tensor *index;
-  const int64_t *index_stride;
-  Reach reach;
-  bool plain; /* no element of moved has two places */
-} Move;
-
 /* The move's part from `begin` to `end` of a dim. */
-static void begin_iter(Iter *it, const Move *m, int dim, int64_t begin, int64_t end) {
+static void begin_iter(Iter *it, const IndexMove *m, int dim, int64_t begin, int64_t end) {
   int64_t shape[MT_MAX_DIMS];
   int size = dtype_size((DType)m->dtype), index_size = dtype_size((DType)m->index->dtype);
   bool reads = m->mode == READ;
@@ -139,10 +121,10 @@ static void begin_iter(Iter *it, const Move *m, int dim, int64_t begin, int64_t 
   iter_finish(it);
 }
 
-static IterRow row_of(const Move *m) { return move_row(m->mode, m->dtype, scalar_double(m->reach.alpha) != 1); }
+static IterRow row_of(const IndexMove *m) { return move_row(m->mode, m->dtype, scalar_double(m->reach.alpha) != 1); }
 
 typedef struct {
-  const Move *move;
+  const IndexMove *move;
   const Iter *rows; /* of write_rows */
   int dim;
 } WritePart;
@@ -158,7 +140,7 @@ static void write_part(void *context, int64_t begin, int64_t end) {
  * looks for them by groups, and asks for one group's before it adds the last one's. */
 static void write_rows(void *context, int64_t begin, int64_t end) {
   const WritePart *p = context;
-  const Move *m = p->move;
+  const IndexMove *m = p->move;
   const Iter *it = p->rows;
   const IterRow row = row_of(m);
   const int64_t *at = (const int64_t *)it->ptr[2];
@@ -179,7 +161,7 @@ static void write_rows(void *context, int64_t begin, int64_t end) {
     count[1 - now] = 0;
   }
 }
-static bool writes_rows(const Move *m, const Iter *it) {
+static bool writes_rows(const IndexMove *m, const Iter *it) {
   int64_t size = dtype_size(m->dtype);
   return m->reach.wide && m->reach.dims == 1 && it->ndim == 2 && it->stride[0][0] == size && it->stride[1][0] == size &&
          it->stride[2][0] == 0 && it->stride[0][1] == 0 && it->stride[2][1] == sizeof(int64_t);
@@ -187,7 +169,7 @@ static bool writes_rows(const Move *m, const Iter *it) {
 
 /* Along a dim that no position reaches, parts write to different elements, each in order of the index. So they may run
  * side by side, and however they are cut the result is the same. */
-static void write_all(const Move *m) {
+static void write_all(const IndexMove *m) {
   int64_t numel = 1, most = 1;
   WritePart part = {m, NULL, 0};
   for (int d = 0; d < m->ndim; d++) {
@@ -250,13 +232,13 @@ void cpu_take_rows(char *to, int64_t to_step, const char *from, int64_t step, in
 }
 
 /* Whole rows, each at one position, of a result that lies as it should. */
-static bool takes_rows(const Move *m, const Iter *it, int size) {
+static bool takes_rows(const IndexMove *m, const Iter *it, int size) {
   return m->reach.wide && m->reach.dims == 1 && it->ndim == 2 && it->stride[0][0] == size && it->stride[1][0] == size &&
          it->stride[2][0] == 0 && it->stride[1][1] == 0 && it->stride[2][1] == sizeof(int64_t);
 }
 
 /* Positions are checked already. */
-static void move(const Move *m) {
+static void move(const IndexMove *m) {
   int size = dtype_size(m->dtype);
   Iter it;
   if (m->mode != READ) {
@@ -272,7 +254,7 @@ static void move(const Move *m) {
 }
 
 /* Reads and checks at once, where that is possible; *good is whether all positions were good. */
-static bool read_checked(const Move *m, bool *good) {
+static bool read_checked(const IndexMove *m, bool *good) {
   atomic_bool bad = false;
   Checked c = {m->reach.size, m->reach.stride[0], &bad};
   Iter it;
@@ -285,64 +267,76 @@ static bool read_checked(const Move *m, bool *good) {
   return true;
 }
 
+bool cpu_index_move(const IndexMove *m) {
+  bool good;
+  if (read_checked(m, &good) && good) return true;
+  if (!position_check(m->index, m->reach.size, m->reach.negative, m->dim)) return false;
+  move(m);
+  return true;
+}
+
 static const int64_t still[MT_MAX_DIMS]; /* strides of something that stands for every element */
 static const int64_t *strides_or_zero(const Tensor *t) { return t->ndim > 0 ? t->stride : still; }
 
 /* --- gather and scatter: the index has as many dims as the tensor --- */
 
-/* moved is read or written along dim at the positions in index; other lies beside index. */
-static bool along_dim(MoveMode mode, Tensor *moved, int64_t dim, const Tensor *index, char *other,
-                      const int64_t *other_stride) {
+/* What lies beside an index: a tensor's elements, or one element that stands for all. */
+typedef struct {
+  char *data;
+  const int64_t *stride;
+  Device device;
+} Beside;
+static Beside beside(Tensor *t) { return (Beside){tensor_data(t), strides_or_zero(t), tensor_device(t)}; }
+static Beside element_beside(char *element) { return (Beside){element, still, {MT_CPU, 0}}; }
+
+/* One element of the host that a call on a device reads by positions. */
+static bool astray(const OpCall *c, const Tensor *moved) { return tensor_device(moved).kind != c->device.kind; }
+
+/* moved is read or written along dim (argument 1) at the positions in the index (argument 2); other lies beside index. */
+static bool along_dim(const OpCall *c, MoveMode mode, Tensor *moved, Beside other) {
+  const Tensor *index = in(c, 2);
   int64_t stride[MT_MAX_DIMS] = {0};
   int at;
-  if (!dim_wrap(dim, moved->ndim, &at)) return false;
+  if (!dim_wrap(c->arg[1].i, moved->ndim, &at)) return false;
+  if (astray(c, moved)) return left_to_host();
   bool scalar = moved->ndim == 0;
-  int64_t size = scalar ? 1 : moved->shape[at];
   for (int d = 0; d < moved->ndim; d++) stride[d] = d == at ? 0 : moved->stride[d];
-  Move m = {.mode = mode,
-            .ndim = index->ndim,
-            .shape = index->shape,
-            .dtype = (DType)moved->dtype,
-            .moved = tensor_data(moved),
-            .other = other,
-            .moved_stride = stride,
-            .other_stride = other_stride,
-            .index = index,
-            .index_stride = index->stride,
-            .plain = tensor_is_contiguous(moved)};
-  m.reach = (Reach){.wide = index->dtype == MT_I64, .dims = 1, .size = size, .alpha = scalar_int(1)};
+  IndexMove m = {.mode = mode,
+                 .ndim = index->ndim,
+                 .shape = index->shape,
+                 .dtype = (DType)moved->dtype,
+                 .device = c->device,
+                 .beside = other.device,
+                 .moved = tensor_data(moved),
+                 .other = other.data,
+                 .moved_stride = stride,
+                 .other_stride = other.stride,
+                 .index = index,
+                 .index_stride = index->stride,
+                 .dim = at,
+                 .plain = tensor_is_contiguous(moved)};
+  m.reach =
+      (Reach){.wide = index->dtype == MT_I64, .dims = 1, .size = scalar ? 1 : moved->shape[at], .alpha = scalar_int(1)};
+  m.reach.shape[0] = m.reach.size;
   m.reach.stride[0] = scalar ? 0 : moved->stride[at] * dtype_size((DType)moved->dtype);
-  bool good;
-  if (read_checked(&m, &good) && good) return true;
-  if (!position_check(index, size, false, at)) return false;
-  move(&m);
-  return true;
+  return any_index_move(&m);
 }
 
-bool cpu_gather(OpCall *c) {
-  Tensor *out = c->out[0];
-  return along_dim(READ, in(c, 0), c->arg[1].i, in(c, 2), tensor_data(out), out->stride);
-}
-bool cpu_scatter(OpCall *c) {
-  Tensor *source = in(c, 3);
-  return along_dim(WRITE, c->out[0], c->arg[1].i, in(c, 2), tensor_data(source), strides_or_zero(source));
-}
-bool cpu_scatter_add(OpCall *c) {
-  Tensor *source = in(c, 3);
-  return along_dim(SUM, c->out[0], c->arg[1].i, in(c, 2), tensor_data(source), strides_or_zero(source));
-}
-bool cpu_scatter_value(OpCall *c) {
+bool any_gather(OpCall *c) { return along_dim(c, READ, in(c, 0), beside(c->out[0])); }
+bool any_scatter(OpCall *c) { return along_dim(c, WRITE, c->out[0], beside(in(c, 3))); }
+bool any_scatter_add(OpCall *c) { return along_dim(c, SUM, c->out[0], beside(in(c, 3))); }
+bool any_scatter_value(OpCall *c) {
   char element[8];
   scalar_store(c->arg[3].number, (DType)c->out[0]->dtype, element);
-  return along_dim(WRITE, c->out[0], c->arg[1].i, in(c, 2), element, still);
+  return along_dim(c, WRITE, c->out[0], element_beside(element));
 }
 
 /* scatter_reduce_at(input, dim, index, src, reduce, include_self). Without the input's own elements, those that the index
  * names start from what changes nothing. */
-bool cpu_scatter_reduce(OpCall *c) {
+bool any_scatter_reduce(OpCall *c) {
   const char *how = c->arg[4].str;
   MoveMode mode = strcmp(how, "prod") == 0 ? PRODUCT : strcmp(how, "amax") == 0 ? MAXIMUM : MINIMUM;
-  Tensor *to = c->out[0], *source = in(c, 3);
+  Tensor *to = c->out[0];
   DType d = (DType)to->dtype;
   if (!c->arg[5].i) {
     char element[8];
@@ -355,9 +349,9 @@ bool cpu_scatter_reduce(OpCall *c) {
       start = scalar_int(mode == MINIMUM ? most : dtype_info[d].is_signed ? -most - 1 : 0);
     }
     scalar_store(start, d, element);
-    if (!along_dim(WRITE, to, c->arg[1].i, in(c, 2), element, still)) return false;
+    if (!along_dim(c, WRITE, to, element_beside(element))) return false;
   }
-  return along_dim(mode, to, c->arg[1].i, in(c, 2), tensor_data(source), strides_or_zero(source));
+  return along_dim(c, mode, to, beside(in(c, 3)));
 }
 
 /* --- index_* and the advanced index: an index replaces dims --- */
@@ -392,35 +386,37 @@ bool index_layout(IndexLayout *l, const Tensor *t, int axes, const int64_t *shap
 }
 
 /* other: a tensor of the layout's shape, or one that stands for it through its strides. */
-static bool by_layout(MoveMode mode, Tensor *moved, const IndexLayout *l, const Tensor *index, bool negative,
-                      char *other, const int64_t *other_stride, Scalar alpha) {
+static bool by_layout(const OpCall *c, MoveMode mode, Tensor *moved, const IndexLayout *l, const Tensor *index,
+                      bool negative, Beside other, Scalar alpha) {
   int64_t moved_stride[MT_MAX_DIMS], index_stride[MT_MAX_DIMS];
   int size = dtype_size((DType)moved->dtype);
-  if (!position_check(index, l->size, negative, l->dims == 1 ? l->dim[0] : -1)) return false;
+  if (astray(c, moved)) return left_to_host();
   for (int d = 0; d < l->ndim; d++) {
     bool axis = l->from[d] < 0;
     moved_stride[d] = axis ? 0 : moved->stride[l->from[d]];
     index_stride[d] = axis && index->ndim > 0 ? index->stride[-1 - l->from[d]] : 0;
   }
-  Move m = {.mode = mode,
-            .ndim = l->ndim,
-            .shape = l->shape,
-            .dtype = (DType)moved->dtype,
-            .moved = tensor_data(moved),
-            .other = other,
-            .moved_stride = moved_stride,
-            .other_stride = other_stride,
-            .index = index,
-            .index_stride = index_stride,
-            .plain = tensor_is_contiguous(moved)};
+  IndexMove m = {.mode = mode,
+                 .ndim = l->ndim,
+                 .shape = l->shape,
+                 .dtype = (DType)moved->dtype,
+                 .device = c->device,
+                 .beside = other.device,
+                 .moved = tensor_data(moved),
+                 .other = other.data,
+                 .moved_stride = moved_stride,
+                 .other_stride = other.stride,
+                 .index = index,
+                 .index_stride = index_stride,
+                 .dim = l->dims == 1 ? l->dim[0] : -1,
+                 .plain = tensor_is_contiguous(moved)};
   m.reach =
       (Reach){.wide = index->dtype == MT_I64, .negative = negative, .dims = l->dims, .size = l->size, .alpha = alpha};
   for (int k = 0; k < l->dims; k++) {
     m.reach.shape[k] = moved->ndim > 0 ? moved->shape[l->dim[k]] : 1;
     m.reach.stride[k] = moved->ndim > 0 ? moved->stride[l->dim[k]] * size : 0;
   }
-  move(&m);
-  return true;
+  return any_index_move(&m);
 }
 
 /* The layout of one dim indexed by a vector; a 0-dim index counts as [1]. */
@@ -428,43 +424,52 @@ static bool vector_layout(IndexLayout *l, const Tensor *t, int64_t dim, const Te
   return index_layout(l, t, 1, &index->numel, 1, &dim);
 }
 
-bool cpu_index_select(OpCall *c) {
+bool any_index_select(OpCall *c) {
   IndexLayout l;
   if (vector_layout(&l, in(c, 0), c->arg[1].i, in(c, 2)) &&
-      by_layout(READ, in(c, 0), &l, in(c, 2), false, tensor_data(c->out[0]), strides_or_zero(c->out[0]), scalar_int(1)))
+      by_layout(c, READ, in(c, 0), &l, in(c, 2), false, beside(c->out[0]), scalar_int(1)))
     return true;
-  fail_prefix("index out of range in self: ");
+  if (fail_code() == MT_EINDEX) fail_prefix("index out of range in self: ");
   return false;
 }
 static bool write_vector(OpCall *c, MoveMode mode, Scalar alpha) {
   IndexLayout l;
-  Tensor *source = in(c, 3);
   return vector_layout(&l, c->out[0], c->arg[1].i, in(c, 2)) &&
-         by_layout(mode, c->out[0], &l, in(c, 2), false, tensor_data(source), strides_or_zero(source), alpha);
+         by_layout(c, mode, c->out[0], &l, in(c, 2), false, beside(in(c, 3)), alpha);
 }
-bool cpu_index_add(OpCall *c) { return write_vector(c, SUM, c->arg[4].number); }
-bool cpu_index_copy(OpCall *c) { return write_vector(c, WRITE, scalar_int(1)); }
-bool cpu_index_fill(OpCall *c) {
+bool any_index_add(OpCall *c) { return write_vector(c, SUM, c->arg[4].number); }
+bool any_index_copy(OpCall *c) { return write_vector(c, WRITE, scalar_int(1)); }
+bool any_index_fill(OpCall *c) {
   IndexLayout l;
+  Tensor *value = in(c, 3), *cast = NULL;
   char element[8];
-  scalar_store(tensor_scalar(in(c, 3)), (DType)c->out[0]->dtype, element);
-  return vector_layout(&l, c->out[0], c->arg[1].i, in(c, 2)) &&
-         by_layout(WRITE, c->out[0], &l, in(c, 2), true, element, still, scalar_int(1));
+  Beside other = element_beside(element);
+  if (tensor_device(value).kind == MT_CPU) {
+    scalar_store(tensor_scalar(value), (DType)c->out[0]->dtype, element);
+  } else { /* stays where it is: nobody waits for it */
+    if (!(cast = tensor_cast(value, (DType)c->out[0]->dtype))) return false;
+    other = beside(cast);
+  }
+  bool good = vector_layout(&l, c->out[0], c->arg[1].i, in(c, 2)) &&
+              by_layout(c, WRITE, c->out[0], &l, in(c, 2), true, other, scalar_int(1));
+  tensor_release(cast);
+  return good;
 }
 
-bool cpu_index_at(OpCall *c) {
+bool any_index_at(OpCall *c) {
   IndexLayout l;
   Tensor *index = in(c, 1);
   return index_layout(&l, in(c, 0), index->ndim, index->shape, c->arg[2].n, c->arg[2].ints) &&
-         by_layout(READ, in(c, 0), &l, index, true, tensor_data(c->out[0]), strides_or_zero(c->out[0]), scalar_int(1));
+         by_layout(c, READ, in(c, 0), &l, index, true, beside(c->out[0]), scalar_int(1));
 }
-bool cpu_index_put_at(OpCall *c) {
+bool any_index_put_at(OpCall *c) {
   IndexLayout l;
   Tensor *index = in(c, 1), *values = in(c, 2);
   int64_t stride[MT_MAX_DIMS];
   return index_layout(&l, c->out[0], index->ndim, index->shape, c->arg[3].n, c->arg[3].ints) &&
          shape_expand(values, l.ndim, l.shape, stride) &&
-         by_layout(c->arg[4].i ? SUM : WRITE, c->out[0], &l, index, true, tensor_data(values), stride, scalar_int(1));
+         by_layout(c, c->arg[4].i ? SUM : WRITE, c->out[0], &l, index, true,
+                   (Beside){tensor_data(values), stride, tensor_device(values)}, scalar_int(1));
 }
 
 /* position(indices, dims, sizes): one linear position for each set of positions, the last index fastest. */

@@ -8,7 +8,7 @@
 
 /* cat(tensors, dim): each tensor is copied, and cast where needed, into its part of the result. Vectors of size 0
  * join in whatever the others' rank is. */
-bool cpu_cat(OpCall *c) {
+bool any_cat(OpCall *c) {
   Tensor *out = c->out[0];
   const Arg *list = &c->arg[0];
   int64_t start = 0;
@@ -49,15 +49,13 @@ bool cpu_flip(OpCall *c) {
   return true;
 }
 
-/* Zeros one side of each matrix's diagonal: with lower, what lies right of it, else what lies left of it. result 0
- * is the input's copy, or the input itself. */
-static void clear_side(Tensor *t, int64_t diagonal, bool lower) {
+bool cpu_clear_side(Tensor *t, int64_t diagonal, bool lower) {
   int64_t rows = t->shape[t->ndim - 2], cols = t->shape[t->ndim - 1], index[MT_MAX_DIMS] = {0};
   int64_t row_step = t->stride[t->ndim - 2], col_step = t->stride[t->ndim - 1];
   int size = dtype_size((DType)t->dtype);
   uint64_t zero = 0;
   RowFn fill = fill_row(size);
-  if (t->numel == 0) return;
+  if (t->numel == 0) return true;
   for (int64_t m = 0; m < t->numel / (rows * cols); m++) {
     char *p = tensor_data(t);
     for (int d = 0; d < t->ndim - 2; d++) p += index[d] * t->stride[d] * size;
@@ -71,12 +69,5 @@ static void clear_side(Tensor *t, int64_t diagonal, bool lower) {
     }
     for (int d = t->ndim - 3; d >= 0 && ++index[d] == t->shape[d]; d--) index[d] = 0;
   }
-}
-bool cpu_tril(OpCall *c) {
-  clear_side(c->out[0], c->arg[1].i, true);
-  return true;
-}
-bool cpu_triu(OpCall *c) {
-  clear_side(c->out[0], c->arg[1].i, false);
   return true;
 }

@@ -17,21 +17,21 @@ bool cpu_part_back(OpCall *call);
 bool cpu_part_put(OpCall *call);
 
 /* Indexing by tensors, see index.c and mask.c; arguments as in the schemas of ops/index.c and ops/index_more.c. */
-bool cpu_gather(OpCall *call);
-bool cpu_scatter(OpCall *call);
-bool cpu_scatter_value(OpCall *call);
-bool cpu_scatter_add(OpCall *call);
-bool cpu_scatter_reduce(OpCall *call);
-bool cpu_index_select(OpCall *call);
-bool cpu_index_add(OpCall *call);
-bool cpu_index_copy(OpCall *call);
-bool cpu_index_fill(OpCall *call);
-bool cpu_index_at(OpCall *call);
-bool cpu_index_put_at(OpCall *call);
+bool any_gather(OpCall *call);
+bool any_scatter(OpCall *call);
+bool any_scatter_value(OpCall *call);
+bool any_scatter_add(OpCall *call);
+bool any_scatter_reduce(OpCall *call);
+bool any_index_select(OpCall *call);
+bool any_index_add(OpCall *call);
+bool any_index_copy(OpCall *call);
+bool any_index_fill(OpCall *call);
+bool any_index_at(OpCall *call);
+bool any_index_put_at(OpCall *call);
 bool cpu_position(OpCall *call);
 bool cpu_mask_position(OpCall *call);
 bool cpu_nonzero(OpCall *call);
-bool cpu_masked_fill(OpCall *call);
+bool any_masked_fill(OpCall *call);
 /* How often each of 0 .. argument 1 - 1 is in argument 0, see search.c. */
 bool cpu_counts(OpCall *call);
 
@@ -43,10 +43,8 @@ typedef struct {
 void cpu_ramp(Tensor *out, Ramp ramp, int64_t n, DType as);
 
 /* Joining and rearranging, see join.c. */
-bool cpu_cat(OpCall *call);
+bool any_cat(OpCall *call);
 bool cpu_flip(OpCall *call);
-bool cpu_tril(OpCall *call);
-bool cpu_triu(OpCall *call);
 /* Sliding blocks, see slide.c: (N, C, H, W) to columns and back. */
 bool cpu_im2col(OpCall *call);
 bool cpu_col2im(OpCall *call);

@@ -58,15 +58,17 @@ static void count_one(void *context, int64_t linear, const int64_t *index) {
   ++*(int64_t *)context;
 }
 
-int64_t cpu_count_nonzero(const Tensor *t) {
-  int64_t count = 0;
+bool cpu_count_true(const Tensor *t, int64_t *count) {
+  *count = 0;
   if (t->dtype == MT_BOOL && tensor_is_contiguous(t)) {
     const uint8_t *p = (const uint8_t *)tensor_data(t);
-    for (int64_t i = 0; i < t->numel; i++) count += p[i] != 0;
+    int64_t sum = 0;
+    for (int64_t i = 0; i < t->numel; i++) sum += p[i] != 0;
+    *count = sum;
   } else {
-    walk(t, count_one, &count);
+    walk(t, count_one, count);
   }
-  return count;
+  return true;
 }
 
 typedef struct {
@@ -99,7 +101,7 @@ bool cpu_nonzero(OpCall *c) {
 }
 
 /* masked_fill(input, mask, value) */
-bool cpu_masked_fill(OpCall *c) {
+bool any_masked_fill(OpCall *c) {
   const Arg arg[] = {c->arg[1], c->arg[2], c->arg[0]};
   OpCall choice = *c;
   choice.arg = arg;

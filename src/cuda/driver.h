@@ -3,6 +3,7 @@
 #define MT_CUDA_DRIVER_H
 #include "cpu/device_kernels.h"
 #include "cuda/fault.h"
+#include "cuda/rows.h"
 #include "tensor/call.h"
 #include "tensor/core_api.h"
 #include <cuda_runtime_api.h>
@@ -129,8 +130,14 @@ DEVICE_KERNELS(CUDA_KERNEL)
 #undef CUDA_KERNEL
 
 /* Tensors (tensors.c). */
+void cuda_rows_of(const Iter *it, Rows *r);
+/* Operands broadcast to the first one's shape; those past the first may be numbers (NULL), which have a NULL pointer. */
+void cuda_rows_for(Rows *r, int operands, Tensor *const *t);
 /* t as packed elements of dtype d on its device: t itself (retained) or a copy; owned, NULL after a failure. */
 Tensor *cuda_packed(Tensor *t, DType d);
+/* The same for a tensor that may be strided, or one number on the host beside tensors of the device: t itself, retained,
+ * if it is on the device and of that dtype. */
+Tensor *cuda_there(const Tensor *t, DType d, int index);
 bool cuda_copy(Tensor *to, const Tensor *from);
 bool cuda_fill(Tensor *to, Scalar value);
 struct PointwiseContext;

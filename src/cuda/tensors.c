@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-static void rows_of(const Iter *it, Rows *r) {
+void cuda_rows_of(const Iter *it, Rows *r) {
   r->operands = it->operands;
   r->ndim = it->ndim;
   r->numel = it->numel;
@@ -16,8 +16,7 @@ static void rows_of(const Iter *it, Rows *r) {
   }
 }
 
-/* The operands broadcast to the first one's shape; those past the first may be numbers, which have a NULL pointer. */
-static void rows_for(Rows *r, int operands, Tensor *const *t) {
+void cuda_rows_for(Rows *r, int operands, Tensor *const *t) {
   Iter it;
   int64_t stride[MT_MAX_DIMS] = {0};
   iter_begin(&it, t[0]->ndim, t[0]->shape);
@@ -29,7 +28,7 @@ static void rows_for(Rows *r, int operands, Tensor *const *t) {
     iter_add(&it, t[k] ? tensor_data(t[k]) : NULL, stride, t[k] ? dtype_size((DType)t[k]->dtype) : 1);
   }
   iter_finish(&it);
-  rows_of(&it, r);
+  cuda_rows_of(&it, r);
   for (int k = 0; k < operands; k++)
     if (!t[k]) r->ptr[k] = NULL;
 }
@@ -39,7 +38,7 @@ bool cuda_fill(Tensor *to, Scalar value) {
   uint64_t element = 0;
   Rows r;
   scalar_store(value, (DType)to->dtype, &element);
-  rows_for(&r, 1, (Tensor *[]){to});
+  cuda_rows_for(&r, 1, (Tensor *[]){to});
   return driver_use(index) &&
          driver_check((cudaError_t)cuda_launch_fill(dtype_size((DType)to->dtype), element, &r, driver_stream(index)),
                       "fill");
@@ -54,7 +53,7 @@ bool cuda_copy(Tensor *to, const Tensor *from) {
                                         cudaMemcpyDeviceToDevice, driver_stream(index)),
                         "cudaMemcpyAsync");
   Rows r;
-  rows_for(&r, 2, (Tensor *[]){to, (Tensor *)from});
+  cuda_rows_for(&r, 2, (Tensor *[]){to, (Tensor *)from});
   return driver_check((cudaError_t)cuda_launch_cast(to->dtype, from->dtype, &r, driver_stream(index)), "copy");
 }
 
@@ -66,6 +65,12 @@ Tensor *cuda_packed(Tensor *t, DType d) {
     return NULL;
   }
   return packed;
+}
+
+Tensor *cuda_there(const Tensor *t, DType d, int index) {
+  Device here = tensor_device(t);
+  if (here.kind == MT_CUDA && t->dtype == d) return tensor_retain((Tensor *)t);
+  return tensor_copy(t, d, (Device){MT_CUDA, index});
 }
 
 /* A number as the kernel computes with it; limits saturate to the type's range. */
@@ -129,7 +134,7 @@ bool cuda_pointwise(OpCall *c, int f, const PointwiseContext *context) {
   }
   if (good) {
     Rows r;
-    rows_for(&r, inputs + 1, operand);
+    cuda_rows_for(&r, inputs + 1, operand);
     memcpy(r.value, value, sizeof value);
     int error = cuda_launch_pointwise(f, d, &r, &n, driver_stream(c->device.index));
     good = error >= 0

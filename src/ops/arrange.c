@@ -1,8 +1,7 @@
 /* Rearranging: repeats, flips, rolls, triangles, diagonals and the rest of the shape operators. */
 #include "base/alloc.h"
 #include "base/size.h"
-#include "cpu/index.h"
-#include "cpu/kernels.h"
+#include "cpu/device_kernels.h"
 #include "graph/record.h"
 #include "ops/ops.h"
 #include <string.h>
@@ -165,7 +164,7 @@ static void back_flip(Grad *g) {
 OP(flip, .schema = "flip(Tensor input, Dims... dims) -> Tensor",
    .doc = "A copy with the order of positions reversed along dims.",
    .samples = "f(3,4) d1 | f(3,4) {1,2} | f(2,3,4) {-1} | f(0,2) d1", .errors = "f(3,4) d3 | f(3,4) {1,1}",
-   .flags = OP_BOTH, .infer = infer_flip, .kernel = {cpu_flip}, .backward = back_flip);
+   .flags = OP_BOTH, .infer = infer_flip, .kernel = EVERYWHERE(any_flip), .backward = back_flip);
 static bool flip_dim(OpCall *c, const char *name, int least, int64_t dim) {
   if (in(c, 0)->ndim < least)
     return fail(MT_EARG, "Input must be >= %d-d. %s got %s", least, name, shape_text(in(c, 0)->ndim, in(c, 0)->shape));
@@ -215,16 +214,18 @@ static bool infer_triangle(OpCall *c) {
                              : fail(MT_EARG, "%s: input tensor must have at least 2 dimensions, got %s",
                                     c->def->info->name, shape_text(in(c, 0)->ndim, in(c, 0)->shape));
 }
+static bool run_tril(OpCall *c) { return any_clear_side(c->out[0], c->arg[1].i, true); }
+static bool run_triu(OpCall *c) { return any_clear_side(c->out[0], c->arg[1].i, false); }
 static void back_tril(Grad *g);
 static void back_triu(Grad *g);
 OP(tril, .schema = "tril(Tensor input, int diagonal=0) -> Tensor",
    .doc = "The lower triangle of each matrix, the rest 0. diagonal k keeps k more diagonals above the main one.",
    .samples = "f(3,4) | f(2,3,3) 1 | f(4,3) -1", .errors = "f(3)", .flags = OP_BOTH | OP_INPLACE | OP_MODIFIES,
-   .infer = infer_triangle, .kernel = {cpu_tril}, .backward = back_tril);
+   .infer = infer_triangle, .kernel = EVERYWHERE(run_tril), .backward = back_tril);
 OP(triu, .schema = "triu(Tensor input, int diagonal=0) -> Tensor",
    .doc = "The upper triangle of each matrix, the rest 0. diagonal k leaves out k diagonals from the main one up.",
    .samples = "f(3,4) | f(2,3,3) 1 | f(4,3) -1", .errors = "f(3)", .flags = OP_BOTH | OP_INPLACE | OP_MODIFIES,
-   .infer = infer_triangle, .kernel = {cpu_triu}, .backward = back_triu);
+   .infer = infer_triangle, .kernel = EVERYWHERE(run_triu), .backward = back_triu);
 static void back_tril(Grad *g) { g_set(g, 0, op_run(&def_tril, (Arg[]){ARG_T(g_out(g, 0)), *g_arg(g, 1)})); }
 static void back_triu(Grad *g) { g_set(g, 0, op_run(&def_triu, (Arg[]){ARG_T(g_out(g, 0)), *g_arg(g, 1)})); }
 

@@ -1,5 +1,6 @@
 /* More of rearranging: splits by name, diagonals that are written, windows of positions (unfold), turns and shuffles. */
 #include "base/size.h"
+#include "cpu/copy_tensor.h"
 #include "cpu/kernels.h"
 #include "cpu/position.h"
 #include "graph/record.h"
@@ -241,23 +242,31 @@ static bool infer_fill_diagonal(OpCall *c) {
       return fail(MT_EARG, "all dimensions of input must be of equal length: got %s", shape_text(t->ndim, t->shape));
   return infer_same(c);
 }
-/* Every element whose positions are all equal; with wrap also the diagonals that begin anew, a row further down. */
-static bool cpu_fill_diagonal(OpCall *c) {
-  Tensor *t = c->out[0];
-  DType d = (DType)t->dtype;
-  char element[8], *base = tensor_data(t);
-  int64_t rows = t->shape[0], least = rows, step = 0, size = dtype_size(d);
+/* Every element whose positions are all equal; with wrap also the diagonals that begin anew, a row further down: whole ones
+ * together, then the one that is cut off. */
+static bool run_fill_diagonal(OpCall *c) {
+  Tensor *t = c->out[0], part = *t; /* lives only for this call; owns nothing */
+  int64_t rows = t->shape[0], least = rows, step = 0;
   for (int k = 0; k < t->ndim; k++) {
     if (t->shape[k] < least) least = t->shape[k];
     step += t->stride[k];
   }
   if (least == 0) return true;
-  scalar_store(c->arg[1].number, d, element);
-  int64_t turn = c->arg[2].i && t->ndim == 2 ? t->shape[1] + 1 : rows;
-  for (int64_t top = 0; top < rows; top += turn)
-    for (int64_t k = 0; k < least && top + k < rows; k++)
-      memcpy(base + (top * t->stride[0] + k * step) * size, element, (size_t)size);
-  return true;
+  bool wrap = c->arg[2].i && t->ndim == 2;
+  int64_t turn = wrap ? t->shape[1] + 1 : rows, whole = wrap ? (rows - least) / turn + 1 : 1;
+  int64_t rest = rows - whole * turn;
+  part.ndim = 2;
+  part.shape[0] = whole;
+  part.stride[0] = turn * t->stride[0];
+  part.shape[1] = least;
+  part.stride[1] = step;
+  part.numel = whole * least;
+  if (!tensor_fill(&part, c->arg[1].number)) return false;
+  if (!wrap || rest <= 0) return true;
+  part.offset += whole * turn * t->stride[0];
+  part.shape[0] = 1;
+  part.numel = part.shape[1] = rest;
+  return tensor_fill(&part, c->arg[1].number);
 }
 static void back_fill_diagonal(Grad *g) {
   Tensor *gy = copy_of(g_out(g, 0));
@@ -269,7 +278,7 @@ OP(fill_diagonal_, .schema = "fill_diagonal(Tensor input, Number fill_value, boo
        "tall matrix begins anew below.",
    .samples = "f(3,3) 1.5 | f(7,3) 2 true | f(3,5) 1 | f(2,2,2) 0", .errors = "f(3) 1 | f(2,2,3) 1",
    .flags = OP_METHOD | OP_INPLACE | OP_INPLACE_ONLY | OP_MODIFIES, .infer = infer_fill_diagonal,
-   .kernel = {cpu_fill_diagonal}, .backward = back_fill_diagonal);
+   .kernel = EVERYWHERE(run_fill_diagonal), .backward = back_fill_diagonal);
 
 /* --- turns and shuffles --- */
 

@@ -1,6 +1,6 @@
 /* Creation, casts and copies: tensors made from numbers, and from other tensors. */
 #include "cpu/copy_tensor.h"
-#include "cpu/kernels.h"
+#include "cpu/device_kernels.h"
 #include "graph/record.h"
 #include "ops/ops.h"
 #include <math.h>
@@ -134,21 +134,17 @@ static bool infer_arange(OpCall *c) {
   DType d = arg_dtype(c, 3, integral ? MT_I64 : default_dtype());
   return refuse_bool(d, "arange_cpu") && out_shape(c, 0, d, 1, &n);
 }
-static bool cpu_arange(OpCall *c) {
-  Tensor *out = c->out[0];
+static bool run_arange(OpCall *c) {
   Scalar start = c->arg[0].number, step = c->arg[2].number;
-  bool integral = !dtype_is_float((DType)out->dtype);
-  if (integral) { /* start and step become integers first: arange(0, 5, 0.5) of them is all zeros */
-    start = scalar_int(scalar_int64(start));
-    step = scalar_int(scalar_int64(step));
-  }
-  cpu_ramp(out, (Ramp){start, step, 0, 0}, out->numel, integral ? MT_I64 : MT_F64);
-  return true;
+  Sequence s = {.kind = SEQUENCE_STEPS, .from = scalar_double(start), .step = scalar_double(step)};
+  if (!dtype_is_float((DType)c->out[0]->dtype)) /* start and step become integers first: by 0.5, all are zeros */
+    s = (Sequence){.kind = SEQUENCE_INTEGERS, .first = scalar_int64(start), .by = scalar_int64(step)};
+  return any_sequence(&s, c->out[0]);
 }
 OP(arange_from, .schema = "arange(Number start, Number end, Number step=1, " OPTIONS ") -> Tensor",
    .doc = "start, start + step, ... below end. Values, so counted as written. Integers give int64.",
    .samples = "1 5 | 0 1 0.25 | 5 0 -2", .errors = "0 1 0 | 0 1 -1", .flags = OP_FUNCTION | OP_NO_GRADIENT,
-   .infer = infer_arange, .kernel = {cpu_arange});
+   .infer = infer_arange, .kernel = EVERYWHERE(run_arange));
 static bool compose_arange(OpCall *c) {
   Arg arg[] = {ARG_N(scalar_int(0)), c->arg[0], ARG_N(scalar_int(1)), c->arg[1], c->arg[2], ARG_I(0)};
   return compose_return(c, 0, op_run(&def_arange_from, arg));
@@ -169,33 +165,20 @@ static bool infer_linspace(OpCall *c) {
   }
   return refuse_bool(d, "linspace_cpu") && out_shape(c, 0, d, 1, &n);
 }
-/* From both ends towards the middle, so that start and end are met exactly. */
-static bool cpu_linspace(OpCall *c) {
+static bool run_linspace(OpCall *c) {
   Tensor *out = c->out[0];
-  DType d = (DType)out->dtype;
   double a = scalar_double(c->arg[0].number), b = scalar_double(c->arg[1].number);
-  int64_t n = out->numel;
-  if (!dtype_is_float(d)) { /* the ends become integers first */
-    a = trunc(a);
-    b = trunc(b);
-    if (d == MT_U8) {
-      a = (double)(uint8_t)(int64_t)a;
-      b = (double)(uint8_t)(int64_t)b;
-    }
+  if (out->dtype == MT_U8) { /* negative ends wrap */
+    a = (double)(uint8_t)(int64_t)a;
+    b = (double)(uint8_t)(int64_t)b;
   }
-  double step = n > 1 ? (b - a) / (double)(n - 1) : 0;
-  bool narrow = d == MT_F32 || d == MT_F16 || d == MT_BF16;
-  float fa = (float)a, fb = (float)b, fstep = n > 1 ? (fb - fa) / (float)(n - 1) : 0;
-  int64_t half = n == 1 ? 1 : n / 2;
-  DType as = narrow ? MT_F32 : MT_F64;
-  Scalar by = scalar_float(narrow ? (double)fstep : step);
-  cpu_ramp(out, (Ramp){scalar_float(a), by, 0, 0}, half, as);
-  cpu_ramp(out, (Ramp){scalar_float(b), by, half, n - 1}, n - half, as);
-  return true;
+  Sequence s = sequence_between(a, b, out->numel, (DType)out->dtype);
+  return any_sequence(&s, out);
 }
 OP(linspace, .schema = "linspace(Number start, Number end, int steps, " OPTIONS ") -> Tensor",
    .doc = "steps numbers from start to end, both included, evenly spaced.", .samples = "0 1 5 | -2 2 4 | 3 3 1",
-   .errors = "0 1 -1", .flags = OP_FUNCTION | OP_NO_GRADIENT, .infer = infer_linspace, .kernel = {cpu_linspace});
+   .errors = "0 1 -1", .flags = OP_FUNCTION | OP_NO_GRADIENT, .infer = infer_linspace,
+   .kernel = EVERYWHERE(run_linspace));
 
 static bool infer_eye(OpCall *c) {
   use_device(c, 3);
@@ -204,18 +187,17 @@ static bool infer_eye(OpCall *c) {
   if (shape[1] < 0) return fail(MT_EARG, "m must be greater or equal to 0, got %lld", (long long)shape[1]);
   return out_shape(c, 0, arg_dtype(c, 2, default_dtype()), 2, shape);
 }
-static bool cpu_eye(OpCall *c) {
-  Tensor *out = c->out[0];
-  zeros(c);
-  int64_t n = out->shape[0] < out->shape[1] ? out->shape[0] : out->shape[1];
-  for (int64_t i = 0; i < n; i++)
-    scalar_store(scalar_int(1), (DType)out->dtype,
-                 tensor_data(out) + i * (out->shape[1] + 1) * dtype_size((DType)out->dtype));
-  return true;
+static bool run_eye(OpCall *c) {
+  Tensor *out = c->out[0], diagonal = *out; /* lives only for this call; owns nothing */
+  if (!zeros(c)) return false;
+  diagonal.ndim = 1;
+  diagonal.numel = diagonal.shape[0] = out->shape[0] < out->shape[1] ? out->shape[0] : out->shape[1];
+  diagonal.stride[0] = out->shape[1] + 1;
+  return tensor_fill(&diagonal, scalar_int(1));
 }
 OP(eye, .schema = "eye(int n, int? m=None, " OPTIONS ") -> Tensor",
    .doc = "Ones on the diagonal of an (n, m) matrix, else zeros.", .samples = "3 | 2 4 | 0", .errors = "-1",
-   .flags = OP_FUNCTION | OP_NO_GRADIENT, .infer = infer_eye, .kernel = {cpu_eye});
+   .flags = OP_FUNCTION | OP_NO_GRADIENT, .infer = infer_eye, .kernel = EVERYWHERE(run_eye));
 
 /* clone, cast, copy: gradients pass through, cast back by g_set */
 static bool cpu_copy(OpCall *c) { return tensor_copy_into(c->out[0], in(c, 0)); }

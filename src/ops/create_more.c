@@ -1,5 +1,6 @@
 /* More of creation: logspace, window functions, indices of triangles, tensors with strides of their own. */
 #include "base/size.h"
+#include "cpu/device_kernels.h"
 #include "ops/ops.h"
 #include <math.h>
 #include <string.h>
@@ -24,33 +25,19 @@ static bool infer_logspace(OpCall *c) {
   DType d = arg_dtype(c, 4, default_dtype());
   return refuse_bool(d, "logspace_cpu") && out_shape(c, 0, d, 1, &n);
 }
-/* Exponents come from both ends towards the middle, as linspace's numbers do; those of integers are integers at the ends. */
-static bool cpu_logspace(OpCall *c) {
+/* Exponents come from both ends towards the middle, as linspace's numbers do. */
+static bool run_logspace(OpCall *c) {
   Tensor *out = c->out[0];
-  DType d = (DType)out->dtype;
-  double a = scalar_double(c->arg[0].number), b = scalar_double(c->arg[1].number);
-  double base = scalar_double(c->arg[3].number);
-  bool narrow = dtype_is_float(d) && d != MT_F64;
-  if (!dtype_is_float(d)) {
-    a = trunc(a);
-    b = trunc(b);
-  }
-  int64_t n = out->numel;
-  double step = n > 1 ? (b - a) / (double)(n - 1) : 0;
-  float fa = (float)a, fb = (float)b, fstep = n > 1 ? (fb - fa) / (float)(n - 1) : 0;
-  char *to = tensor_data(out);
-  for (int64_t i = 0; i < n; i++) {
-    bool low = i < n / 2 || n == 1;
-    double e = low ? a + step * (double)i : b - step * (double)(n - 1 - i);
-    if (narrow) e = low ? fa + fstep * (float)i : fb - fstep * (float)(n - 1 - i);
-    scalar_store(scalar_float(pow(base, e)), d, to + i * dtype_size(d));
-  }
-  return true;
+  Sequence s =
+      sequence_between(scalar_double(c->arg[0].number), scalar_double(c->arg[1].number), out->numel, (DType)out->dtype);
+  s.kind = SEQUENCE_POWERS;
+  s.base = scalar_double(c->arg[3].number);
+  return any_sequence(&s, out);
 }
 OP(logspace, .schema = "logspace(Number start, Number end, int steps, float base=10.0, " OPTIONS ") -> Tensor",
    .doc = "base to the power of steps numbers from start to end, both included, evenly spaced.",
    .samples = "0 2 3 | 0 1 5 2 | -1 1 4 | 2 5 1 | 0 1 0", .errors = "0 1 -1", .flags = OP_FUNCTION | OP_NO_GRADIENT,
-   .infer = infer_logspace, .kernel = {cpu_logspace});
+   .infer = infer_logspace, .kernel = EVERYWHERE(run_logspace));
 
 /* --- windows --- */
 
@@ -138,7 +125,7 @@ static bool compose_kaiser(OpCall *c) {
   if (w.done) return true;
   DType d = w.dtype;
   int size = dtype_size(d);
-  Tensor *window = op_host(w.at);
+  Tensor *window = op_full(d, 1, &w.length, (Device){MT_CPU, 0}, scalar_int(0));
   if (!window) return false;
   char *to = tensor_data(window);
   double middle = (double)(w.length - 1) / 2, whole = bessel_i0(beta);
@@ -165,13 +152,6 @@ WINDOW(kaiser_window, ", float beta=12.0", compose_kaiser,
 
 /* --- positions of triangles --- */
 
-/* Columns first..last of row i lie in the lower (upper) triangle. */
-static void triangle_row(bool upper, int64_t i, int64_t cols, int64_t offset, int64_t *first, int64_t *last) {
-  __int128 edge = (__int128)i + offset;
-  int64_t at = edge < -1 ? -1 : edge > cols ? cols : (int64_t)edge; /* the diagonal's column */
-  *first = upper && at > 0 ? at : 0;
-  *last = upper ? cols - 1 : at < cols - 1 ? at : cols - 1;
-}
 /* Elements on and below the diagonal number `offset`. */
 static __int128 count_lower(int64_t rows, int64_t cols, __int128 offset) {
   __int128 from = offset < 0 ? -offset : 0, full = cols - 1 - offset; /* the first rows with any, with all columns */
@@ -196,35 +176,20 @@ static bool infer_triangle_indices(OpCall *c) {
       (int64_t)(upper ? area - count_lower(rows, cols, (__int128)offset - 1) : count_lower(rows, cols, offset));
   return out_shape(c, 0, d, 2, (int64_t[]){2, count});
 }
-static bool cpu_triangle_indices(OpCall *c) {
-  bool upper = c->def->info->name[3] == 'u', wide = c->out[0]->dtype == MT_I64;
-  int64_t n = c->out[0]->shape[1], k = 0, first, last;
-  void *to = tensor_data(c->out[0]);
-  if (n == 0) return true; /* offset may be any number */
-  for (int64_t i = !upper && c->arg[2].i < 0 ? -c->arg[2].i : 0; k < n; i++) {
-    triangle_row(upper, i, c->arg[1].i, c->arg[2].i, &first, &last);
-    for (int64_t j = first; j <= last; j++, k++) {
-      if (wide) {
-        ((int64_t *)to)[k] = i + 1;
-        ((int64_t *)to)[n + k] = j + 1;
-      } else {
-        ((int32_t *)to)[k] = (int32_t)(i + 1);
-        ((int32_t *)to)[n + k] = (int32_t)(j + 1);
-      }
-    }
-  }
-  return true;
+static bool run_triangle_indices(OpCall *c) {
+  Triangle t = {c->def->info->name[3] == 'u', c->arg[0].i, c->arg[1].i, c->arg[2].i};
+  return any_triangle_indices(&t, c->out[0]);
 }
 OP(tril_indices, .schema = "tril_indices(int row, int col, int offset=0, " OPTIONS ") -> Index",
    .doc = "Positions of the lower triangle of a (row, col) matrix, row by row: rows in the first line of the result, "
           "columns "
           "in the second. offset moves the diagonal up.",
    .samples = "3 4 | 3 3 1 | 3 3 -1 | 0 3 | 2 3 -5", .errors = "-1 3 | 3 -1 | 3 3 dtype='float32'",
-   .flags = OP_FUNCTION | OP_NO_GRADIENT, .infer = infer_triangle_indices, .kernel = {cpu_triangle_indices});
+   .flags = OP_FUNCTION | OP_NO_GRADIENT, .infer = infer_triangle_indices, .kernel = EVERYWHERE(run_triangle_indices));
 OP(triu_indices, .schema = "triu_indices(int row, int col, int offset=0, " OPTIONS ") -> Index",
    .doc = "Positions of the upper triangle of a (row, col) matrix, row by row.",
    .samples = "3 4 | 3 3 1 | 3 3 -1 | 0 3 | 2 3 5", .errors = "-1 3 | 3 -1 | 3 3 dtype='float32'",
-   .flags = OP_FUNCTION | OP_NO_GRADIENT, .infer = infer_triangle_indices, .kernel = {cpu_triangle_indices});
+   .flags = OP_FUNCTION | OP_NO_GRADIENT, .infer = infer_triangle_indices, .kernel = EVERYWHERE(run_triangle_indices));
 
 /* --- single numbers, tensors with strides of their own --- */
 

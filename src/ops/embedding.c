@@ -2,8 +2,7 @@
  *
  * Positions count from 1, padding_idx too; offsets of bags and their sizes are counts. Everything but the taking of rows is
  * made of other operators, so derivatives of any order exist. */
-#include "cpu/embedding.h"
-#include "cpu/reduce.h"
+#include "cpu/device_kernels.h"
 #include "ops/ops.h"
 #include <string.h>
 
@@ -31,13 +30,13 @@ static bool infer_share(OpCall *c) {
          out_shape(c, 0, c->arg[4].dtype == MT_F64 ? MT_F64 : MT_F32, 2, (int64_t[]){in(c, 0)->numel, 1});
 }
 static bool run_share(OpCall *c) {
-  return cpu_embedding_share(in(c, 0), c->arg[1].i, c->arg[2].i, c->arg[3].i, c->out[0]);
+  return any_embedding_share(in(c, 0), c->arg[1].i, c->arg[2].i, c->arg[3].i, c->out[0]);
 }
 OP(embedding_share,
    .schema = "embedding_share(Index indices, int rows, int padding, bool by_count, dtype dtype) -> Tensor",
    .doc = "A column: what each row's gradient counts.", .samples = "x(2,3;4) 4 1 true 'float32'",
    .errors = "f(2,3) 4 1 true 'float32'", .flags = OP_HIDDEN | OP_NO_GRADIENT, .infer = infer_share,
-   .kernel = {run_share});
+   .kernel = EVERYWHERE(run_share));
 
 /* weight, indices, padding_idx, scale_grad_by_freq, sparse */
 static bool infer_embedding(OpCall *c) {
@@ -50,7 +49,7 @@ static bool infer_embedding(OpCall *c) {
   shape[index->ndim] = weight->shape[1];
   return out_shape(c, 0, (DType)weight->dtype, index->ndim + 1, shape);
 }
-static bool run_embedding(OpCall *c) { return cpu_embedding(in(c, 0), in(c, 1), c->out[0]); }
+static bool run_embedding(OpCall *c) { return any_embedding(in(c, 0), in(c, 1), c->out[0]); }
 static void back_embedding(Grad *g) {
   const EdgeMeta *m = g_meta(g, 0);
   Tensor *index = g_in(g, 1), *gy = g_out(g, 0);
@@ -78,7 +77,7 @@ OP(embedding,
        "sparse too.",
    .samples = "f(4,3) x(2,3;4) | f(4,2) x(;4) | i(4,2) x(3;4) | f(4,3) x(0;4) | f(4,3) x(5;4) sparse=True",
    .errors = "f(4) x(2;4) | f(4,3) f(2) | f(4,3) x(2;5)", .saves = "weight: indices", .flags = OP_FUNCTION,
-   .infer = infer_embedding, .kernel = {run_embedding}, .backward = back_embedding);
+   .infer = infer_embedding, .kernel = EVERYWHERE(run_embedding), .backward = back_embedding);
 
 /* ---- as torch.nn.functional has it ---- */
 
@@ -93,14 +92,14 @@ static bool infer_renorm(OpCall *c) {
   return infer_same(c);
 }
 static bool run_renorm(OpCall *c) {
-  return cpu_embedding_renorm(c->out[0], in(c, 1), scalar_double(c->arg[2].number), scalar_double(c->arg[3].number));
+  return any_embedding_renorm(c->out[0], in(c, 1), scalar_double(c->arg[2].number), scalar_double(c->arg[3].number));
 }
 OP(embedding_renorm_,
    .schema = "embedding_renorm(Tensor input, Index indices, float max_norm, float norm_type) -> Tensor",
    .doc = "Scales rows that indices name down to max_norm.", .samples = "f(4,3) x(5;4) 0.5 2 | f(4,3) x(5;4) 1 1",
    .errors = "f(4) x(2;4) 1 2 | i(4,2) x(2;4) 1 2 | f(4,3) x(2;5) 1 2 | f(4,3) f(2) 1 2",
    .flags = OP_HIDDEN | OP_INPLACE | OP_INPLACE_ONLY | OP_MODIFIES | OP_NO_GRADIENT, .infer = infer_renorm,
-   .kernel = {run_renorm});
+   .kernel = EVERYWHERE(run_renorm));
 
 /* A row from 0, or -1 for none, from argument k; negative ones count from the end. */
 static bool padding_row(const OpCall *c, int k, const Tensor *weight, const char *sentence, int64_t *row) {
@@ -155,11 +154,11 @@ static bool infer_bag_max(OpCall *c) {
          (tensor_is_float(weight) || fail(MT_EARG, "weight must be of floats")) &&
          out_shape(c, 0, MT_I64, 2, (int64_t[]){c->arg[3].i, weight->shape[1]});
 }
-static bool run_bag_max(OpCall *c) { return cpu_bag_max(in(c, 0), in(c, 1), in(c, 2), c->out[0]); }
+static bool run_bag_max(OpCall *c) { return any_bag_max(in(c, 0), in(c, 1), in(c, 2), c->out[0]); }
 OP(bag_max, .schema = "bag_max(Tensor weight, Index indices, Index bags, int count) -> Index",
    .doc = "Which row is the largest of each bag, in each column.", .samples = "f(4,3) x(5;4) x(5;2) 2",
    .errors = "f(4,3) x(5;4) x(4;2) 2 | f(4,3) x(5;4) x(5;3) 2", .flags = OP_HIDDEN | OP_NO_GRADIENT,
-   .infer = infer_bag_max, .kernel = {run_bag_max});
+   .infer = infer_bag_max, .kernel = EVERYWHERE(run_bag_max));
 
 /* What offsets say: the bag of each index that is not padding, from 1, and how many of these each bag has. */
 typedef struct {

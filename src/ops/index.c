@@ -60,7 +60,8 @@ OP(gather, .schema = "gather(Tensor input, Dim dim, Index index, *, bool sparse_
    .samples = "f(3,4) d1 x(2,4;3) | f(3,4) d2 x(3,2;4) | f(3,4) d-1 x(2,3;4) | f(5) d1 x(7;5) | f() d1 x(;1) | "
               "f(2,3,4) d2 x(2,5,4;3)",
    .errors = "f(3,4) d1 x(2;3) | f(3,4) d1 x(2,5;3) | f(3,4) d1 x(2,4;9) | f(3,4) d3 x(2,4;3) | f(3,4) d1 f(2,4)",
-   .saves = "input: index", .flags = OP_BOTH, .infer = infer_gather, .kernel = {cpu_gather}, .backward = back_gather);
+   .saves = "input: index", .flags = OP_BOTH, .infer = infer_gather, .kernel = EVERYWHERE(any_gather),
+   .backward = back_gather);
 
 /* --- scatter(input, dim, index, src): input[index[i][j]][j] = src[i][j] --- */
 
@@ -119,19 +120,19 @@ OP(scatter, .schema = "scatter(Tensor input, Dim dim, Index index, Tensor src) -
    .errors =
        "f(3,4) d1 x(2;3) f(2) | f(3,4) d1 x(2,4;3) f(1,4) | f(3,4) d1 x(2,4;9) f(2,4) | f(3,4) d1 x(2,4;3) i(2,4)",
    .saves = "input: index; src: index", .flags = OP_BOTH | OP_INPLACE | OP_MODIFIES, .infer = infer_scatter,
-   .kernel = {cpu_scatter}, .backward = back_scatter);
+   .kernel = EVERYWHERE(any_scatter), .backward = back_scatter);
 OP(scatter_value, .schema = "scatter(Tensor input, Dim dim, Index index, Number value) -> Tensor",
    .doc = "input with value written at the positions in index along dim.",
    .samples = "f(3,4) d1 x(2,4;3) 1.5 | f(3,4) d2 x(3,2;4) 0 | i(5) d1 x(2;5) 7 | b(4) d1 x(2;4) 1",
    .errors = "f(3,4) d1 x(2;3) 1 | f(3,4) d1 x(2,4;9) 1", .saves = "input: index",
-   .flags = OP_BOTH | OP_INPLACE | OP_MODIFIES, .infer = infer_scatter_value, .kernel = {cpu_scatter_value},
+   .flags = OP_BOTH | OP_INPLACE | OP_MODIFIES, .infer = infer_scatter_value, .kernel = EVERYWHERE(any_scatter_value),
    .backward = back_scatter_value);
 OP(scatter_add, .schema = "scatter_add(Tensor input, Dim dim, Index index, Tensor src) -> Tensor",
    .doc = "input with the elements of src added at the positions in index along dim; repeated positions add up.",
    .samples = "f(3,4) d1 x(5,4;3) f(5,4) | f(3,4) d2 x(3,2;4) f(3,2) | f(5) d1 x(3;5) f(4) | i(5) d1 x(3;5) i(3)",
    .errors = "f(3,4) d1 x(2;3) f(2) | f(3,4) d1 x(2,4;3) f(1,4) | f(3,4) d1 x(2,4;9) f(2,4) | f(3) d1 x(2;3) i(2)",
    .saves = "src: index", .flags = OP_BOTH | OP_INPLACE | OP_MODIFIES, .infer = infer_scatter,
-   .kernel = {cpu_scatter_add}, .backward = back_scatter_add);
+   .kernel = EVERYWHERE(any_scatter_add), .backward = back_scatter_add);
 
 /* --- index_select and writing by a vector of positions --- */
 
@@ -162,7 +163,8 @@ OP(index_select, .schema = "index_select(Tensor input, Dim dim, Index index) -> 
    .samples = "f(3,4) d1 x(5;3) | f(3,4) d2 x(2;4) | f(2,3,4) d-2 x(2;3) | f(5) d1 x(0;5) | f(3,4) d1 x(;3) | i(4) d1 "
               "x(2;4) | f() d1 x(1;1)",
    .errors = "f(3,4) d1 x(2;9) | f(3,4) d1 x(2,2;3) | f(3,4) d3 x(2;3) | f(3,4) d1 f(2)", .saves = "input: index",
-   .flags = OP_BOTH, .infer = infer_index_select, .kernel = {cpu_index_select}, .backward = back_index_select);
+   .flags = OP_BOTH, .infer = infer_index_select, .kernel = EVERYWHERE(any_index_select),
+   .backward = back_index_select);
 
 /* What a source written by a vector of positions must be. */
 bool vector_source_check(const OpCall *c) {
@@ -223,13 +225,13 @@ OP(index_add, .schema = "index_add(Tensor input, Dim dim, Index index, Tensor so
    .samples = "f(3,4) d1 x(5;3) f(5,4) | f(3,4) d2 x(2;4) f(3,2) alpha=2 | f(5) d1 x(3;5) f(3) | i(4) d1 x(2;4) i(2)",
    .errors = "f(3,4) d1 x(2;3) f(3,4) | f(3,4) d1 x(2;3) f(2,5) | f(3,4) d1 x(2;9) f(2,4) | f(3) d1 x(2;3) i(2)",
    .saves = "source: index", .flags = OP_BOTH | OP_INPLACE | OP_MODIFIES, .infer = infer_index_write,
-   .kernel = {cpu_index_add}, .backward = back_index_add);
+   .kernel = EVERYWHERE(any_index_add), .backward = back_index_add);
 OP(index_copy, .schema = "index_copy(Tensor input, Dim dim, Index index, Tensor source) -> Tensor",
    .doc = "input with the slices of source written at the positions in the vector index along dim.",
    .samples = "f(3,4) d1 x(1;3) f(1,4) | f(3,4) d2 x(1;4) f(3,1) | f(5) d1 x(1;5) f(1)",
    .errors = "f(3,4) d1 x(2;3) f(3,4) | f(3,4) d1 x(2;3) f(2,5) | f(3,4) d1 x(2;9) f(2,4) | f(3) d1 x(2;3) i(2)",
    .saves = "input: index; source: index", .flags = OP_BOTH | OP_INPLACE | OP_MODIFIES, .infer = infer_index_write,
-   .kernel = {cpu_index_copy}, .backward = back_index_copy);
+   .kernel = EVERYWHERE(any_index_copy), .backward = back_index_copy);
 
 static bool infer_index_fill(OpCall *c) {
   int dim;
@@ -250,7 +252,7 @@ OP(index_fill, .schema = "index_fill(Tensor input, Dim dim, Index index, Operand
           "count from the end.",
    .samples = "f(3,4) d1 x(2;3) 1.5 | f(3,4) d2 x(2;4) f() | i(4) d1 x(2;4) 3",
    .errors = "f(3,4) d1 x(2;9) 1 | f(3,4) d1 x(2;3) f(2)", .saves = "input: index; value: index",
-   .flags = OP_BOTH | OP_INPLACE | OP_MODIFIES, .infer = infer_index_fill, .kernel = {cpu_index_fill},
+   .flags = OP_BOTH | OP_INPLACE | OP_MODIFIES, .infer = infer_index_fill, .kernel = EVERYWHERE(any_index_fill),
    .backward = back_index_fill);
 
 /* --- built from the above --- */

@@ -2,10 +2,9 @@
  *
  * Everything here is reduced to one pair of operators that are each other's gradients: index_at and index_put_at, which
  * take one tensor of linear positions into some dims. Masks and sets of index tensors first become such positions. */
-#include "cpu/index.h"
+#include "cpu/device_kernels.h"
 #include "base/alloc.h"
 #include "base/size.h"
-#include "cpu/kernels.h"
 #include "graph/record.h"
 #include "ops/ops.h"
 #include <string.h>
@@ -55,26 +54,25 @@ OP(position, .schema = "position(Tensor[] indices, ints dims, ints sizes) -> Ind
           "positions count from the end.",
    .samples = "[x(3;4),x(2,3;5)] {0,1} {4,5} | [x(3;4)] {0} {4}",
    .errors = "[x(3;9)] {0} {4} | [x(3;4)] {0,1} {4,4} | [f(3)] {0} {4}", .flags = OP_HIDDEN | OP_NO_GRADIENT,
-   .infer = infer_position, .kernel = {cpu_position});
+   .infer = infer_position, .kernel = EVERYWHERE(any_position));
 
-/* Counting is work on the device of t: the size of the result depends on values. */
-static int64_t count_nonzero(const Tensor *t) { return cpu_count_nonzero(t); }
-
+/* The size of the result depends on values, so a device is waited for. */
 static bool infer_mask_position(OpCall *c) {
-  int64_t n = count_nonzero(in(c, 0));
-  return out_shape(c, 0, MT_I64, 1, &n);
+  int64_t n;
+  return any_count_true(in(c, 0), &n) && out_shape(c, 0, MT_I64, 1, &n);
 }
 OP(mask_position, .schema = "mask_position(Tensor mask) -> Index",
    .doc = "Linear positions of the elements of mask that are not zero.", .samples = "b(3,4) | b(0)",
-   .flags = OP_HIDDEN | OP_NO_GRADIENT, .infer = infer_mask_position, .kernel = {cpu_mask_position});
+   .flags = OP_HIDDEN | OP_NO_GRADIENT, .infer = infer_mask_position, .kernel = EVERYWHERE(any_mask_position));
 
 static bool infer_nonzero(OpCall *c) {
-  return out_shape(c, 0, MT_I64, 2, (int64_t[]){count_nonzero(in(c, 0)), in(c, 0)->ndim});
+  int64_t n;
+  return any_count_true(in(c, 0), &n) && out_shape(c, 0, MT_I64, 2, (int64_t[]){n, in(c, 0)->ndim});
 }
 OP(nonzero, .schema = "nonzero(Tensor input) -> Index", .alias = "argwhere",
    .doc = "Positions of the elements that are not zero, one row each with a position for each dim, in row-major order.",
    .samples = "b(3,4) | f(3) | i(2,2) | b() | f(0)", .flags = OP_BOTH | OP_NO_GRADIENT, .infer = infer_nonzero,
-   .kernel = {cpu_nonzero});
+   .kernel = EVERYWHERE(any_nonzero));
 
 static bool nonzero_tuple(OpCall *c, Tensor *t) {
   if (t->ndim == 0) t = op_unsqueeze(t, 0);
@@ -151,13 +149,13 @@ OP(index_at, .schema = "index_at(Tensor input, Index index, ints dims) -> Tensor
           "in order, else in front.",
    .samples = "f(3,4) x(2,2;3) {0} | f(2,3,4) x(5;12) {1,2} | f(2,3,4) x(5;8) {0,2} | i(4) x(3;4) {0}",
    .errors = "f(3,4) x(3;9) {0}", .saves = "input: index", .flags = OP_HIDDEN, .infer = infer_index_at,
-   .kernel = {cpu_index_at}, .backward = back_index_at);
+   .kernel = EVERYWHERE(any_index_at), .backward = back_index_at);
 OP(index_put_at,
    .schema = "index_put_at(Tensor input, Index index, Tensor values, ints dims, bool accumulate=False) -> Tensor",
    .doc = "input with values written or added at linear positions into dims.",
    .samples = "f(3,4) x(2,2;3) f(4) {0} true | f(2,3,4) x(1;12) f(2,1) {1,2} | f(2,3,4) x(5;8) f(5,3) {0,2} true",
    .errors = "f(3,4) x(3;9) f() {0}", .saves = "input: index; values: index",
-   .flags = OP_HIDDEN | OP_INPLACE | OP_MODIFIES, .infer = infer_index_put_at, .kernel = {cpu_index_put_at},
+   .flags = OP_HIDDEN | OP_INPLACE | OP_MODIFIES, .infer = infer_index_put_at, .kernel = EVERYWHERE(any_index_put_at),
    .backward = back_index_put_at);
 
 /* --- the advanced index --- */
@@ -292,7 +290,7 @@ static bool compose_take(OpCall *c) {
   int64_t dims[MT_MAX_DIMS];
   bool flat = tensor_is_contiguous(t) && t->ndim > 1;
   if (flat) t = op_reshape(t, 1, &t->numel);
-  if (!t || !position_check(in(c, 1), t->numel, true, -1)) return false;
+  if (!t || !any_check_positions(in(c, 1), t->numel, true, -1)) return false;
   return compose_return(c, 0, op_index_at(t, in(c, 1), all_dims(t, dims), dims));
 }
 OP(take, .schema = "take(Tensor input, Index index) -> Tensor",
@@ -314,7 +312,7 @@ static bool compose_put(OpCall *c) {
         MT_EARG,
         "put_(): self and source expected to have the same dtype, but got self.dtype = %s and source.dtype = %s",
         dtype_info[t->dtype].type_name, dtype_info[source->dtype].type_name);
-  if (!position_check(index, t->numel, true, -1)) return false;
+  if (!any_check_positions(index, t->numel, true, -1)) return false;
   source = op_reshape(source, index->ndim, index->shape);
   return compose_return(c, 0, index_put_at(t, index, source, all_dims(t, dims), dims, c->arg[3].i, c->inplace));
 }
@@ -375,7 +373,7 @@ OP(masked_fill, .schema = "masked_fill(Tensor input, Tensor mask, Operand value)
    .doc = "input with value, a number or a 0-dim tensor, where mask holds; input and mask broadcast.",
    .samples = "f(3,4) b(3,4) 1.5 | f(3,4) b(4) f() | f(3,1) b(4) -2 | i(3) b(3) 7",
    .errors = "f(3) b(4) 1 | f(3) f(3) 1 | f(3) b(3) f(3)", .saves = "input: mask; value: mask",
-   .flags = OP_BOTH | OP_INPLACE | OP_INTO, .infer = infer_masked_fill, .kernel = {cpu_masked_fill},
+   .flags = OP_BOTH | OP_INPLACE | OP_INTO, .infer = infer_masked_fill, .kernel = EVERYWHERE(any_masked_fill),
    .backward = back_masked_fill);
 
 static bool compose_masked_scatter(OpCall *c) {
@@ -414,7 +412,7 @@ static bool compose_unravel_index(OpCall *c) {
     return fail(MT_EARG, "expected 'indices' to be integer dtype, but got torch.%s", dtype_info[in(c, 0)->dtype].name);
   Tensor *index = op_cast(in(c, 0), MT_I64);
   if (!index || !shape_check(shape->n, shape->ints) || !size_product(shape->ints, shape->n, &total) ||
-      !position_check(index, total, false, -1))
+      !any_check_positions(index, total, false, -1))
     return false;
   if (!compose_list(c, shape->n)) return false;
   c->list_length = shape->n; /* filled from the last dim on */

@@ -49,8 +49,8 @@ static bool infer_cat(OpCall *c) {
   }
   return out_shape(c, 0, dtype, model->ndim, shape);
 }
-static bool cat(OpCall *c) {
-  return joins_anything(c->out[0]) || cpu_cat(c); /* nothing to copy, and dim may be beyond a vector's */
+static bool run_cat(OpCall *c) {
+  return joins_anything(c->out[0]) || any_cat(c); /* nothing to copy, and dim may be beyond a vector's */
 }
 static void back_cat(Grad *g) {
   Tensor *gy = g_out(g, 0);
@@ -78,7 +78,7 @@ OP(cat, .schema = "cat(Tensor[] tensors, Dim dim=0) -> Tensor", .alias = "concat
           "size 0 are passed over.",
    .samples = "[f(2,3),f(4,3)] | [f(2,3),f(2,1),f(2,2)] d2 | [f(2,3),i(2,3)] d-1 | [f(0),f(2,3)] d2 | [f(3)]",
    .errors = "[f(2,3),f(2,4)] | [f(2,3),f(3)] | [f(),f(3)] | [f(2,3)] d3 | []", .flags = OP_FUNCTION,
-   .infer = infer_cat, .kernel = {cat}, .backward = back_cat);
+   .infer = infer_cat, .kernel = EVERYWHERE(run_cat), .backward = back_cat);
 
 Tensor *op_cat(int n, Tensor *const *t, int64_t dim) {
   return op_run(&def_cat, (Arg[]){ARG_TENSORS((Tensor **)t, n), ARG_I(dim)});

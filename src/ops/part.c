@@ -1,5 +1,5 @@
 /* Parts: what views need of the graph. A part is given by its geometry in the base's memory, see cpu/part.c. */
-#include "cpu/kernels.h"
+#include "cpu/device_kernels.h"
 #include "graph/record.h"
 #include "ops/ops.h"
 #include <string.h>
@@ -98,8 +98,8 @@ static void back_part_put(Grad *g) {
 }
 
 OP(part, .schema = "part(Tensor input, " GEOMETRY ") -> Tensor", .doc = "The elements of a part of input.",
-   .samples = "f(3,4) {3,4} {4,1} {2,2} {4,2} 1", .flags = OP_HIDDEN, .infer = infer_part, .kernel = {cpu_part},
-   .backward = back_part);
+   .samples = "f(3,4) {3,4} {4,1} {2,2} {4,2} 1", .flags = OP_HIDDEN, .infer = infer_part,
+   .kernel = EVERYWHERE(any_part), .backward = back_part);
 OP(part_view, .schema = "part_view(Tensor input, " GEOMETRY ") -> Tensor", .doc = "A view of a part of input.",
    .samples = "f(3,4) {3,4} {4,1} {2,2} {4,2} 1", .flags = OP_HIDDEN | OP_VIEW, .infer = infer_part_view,
    .backward = back_part);
@@ -110,7 +110,7 @@ OP(as_strided, .schema = "as_strided(Tensor input, Size size, ints stride, int? 
    .compose = compose_as_strided);
 OP(part_back, .schema = "part_back(Tensor input, " GEOMETRY ") -> Tensor",
    .doc = "Zeros, with the elements of a part added in.", .samples = "f(2,2) {3,4} {4,1} {2,2} {4,2} 1",
-   .flags = OP_HIDDEN, .infer = infer_part_back, .kernel = {cpu_part_back}, .backward = back_part_back);
+   .flags = OP_HIDDEN, .infer = infer_part_back, .kernel = EVERYWHERE(any_part_back), .backward = back_part_back);
 OP(part_put, .schema = "part_put(Tensor input, Tensor source, " GEOMETRY ") -> Tensor",
    .doc = "input with a part replaced by source.", .samples = "f(3,4) f(2,2) {3,4} {4,1} {2,2} {4,2} 1",
-   .flags = OP_HIDDEN, .infer = infer_part_put, .kernel = {cpu_part_put}, .backward = back_part_put);
+   .flags = OP_HIDDEN, .infer = infer_part_put, .kernel = EVERYWHERE(any_part_put), .backward = back_part_put);

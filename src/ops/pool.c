@@ -1,6 +1,7 @@
 /* Pooling: the largest or the mean of windows over the last one to three dims, of given or of adapted size, and unpooling.
  *
  * One operator of each kind serves all dims. What was the largest is kept as a position in its plane, counted from 1. */
+#include "cpu/device_kernels.h"
 #include "cpu/pool.h"
 #include "cpu/reduce.h"
 #include "base/alloc.h"
@@ -358,7 +359,7 @@ static bool run_adaptive_avg(OpCall *c) {
     whole = whole && c->arg[1].ints[d] == 1;
   }
   if (!whole) return run_mean(c, NULL, dims, false);
-  return reduce_tensor(t, reduced, (Reduction){FOLD_SUM, FINISH_MEAN, 0, (DType)t->dtype}, c->out[0], NULL);
+  return any_reduce(t, reduced, (Reduction){FOLD_SUM, FINISH_MEAN, 0, (DType)t->dtype}, c->out[0], NULL);
 }
 static bool run_adaptive_avg_back(OpCall *c) { return run_mean(c, NULL, (int)c->arg[2].i, true); }
 

@@ -79,7 +79,7 @@ OP(scatter_reduce_at,
               "'amin' false | f(5) d1 x(3;5) f(3) 'prod' false",
    .errors = "f(3,4) d1 x(2;3) f(2) 'prod' true | f(3) d1 x(2;9) f(2) 'prod' true | f(3) d1 x(2;3) f(2) 'mean' true",
    .saves = "input: input index src result; src: input index src result", .flags = OP_HIDDEN | OP_INPLACE | OP_MODIFIES,
-   .infer = infer_scatter_reduce, .kernel = {cpu_scatter_reduce}, .backward = back_scatter_reduce);
+   .infer = infer_scatter_reduce, .kernel = EVERYWHERE(any_scatter_reduce), .backward = back_scatter_reduce);
 
 /* src cut down to the index's shape: the rest of it is not used. */
 static Tensor *used_part(Tensor *src, const Tensor *index) {

@@ -1,8 +1,7 @@
 /* Searching sorted tensors, and sets: what is in one, what is unique, how often it is there.
  *
  * None of it has a gradient: tensors are detached first. Results whose size depends on values read them on the host. */
-#include "cpu/kernels.h"
-#include "cpu/position.h"
+#include "cpu/device_kernels.h"
 #include "base/size.h"
 #include "ops/reduce.h"
 #include <math.h>
@@ -68,15 +67,15 @@ static bool infer_searchsorted(OpCall *c) {
                 INT32_MAX, (long long)line->shape[line->ndim - 1]);
   return out_shape(c, 0, c->arg[2].i ? MT_I32 : MT_I64, v->ndim, v->shape);
 }
-static bool cpu_searchsorted(OpCall *c) {
+static bool run_searchsorted(OpCall *c) {
   Tensor *sorter = c->arg[5].given ? in(c, 5) : NULL;
   bool right;
   if (!check_side(c, &right)) return false;
-  if (sorter && !position_check(sorter, sorter->shape[sorter->ndim - 1], false, sorter->ndim - 1)) {
+  if (sorter && !any_check_positions(sorter, sorter->shape[sorter->ndim - 1], false, sorter->ndim - 1)) {
     fail_prefix("torch.searchsorted(): sorter index out of range: ");
     return false;
   }
-  return cpu_search(in(c, 0), in(c, 1), sorter, c->compute, right, c->out[0]);
+  return any_search(in(c, 0), in(c, 1), sorter, c->compute, right, c->out[0]);
 }
 OP(searchsorted,
    .schema = "searchsorted(Tensor sorted_sequence, Operand input, *, bool out_int32=False, bool right=False, str? "
@@ -87,7 +86,7 @@ OP(searchsorted,
    .samples = "p(4) f(2,3) | i(5) i(3) right=true | p(2,3) f(2,4) side='right' | f(3) f(4) sorter=x(3;3) | p(4) 1.5 | "
               "f(0) f(2)",
    .errors = "f(2,3) f(3,2) | f(2,3) 1.5 | f(3) f(3) side='up' | f(3) f(2) right=true side='left' | b(3) b(2)",
-   .flags = OP_FUNCTION | OP_NO_GRADIENT, .infer = infer_searchsorted, .kernel = {cpu_searchsorted});
+   .flags = OP_FUNCTION | OP_NO_GRADIENT, .infer = infer_searchsorted, .kernel = EVERYWHERE(run_searchsorted));
 
 static bool compose_bucketize(OpCall *c) {
   Tensor *line = in(c, 1);
@@ -145,11 +144,11 @@ static bool infer_row_order(OpCall *c) {
   if (t->ndim != 2) return fail(MT_EARG, "row_order expects a matrix, not %s", tensor_text(t));
   return out_shape(c, 0, MT_I64, 1, t->shape);
 }
-static bool cpu_row_order_call(OpCall *c) { return cpu_row_order(in(c, 0), c->out[0]); }
+static bool run_row_order(OpCall *c) { return any_row_order(in(c, 0), c->out[0]); }
 OP(row_order, .schema = "row_order(Tensor input) -> Index",
    .doc = "Positions, from 1, that put the rows of a matrix in lexicographic order.",
    .samples = "i(40,2) | f(3,4) | i(2,0)", .errors = "f(3)", .flags = OP_HIDDEN | OP_NO_GRADIENT,
-   .infer = infer_row_order, .kernel = {cpu_row_order_call});
+   .infer = infer_row_order, .kernel = EVERYWHERE(run_row_order));
 
 /* What a result of unique is made of: rows (n) or (n, m), equal ones next to each other, stand at `order` (NULL: in
  * their own order) along dim of source. */

@@ -1,6 +1,6 @@
 /* Unary pointwise operators continued: inverse and hyperbolic functions, angles, the parts of a number. */
 #include "base/alloc.h"
-#include "cpu/reduce.h"
+#include "cpu/device_kernels.h"
 #include "ops/elementwise.h"
 #include <float.h>
 #include <math.h>
@@ -136,21 +136,7 @@ static bool infer_frexp(OpCall *c) {
                 dtype_info[t->dtype].name);
   return infer_same(c) && out_shape(c, 1, MT_I32, t->ndim, t->shape);
 }
-static bool cpu_frexp(OpCall *c) {
-  Tensor *t = tensor_packed(in(c, 0), MT_F64);
-  if (!t) return false;
-  const double *x = (const double *)tensor_data(t);
-  char *mantissa = tensor_data(c->out[0]);
-  int32_t *exponent = (int32_t *)tensor_data(c->out[1]);
-  DType d = (DType)c->out[0]->dtype;
-  for (int64_t i = 0; i < t->numel; i++, mantissa += dtype_size(d)) {
-    int e = 0;
-    scalar_store(scalar_float(isfinite(x[i]) ? frexp(x[i], &e) : x[i]), d, mantissa);
-    exponent[i] = e;
-  }
-  tensor_release(t);
-  return true;
-}
+static bool run_frexp(OpCall *c) { return any_frexp(in(c, 0), c->out[0], c->out[1]); }
 static void back_frexp(Grad *g) {
   Tensor *gy = g_out(g, 0);
   if (!gy) return;
@@ -160,4 +146,4 @@ OP(frexp, .schema = "frexp(Tensor input) -> (Tensor mantissa, Tensor exponent)",
    .doc = "input = mantissa 2^exponent with 0.5 <= |mantissa| < 1, the exponent as int32; 0, infinity and NaN have "
           "exponent 0.",
    .samples = "f(3,4) | f() | f(0)", .errors = "i(3) | b(3)", .saves = "input: result2", .flags = OP_BOTH,
-   .infer = infer_frexp, .kernel = {cpu_frexp}, .backward = back_frexp);
+   .infer = infer_frexp, .kernel = EVERYWHERE(run_frexp), .backward = back_frexp);

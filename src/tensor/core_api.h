@@ -5,6 +5,7 @@
 #ifndef MT_CORE_API_H
 #define MT_CORE_API_H
 #include "base/alloc.h"
+#include "base/isa.h"
 #include "base/rng.h"
 #include "tensor/device.h"
 #include "tensor/iter.h"
@@ -24,6 +25,7 @@ enum { CORE_API_VERSION = 1 };
   X(void, tensor_destroy, (Tensor * t), (t))                                                                          \
   X(bool, tensor_is_contiguous, (const Tensor *t), (t))                                                               \
   X(bool, tensor_same_shape, (const Tensor *a, const Tensor *b), (a, b))                                              \
+  X(Tensor *, tensor_copy, (const Tensor *from, DType d, Device device), (from, d, device))                           \
   X(bool, tensor_copy_into, (Tensor * to, const Tensor *from), (to, from))                                            \
   X(Scalar, tensor_scalar, (const Tensor *t), (t))                                                                    \
   X(bool, shape_expand, (const Tensor *t, int ndim, const int64_t *shape, int64_t *stride), (t, ndim, shape, stride)) \
@@ -33,6 +35,8 @@ enum { CORE_API_VERSION = 1 };
   X(void *, mem_alloc, (size_t bytes), (bytes))                                                                       \
   X(void *, mem_zero, (size_t bytes), (bytes))                                                                        \
   X(void, mem_free, (void *memory), (memory))                                                                         \
+  X(Deterministic, deterministic, (void), ())                                                                         \
+  X(bool, dim_wrap, (int64_t dim, int ndim, int *out), (dim, ndim, out))                                              \
   X(bool, position_fail, (int64_t value, int64_t size, int dim), (value, size, dim))                                  \
   X(bool, rng_chance_fail, (int64_t number, double chance), (number, chance))                                         \
   X(bool, rng_rate_fail, (int64_t number, double rate), (number, rate))                                               \
@@ -44,6 +48,7 @@ enum { CORE_API_VERSION = 1 };
   X(void, device_register, (DeviceKind kind, const DeviceDriver *driver), (kind, driver))
 
 bool tensor_copy_into(Tensor *to, const Tensor *from);
+Tensor *tensor_copy(const Tensor *from, DType d, Device device);
 int device_kernels(void); /* how many there are in cpu/device_kernels.h */
 bool position_fail(int64_t value, int64_t size, int dim);
 /* The operator that this thread is calling on a device, and where its script is: "embedding() at train.lua:12". */
