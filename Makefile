@@ -254,7 +254,8 @@ NVCC_FLAGS = -std=c++17 -O3 $(GENCODE) --threads 0 -Isrc -Xcompiler -fPIC,-fvisi
   -Werror all-warnings -diag-suppress 186
 CUDA_KERNELS := $(wildcard src/cuda/*.cu)
 CUDA_HOST := $(wildcard src/cuda/*.c) src/lua/cuda.c src/base/dtype.c src/cpu/formula_ids.c
-CUDA_HEADERS := $(wildcard src/cuda/*.h src/cuda/*.cuh src/cpu/formula*.h src/cpu/special.h src/tensor/*.h src/base/*.h)
+CUDA_HEADERS := $(wildcard src/cuda/*.h src/cuda/*.cuh src/cpu/formula*.h src/cpu/special.h src/tensor/*.h src/base/*.h) \
+  src/cpu/device_kernels.h src/cpu/gemm.h src/cpu/conv.h src/cpu/pool.h src/cpu/resample.h
 cuda:
 	@command -v $(NVCC) >/dev/null || { echo "cuda: there is no nvcc at CUDA_HOME or on the PATH; install the CUDA \
 	toolkit (developer.nvidia.com/cuda-downloads)"; exit 1; }
@@ -274,14 +275,15 @@ $(BUILD)/gpu/%.o: src/%.c $(CUDA_HEADERS)
 STANDIN = $(BUILD)/standin
 STANDIN_DIR = spec/support/standin
 STANDIN_FLAGS = -O1 -g1 -fPIC -fvisibility=hidden $(SANITIZE) -I$(STANDIN_DIR) -Isrc $(WARN)
-STANDIN_OBJ = $(CUDA_KERNELS:src/%.cu=$(STANDIN)/%.cu.o) $(STANDIN)/standin.o
+STANDIN_OBJ = $(CUDA_KERNELS:src/%.cu=$(STANDIN)/%.cu.o) \
+  $(patsubst $(STANDIN_DIR)/%.cc,$(STANDIN)/%.o,$(wildcard $(STANDIN_DIR)/*.cc))
 $(STANDIN)/%.cu.o: src/%.cu $(CUDA_HEADERS) $(wildcard $(STANDIN_DIR)/*.h)
 	@mkdir -p $(@D)
 	$(call Q,CXX)g++ -std=c++17 $(STANDIN_FLAGS) -Wno-unused-function -x c++ -c $< -o $@
 $(STANDIN)/%.o: src/%.c $(CUDA_HEADERS) $(wildcard $(STANDIN_DIR)/*.h)
 	@mkdir -p $(@D)
 	$(call Q,CC)gcc -std=gnu11 $(STANDIN_FLAGS) -I$(LUA_INCDIR) -c $< -o $@
-$(STANDIN)/standin.o: $(STANDIN_DIR)/standin.cc $(wildcard $(STANDIN_DIR)/*.h)
+$(STANDIN)/%.o: $(STANDIN_DIR)/%.cc $(wildcard $(STANDIN_DIR)/*.h)
 	@mkdir -p $(@D)
 	$(call Q,CXX)g++ -std=c++17 $(STANDIN_FLAGS) -c $< -o $@
 $(STANDIN)/moontorch/cuda.so: $(STANDIN_OBJ) $(CUDA_HOST:src/%.c=$(STANDIN)/%.o)
@@ -300,7 +302,7 @@ test-cuda-standin:
 	@for order in "STANDIN_LAZY=0" "STANDIN_LAZY=1 STANDIN_REVERSE=1"; do echo "threads: $$order"; \
 	  $(PROVE) --build $(STANDIN) $(addprefix --env ,$(ASAN_ENV)) $$(for word in $$order; do echo --env $$word; done) \
 	    --timeout 1200 --lua-env LD_PRELOAD=$$(gcc -print-file-name=libasan.so) --busted "$(BUSTED)" \
-	    $(or $(SPEC),$(CUDA_TESTS) spec/cuda_spec.lua) || exit 1; done
+	    $(or $(SPEC),$(CUDA_TESTS) $(wildcard spec/cuda*_spec.lua)) || exit 1; done
 
 # PyTorch's answers to all samples of the op table; PYTHON has the PyTorch that is asked.
 golden-table:

@@ -6,6 +6,7 @@
  * Operators whose kernels only call these say EVERYWHERE. */
 #ifndef MT_DEVICE_KERNELS_H
 #define MT_DEVICE_KERNELS_H
+#include "cpu/gemm.h"
 #include "cpu/kernels.h"
 #include "cpu/reduce.h"
 #include "tensor/device.h"
@@ -13,7 +14,8 @@
 #define DEVICE_KERNELS(X)                                                                                      \
   X(softmax, (Tensor * t, int dim, bool logarithm, Tensor *out), (t, dim, logarithm, out), tensor_device(out)) \
   X(softmax_back, (Tensor * grad, Tensor * result, int dim, bool logarithm, Tensor *out),                      \
-    (grad, result, dim, logarithm, out), tensor_device(out))
+    (grad, result, dim, logarithm, out), tensor_device(out))                                                   \
+  X(products, (const Gemm *g, Device at), (g, at), at)
 
 typedef struct DeviceKernels {
 #define DEVICE_KERNEL_FIELD(name, parameters, arguments, device) bool(*name) parameters;

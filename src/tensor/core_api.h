@@ -5,6 +5,7 @@
 #ifndef MT_CORE_API_H
 #define MT_CORE_API_H
 #include "base/alloc.h"
+#include "base/isa.h"
 #include "tensor/device.h"
 #include "tensor/iter.h"
 #include "tensor/shape.h"
@@ -35,6 +36,8 @@ enum { CORE_API_VERSION = 1 };
   X(bool, position_fail, (int64_t value, int64_t size, int dim), (value, size, dim))                                  \
   X(void, call_place, (char *to, size_t room), (to, room))                                                            \
   X(int, device_kernels, (void), ())                                                                                  \
+  X(DeviceModes *, device_modes, (void), ())                                                                          \
+  X(Deterministic, deterministic, (void), ())                                                                         \
   X(void, device_register, (DeviceKind kind, const DeviceDriver *driver), (kind, driver))
 
 bool tensor_copy_into(Tensor *to, const Tensor *from);

@@ -1,6 +1,7 @@
 /* The stand-in for CUDA's runtime and for the order in which a GPU runs threads. See cuda_runtime_api.h for what it
  * watches over. All of it is for one thread of the host at a time: calls take one lock. */
 #include "cuda_runtime.h"
+#include "library.h"
 #include <deque>
 #include <map>
 #include <mutex>
@@ -703,3 +704,21 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 }
 
 } /* extern "C" */
+
+/* For the libraries (library.h) ------------------------------------------------------------------------------------- */
+
+bool standin_enter() {
+  std::lock_guard<std::recursive_mutex> guard(lock);
+  return enter();
+}
+cudaError_t standin_work(cudaStream_t stream, std::function<void()> job) {
+  std::lock_guard<std::recursive_mutex> guard(lock);
+  return enqueue(stream, [=] {
+    Opened opened;
+    job();
+  });
+}
+bool standin_within(const void *p, size_t bytes) {
+  std::lock_guard<std::recursive_mutex> guard(lock);
+  return within(p, bytes);
+}
