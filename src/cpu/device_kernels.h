@@ -6,16 +6,20 @@
  * Operators whose kernels only call these say EVERYWHERE. */
 #ifndef MT_DEVICE_KERNELS_H
 #define MT_DEVICE_KERNELS_H
+#include "cpu/conv.h"
 #include "cpu/gemm.h"
 #include "cpu/kernels.h"
 #include "cpu/reduce.h"
 #include "tensor/device.h"
 
-#define DEVICE_KERNELS(X)                                                                                      \
-  X(softmax, (Tensor * t, int dim, bool logarithm, Tensor *out), (t, dim, logarithm, out), tensor_device(out)) \
-  X(softmax_back, (Tensor * grad, Tensor * result, int dim, bool logarithm, Tensor *out),                      \
-    (grad, result, dim, logarithm, out), tensor_device(out))                                                   \
-  X(products, (const Gemm *g, Device at), (g, at), at)
+#define DEVICE_KERNELS(X)                                                                                              \
+  X(softmax, (Tensor * t, int dim, bool logarithm, Tensor *out), (t, dim, logarithm, out), tensor_device(out))         \
+  X(softmax_back, (Tensor * grad, Tensor * result, int dim, bool logarithm, Tensor *out),                              \
+    (grad, result, dim, logarithm, out), tensor_device(out))                                                           \
+  X(products, (const Gemm *g, Device at), (g, at), at)                                                                 \
+  X(conv_output, (const Conv *c, Tensor *x, Tensor *w, Tensor *bias, Tensor *y), (c, x, w, bias, y), tensor_device(y)) \
+  X(conv_input, (const Conv *c, Tensor *y, Tensor *w, Tensor *bias, Tensor *x), (c, y, w, bias, x), tensor_device(x))  \
+  X(conv_weight, (const Conv *c, Tensor *x, Tensor *y, Tensor *w), (c, x, y, w), tensor_device(w))
 
 typedef struct DeviceKernels {
 #define DEVICE_KERNEL_FIELD(name, parameters, arguments, device) bool(*name) parameters;
