@@ -255,7 +255,7 @@ NVCC_FLAGS = -std=c++17 -O3 $(GENCODE) --threads 0 -Isrc -Xcompiler -fPIC,-fvisi
 CUDA_KERNELS := $(wildcard src/cuda/*.cu)
 CUDA_HOST := $(wildcard src/cuda/*.c) src/lua/cuda.c src/base/dtype.c src/cpu/formula_ids.c
 CUDA_HEADERS := $(wildcard src/cuda/*.h src/cuda/*.cuh src/cpu/formula*.h src/cpu/special.h src/tensor/*.h src/base/*.h) \
-  src/cpu/device_kernels.h src/cpu/gemm.h src/cpu/conv.h src/cpu/pool.h src/cpu/resample.h
+  src/cpu/device_kernels.h src/cpu/gemm.h src/cpu/conv.h src/cpu/pool*.h src/cpu/resample*.h
 cuda:
 	@command -v $(NVCC) >/dev/null || { echo "cuda: there is no nvcc at CUDA_HOME or on the PATH; install the CUDA \
 	toolkit (developer.nvidia.com/cuda-downloads)"; exit 1; }
