@@ -59,6 +59,13 @@ local function call(name, device, ...)
   return table.unpack(results, 2, results.n)
 end
 
+--- For torch.backends: cuDNN's version, nil where there is none.
+function cuda._dnn_version()
+  local found = backend()
+  local version = found and found.dnn_version() or 0
+  return version > 0 and version or nil
+end
+
 --- Waits until all that was launched on the device is done.
 -- https://docs.pytorch.org/docs/stable/generated/torch.cuda.synchronize.html
 function cuda.synchronize(device) call("synchronize", device) end

@@ -13,6 +13,7 @@ local torch = core
 local LAZY = {
   nn = "moontorch.nn", optim = "moontorch.optim", utils = "moontorch.utils", autograd = "moontorch.autograd",
   cuda = "moontorch.cuda", linalg = "moontorch.linalg", special = "moontorch.special",
+  backends = "moontorch.backends",
 }
 -- Functions that live in lazily loaded files.
 local LAZY_FUNCTIONS = {

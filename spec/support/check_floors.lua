@@ -17,7 +17,7 @@ local includes = {
 local cuda_sees = {
   ["cpu/formulas.h"] = true, ["cpu/formulas_plain.h"] = true,
   ["cpu/formula_ids.h"] = true, ["cpu/special.h"] = true, ["cpu/device_kernels.h"] = true,
-  ["cpu/pool_span.h"] = true, ["cpu/conv.h"] = true,
+  ["cpu/pool_span.h"] = true, ["cpu/resample_taps.h"] = true, ["cpu/conv.h"] = true,
 }
 local lua_headers = { ["lua.h"] = true, ["lauxlib.h"] = true, ["lualib.h"] = true, ["luaconf.h"] = true }
 

@@ -11,6 +11,7 @@
 #include "cpu/kernels.h"
 #include "cpu/pool.h"
 #include "cpu/reduce.h"
+#include "cpu/resample.h"
 #include "tensor/device.h"
 
 #define DEVICE_KERNELS(X)                                                                                              \
@@ -27,7 +28,10 @@
   X(pool_mean_back, (const Pooling *p, Tensor *grad, Tensor *out), (p, grad, out), tensor_device(out))                 \
   X(plane_put, (Tensor * x, Tensor * index, int64_t planes, bool add, Tensor *out), (x, index, planes, add, out),      \
     tensor_device(out))                                                                                                \
-  X(plane_take, (Tensor * x, Tensor * index, int64_t planes, Tensor * out), (x, index, planes, out), tensor_device(out))
+  X(plane_take, (Tensor * x, Tensor * index, int64_t planes, Tensor * out), (x, index, planes, out),                   \
+    tensor_device(out))                                                                                                \
+  X(resample, (const Resample *how, Tensor *x, int dim, bool back, Tensor *out), (how, x, dim, back, out),             \
+    tensor_device(out))
 
 typedef struct DeviceKernels {
 #define DEVICE_KERNEL_FIELD(name, parameters, arguments, device) bool(*name) parameters;

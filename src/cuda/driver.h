@@ -44,6 +44,9 @@ void cuda_reset_peak(int index);
 DEVICE_KERNELS(CUDA_KERNEL)
 #undef CUDA_KERNEL
 
+/* Whether cuDNN can be opened (library.c): its version (major * 10000 + minor * 100 + patch), else 0. Makes no failure. */
+int dnn_version(void);
+
 /* Tensors (tensors.c). */
 /* t as packed elements of dtype d on its device: t itself (retained) or a copy; owned, NULL after a failure. */
 Tensor *cuda_packed(Tensor *t, DType d);

@@ -93,6 +93,4 @@ bool dnn_begin(DnnUse *use, int index);
 void dnn_end(void);
 bool dnn_check(const DnnUse *use, cudnnStatus_t status, const char *what);
 #endif
-/* Whether cuDNN can be opened, and its version (major * 10000 + minor * 100 + patch), else 0. Makes no failure. */
-int dnn_version(void);
 #endif

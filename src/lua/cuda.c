@@ -52,13 +52,12 @@ static int f_mem_get_info(lua_State *L) {
   return 2;
 }
 
-static const luaL_Reg functions[] = {{"device_count", f_device_count},
-                                     {"memory_stats", f_memory_stats},
-                                     {"empty_cache", f_empty_cache},
-                                     {"reset_peak", f_reset_peak},
-                                     {"synchronize", f_synchronize},
-                                     {"mem_get_info", f_mem_get_info},
-                                     {NULL, NULL}};
+static int f_dnn_version(lua_State *L) { return lua_pushinteger(L, dnn_version()), 1; }
+
+static const luaL_Reg functions[] = {{"device_count", f_device_count}, {"dnn_version", f_dnn_version},
+                                     {"memory_stats", f_memory_stats}, {"empty_cache", f_empty_cache},
+                                     {"reset_peak", f_reset_peak},     {"synchronize", f_synchronize},
+                                     {"mem_get_info", f_mem_get_info}, {NULL, NULL}};
 
 /* (the core's table) -> functions, or nil and why there is no device. */
 __attribute__((visibility("default"))) int luaopen_moontorch_cuda(lua_State *L) {
