@@ -102,7 +102,7 @@ describe("CUDA products", function()
     end
     local nothing = torch.full({ 2, 2 }, 0 / 0):cuda()
     assert.same({ { 2, 2 }, { 2, 2 } },
-      torch.addmm(nothing, torch.ones(2, 2):cuda(), torch.ones(2, 2):cuda(), { beta = 0 }):tolist())
+      torch.addmm(nothing, torch.ones(2, 2):cuda(), torch.ones(2, 2):cuda(), { beta = 0 }):cpu():tolist())
   end)
 
   it("keep whole numbers exact", function()
@@ -284,8 +284,10 @@ local FAILING = [[
   local wanted = F.linear(F.conv2d(x, w, b), torch.ones(2, 3), torch.ones(2))
   local ok, got = pcall(all)
   if ok then print((got - wanted):abs():max():item() < 1e-4) else print("failed: " .. got) end
+  if not torch.cuda.is_available() then return print "no device" end
+  print((all() - wanted):abs():max():item() < 1e-4)
   collectgarbage() collectgarbage()
-  print((all() - wanted):abs():max():item() < 1e-4, torch.cuda.memory_allocated())
+  print("held: " .. torch.cuda.memory_allocated())
 ]]
 
 if os.getenv("STANDIN_LAZY") then describe("Libraries", function()
@@ -303,7 +305,7 @@ if os.getenv("STANDIN_LAZY") then describe("Libraries", function()
   it("give way to our own kernels where that is possible", function()
     for _, missing in ipairs { "libcudnn", "libcublasLt" } do
       local text = elsewhere("STANDIN_MISSING=" .. missing, FAILING .. "print(torch.backends.cudnn.version())")
-      assert.is_truthy(text:find("^true\ntrue\t0\n"), text)
+      assert.is_truthy(text:find("true\ntrue\nheld: 0\n", 1, true), text)
       assert.is_truthy(text:find(missing == "libcudnn" and "nil\n$" or "91000\n$"), text)
     end
   end)
@@ -313,13 +315,14 @@ if os.getenv("STANDIN_LAZY") then describe("Libraries", function()
     local text = elsewhere("STANDIN_COUNT=1", FAILING)
     local calls = math.tointeger(text:match("stand%-in: (%d+) calls")) // 2
     local failures = 0
-    for n = 1, calls, 5 do
+    for n = 1, calls, 2 do
       text = elsewhere("STANDIN_FAIL=" .. n, FAILING)
-      if text:find("^failed") then
+      if text:find("failed: ", 1, true) then
         failures = failures + 1
-        assert.is_truthy(text:find("CUDA error") or text:find("cuDNN error") or text:find("out of memory"), text)
+        assert.is_truthy(text:find("CUDA error") or text:find("cuDNN error") or text:find("out of memory") or
+          text:find("no device", 1, true), text)
       end
-      assert.is_truthy(text:find("true\t0\n") or text:find("is_available"), n .. ": " .. text)
+      assert.is_truthy(text:find("true\nheld: 0\n", 1, true) or text:find("no device", 1, true), n .. ": " .. text)
     end
     assert.is_true(failures > 10)
   end)
