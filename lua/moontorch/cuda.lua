@@ -53,6 +53,13 @@ function cuda.set_device(device)
   if index >= 0 then call("set_device", "set_device", index) end
 end
 
+--- For torch.backends: cuDNN's version, nil where there is none.
+function cuda._dnn_version()
+  local found = library.get()
+  local version = found and found.dnn_version() or 0
+  return version > 0 and version or nil
+end
+
 -- index nil or negative: changes nothing.
 local function device_block(name, index, f)
   local before

@@ -14,6 +14,7 @@ local LAZY = {
   nn = "moontorch.nn", optim = "moontorch.optim", utils = "moontorch.utils", autograd = "moontorch.autograd",
   cuda = "moontorch.cuda", linalg = "moontorch.linalg", special = "moontorch.special",
   amp = "moontorch.amp",
+  backends = "moontorch.backends",
 }
 -- Functions that live in lazily loaded files.
 local LAZY_FUNCTIONS = {

@@ -19,6 +19,7 @@ local cuda_sees = {
   ["cpu/formula_ids.h"] = true, ["cpu/special.h"] = true, ["cpu/device_kernels.h"] = true,
   ["cpu/optim_steps.h"] = true, ["cpu/draw.h"] = true,
   ["cpu/kinds.h"] = true,
+  ["cpu/pool_span.h"] = true, ["cpu/resample_taps.h"] = true, ["cpu/conv.h"] = true,
 }
 local lua_headers = { ["lua.h"] = true, ["lauxlib.h"] = true, ["lualib.h"] = true, ["luaconf.h"] = true }
 

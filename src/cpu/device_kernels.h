@@ -12,7 +12,12 @@
 #include "cpu/index.h"
 #include "cpu/kernels.h"
 #include "cpu/optim.h"
+#include "cpu/conv.h"
+#include "cpu/gemm.h"
+#include "cpu/kernels.h"
+#include "cpu/pool.h"
 #include "cpu/reduce.h"
+#include "cpu/resample.h"
 #include "tensor/device.h"
 
 #define DEVICE_KERNELS(X)                                                                                              \
@@ -60,7 +65,21 @@
     tensor_device(out))                                                                                                \
   X(sequence, (const Sequence *s, Tensor *out), (s, out), tensor_device(out))                                          \
   X(triangle_indices, (const Triangle *t, Tensor *out), (t, out), tensor_device(out))                                  \
-  X(frexp, (Tensor * t, Tensor * mantissa, Tensor * exponent), (t, mantissa, exponent), tensor_device(t))
+  X(frexp, (Tensor * t, Tensor * mantissa, Tensor * exponent), (t, mantissa, exponent), tensor_device(t))              \
+  X(products, (const Gemm *g, Device at), (g, at), at)                                                                 \
+  X(conv_output, (const Conv *c, Tensor *x, Tensor *w, Tensor *bias, Tensor *y), (c, x, w, bias, y), tensor_device(y)) \
+  X(conv_input, (const Conv *c, Tensor *y, Tensor *w, Tensor *bias, Tensor *x), (c, y, w, bias, x), tensor_device(x))  \
+  X(conv_weight, (const Conv *c, Tensor *x, Tensor *y, Tensor *w), (c, x, y, w), tensor_device(w))                     \
+  X(pool_max, (const Pooling *p, Tensor *x, Tensor *values, Tensor *index), (p, x, values, index),                     \
+    tensor_device(values))                                                                                             \
+  X(pool_mean, (const Pooling *p, Tensor *x, Tensor *out), (p, x, out), tensor_device(out))                            \
+  X(pool_mean_back, (const Pooling *p, Tensor *grad, Tensor *out), (p, grad, out), tensor_device(out))                 \
+  X(plane_put, (Tensor * x, Tensor * index, int64_t planes, bool add, Tensor *out), (x, index, planes, add, out),      \
+    tensor_device(out))                                                                                                \
+  X(plane_take, (Tensor * x, Tensor * index, int64_t planes, Tensor * out), (x, index, planes, out),                   \
+    tensor_device(out))                                                                                                \
+  X(resample, (const Resample *how, Tensor *x, int dim, bool back, Tensor *out), (how, x, dim, back, out),             \
+    tensor_device(out))
 
 typedef struct DeviceKernels {
 #define DEVICE_KERNEL_FIELD(name, parameters, arguments, device) bool(*name) parameters;

@@ -6,6 +6,7 @@
 #ifndef MT_GEMM_H
 #define MT_GEMM_H
 #include "base/dtype.h"
+#include "tensor/tensor.h"
 
 typedef struct {
   DType dtype;            /* any but bool; float16 and bfloat16 are summed in float32, integers wrap around */
@@ -22,6 +23,8 @@ typedef struct {
 
 /* False when memory for packed copies cannot be had; then C is unchanged. */
 bool gemm_batch(const Gemm *g);
+/* The same as a kernel of devices (cpu/device_kernels.h); pointers are of the device. */
+bool cpu_products(const Gemm *g, Device at);
 /* One product without bias. */
 bool gemm(DType d, int64_t m, int64_t n, int64_t k, double alpha, const void *a, int64_t a_row, int64_t a_col,
           const void *b, int64_t b_row, int64_t b_col, double beta, void *c, int64_t c_row);

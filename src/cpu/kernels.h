@@ -48,11 +48,11 @@ bool cpu_flip(OpCall *call);
 /* Sliding blocks, see slide.c: (N, C, H, W) to columns and back. */
 bool cpu_im2col(OpCall *call);
 bool cpu_col2im(OpCall *call);
-/* Matrix products, see matmul.c: input x other of any ranks; beta input + alpha mat1 mat2 (arguments 3 and 4); input
+/* Matrix products on every device, see matmul.c: input x other of any ranks; beta input + alpha mat1 mat2 (arguments 3 and 4); input
  * weight^T + bias. */
-bool cpu_matmul(OpCall *call);
-bool cpu_addmm(OpCall *call);
-bool cpu_linear(OpCall *call);
+bool any_matmul(OpCall *call);
+bool any_addmm(OpCall *call);
+bool any_linear(OpCall *call);
 /* Reductions, see reduce.h and scan.c. Extremes along dim, of all elements when dim < 0: values may be NULL, index gets
  * positions from 1. */
 bool cpu_extreme(Tensor *t, int dim, bool least, Tensor *values, Tensor *index);

@@ -1,10 +1,9 @@
-/* Matrix products of tensors: any ranks and strides are brought to calls of the blocked product.
+/* Matrix products of tensors on every device: any ranks and strides are brought to calls of the product on pointers.
  *
  * Batch dims that lie evenly in memory become one; a matrix that all batches share is read in place, and where only the
  * second factor is shared the batches are one tall product. Invariant: no operand is copied. */
 #include "cpu/copy_tensor.h"
-#include "cpu/gemm.h"
-#include "cpu/kernels.h"
+#include "cpu/device_kernels.h"
 #include "tensor/shape.h"
 
 /* One factor as a stack of matrices. */
@@ -58,6 +57,8 @@ static int batch_groups(const Factor *a, const Factor *b, int64_t matrix, Group 
   return n;
 }
 
+bool cpu_products(const Gemm *g, Device at) { return (void)at, gemm_batch(g); }
+
 /* out = alpha a b + beta out, or alpha a b + beta bias. out is contiguous. */
 static bool product(Tensor *out, Factor a, Factor b, Scalar alpha, Scalar beta, const void *bias) {
   Group group[MT_MAX_DIMS];
@@ -78,6 +79,7 @@ static bool product(Tensor *out, Factor a, Factor b, Scalar alpha, Scalar beta, 
             .bias = bias,
             .alpha = alpha,
             .beta = beta};
+  Device at = tensor_device(out);
   if (out->numel == 0) return true;
   while (first < groups && group[first].b == 0 && (g.m == 1 || group[first].a == g.m * g.a_row)) {
     if (g.m == 1) g.a_row = group[first].a;
@@ -91,7 +93,7 @@ static bool product(Tensor *out, Factor a, Factor b, Scalar alpha, Scalar beta, 
   }
   int64_t index[MT_MAX_DIMS] = {0};
   for (;;) {
-    if (!gemm_batch(&g)) return false;
+    if (!any_products(&g, at)) return false;
     int d = first;
     for (; d < groups; d++) {
       g.a = (const char *)g.a + group[d].a * size;
@@ -118,16 +120,16 @@ static bool product_plus(Tensor *out, Factor a, Factor b, Scalar alpha, Scalar b
   return tensor_copy_into(out, added) && product(out, a, b, alpha, beta, NULL);
 }
 
-bool cpu_matmul(OpCall *c) {
+bool any_matmul(OpCall *c) {
   return product(c->out[0], factor_of(in(c, 0), false), factor_of(in(c, 1), true), scalar_int(1), scalar_int(0), NULL);
 }
 
-bool cpu_addmm(OpCall *c) {
+bool any_addmm(OpCall *c) {
   return product_plus(c->out[0], factor_of(in(c, 1), false), factor_of(in(c, 2), true), c->arg[4].number,
                       c->arg[3].number, in(c, 0));
 }
 
-bool cpu_linear(OpCall *c) {
+bool any_linear(OpCall *c) {
   Factor a = factor_of(in(c, 0), false), b = transposed(factor_of(in(c, 1), false));
   if (!c->arg[2].given) return product(c->out[0], a, b, scalar_int(1), scalar_int(0), NULL);
   return product_plus(c->out[0], a, b, scalar_int(1), scalar_int(1), in(c, 2));

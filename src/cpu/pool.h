@@ -4,18 +4,15 @@
 #ifndef MT_POOL_KERNELS_H
 #define MT_POOL_KERNELS_H
 #include "cpu/isa.h"
+#include "cpu/pool_span.h"
 #include "tensor/tensor.h"
-
-typedef struct Span {
-  int64_t begin, end; /* within the input */
-  int64_t counted;    /* elements that a mean divides by along this dim */
-} Span;
 
 typedef struct Pooling {
   int64_t planes;        /* a plane is the box of the last dims */
   int64_t in[3], out[3]; /* dims that a problem lacks stand in front, with size 1 */
   int64_t step[3];       /* from element to element of a window */
   const Span *span[3];   /* out[d] of each */
+  PoolRule rule[3];      /* by which they were made */
   double divisor;        /* of the mean, 0: the product of `counted` */
 } Pooling;
 

@@ -40,7 +40,11 @@ bool driver_launched(int error, const char *what) {
 
 bool driver_use(int index) {
   int current = -1;
-  if (cudaGetDevice(&current) == cudaSuccess && current == index) return true;
+  if (cudaGetDevice(&current) == cudaSuccess) {
+    if (current == index) return true;
+  } else {
+    cudaGetLastError(); /* or the next launch would be taken to have failed */
+  }
   return driver_check(cudaSetDevice(index), "cudaSetDevice");
 }
 

@@ -129,6 +129,9 @@ int captures_underway(void); /* of all threads */
 DEVICE_KERNELS(CUDA_KERNEL)
 #undef CUDA_KERNEL
 
+/* Whether cuDNN can be opened (library.c): its version (major * 10000 + minor * 100 + patch), else 0. Makes no failure. */
+int dnn_version(void);
+
 /* Tensors (tensors.c). */
 void cuda_rows_of(const Iter *it, Rows *r);
 /* Operands broadcast to the first one's shape; those past the first may be numbers (NULL), which have a NULL pointer. */

@@ -320,7 +320,10 @@ static int f_graph_pool(lua_State *L) { return lua_pushinteger(L, graph_pool(gra
 static int f_pool_new(lua_State *L) { return lua_pushinteger(L, graph_pool_new()), 1; }
 static int f_capturing(lua_State *L) { return lua_pushboolean(L, capturing_here()), 1; }
 
+static int f_dnn_version(lua_State *L) { return lua_pushinteger(L, dnn_version()), 1; }
+
 static const luaL_Reg functions[] = {{"device_count", f_device_count},
+                                     {"dnn_version", f_dnn_version},
                                      {"current_device", f_current_device},
                                      {"set_device", f_set_device},
                                      {"synchronize", f_synchronize},

@@ -40,8 +40,23 @@ static int f_device_missing(lua_State *L) {
   return 0;
 }
 
-static const luaL_Reg functions[] = {
-    {"_device_api", f_device_api}, {"_device_missing", f_device_missing}, {NULL, NULL}};
+/* core._device_mode(name, on) -> what it was; nil leaves it. */
+static int f_device_mode(lua_State *L) {
+  DeviceModes *m = device_modes();
+  static const char *const names[] = {"matmul_tf32", "fp16_reduction",  "bf16_reduction",      "cudnn",
+                                      "cudnn_tf32",  "cudnn_benchmark", "cudnn_deterministic", NULL};
+  bool *const mode[] = {&m->matmul_tf32, &m->fp16_reduction,  &m->bf16_reduction,     &m->cudnn,
+                        &m->cudnn_tf32,  &m->cudnn_benchmark, &m->cudnn_deterministic};
+  int k = luaL_checkoption(L, 1, NULL, names);
+  lua_pushboolean(L, *mode[k]);
+  if (!lua_isnoneornil(L, 2)) *mode[k] = lua_toboolean(L, 2);
+  return 1;
+}
+
+static const luaL_Reg functions[] = {{"_device_api", f_device_api},
+                                     {"_device_missing", f_device_missing},
+                                     {"_device_mode", f_device_mode},
+                                     {NULL, NULL}};
 
 void devices_open(lua_State *L, int core) {
   lua_pushvalue(L, core);

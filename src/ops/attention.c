@@ -1,6 +1,6 @@
 /* Scaled dot product attention: a fused operator that never holds the matrix of scores, and its definition in other operators.
  *
- * The definition serves what the fused kernel does not do: dropout of the weights, a mask that wants a gradient, shapes that
+ * The definition serves other devices, and what the fused kernel does not do: dropout of the weights, a mask that wants a gradient, shapes that
  * broadcast beyond query's and key's, and the second derivative, for which the gradient is spelled out. */
 #include "cpu/attention.h"
 #include "ops/ops.h"
@@ -361,7 +361,7 @@ static bool compose_attention(OpCall *c) {
   if (mask && mask->dtype != MT_BOOL) mask = op_cast(mask, lane);
   if (failed()) return false;
   bool drops = scalar_double(c->arg[4].number) > 0;
-  if (!drops && is_fused(q, k, v, mask, heads))
+  if (!drops && c->device.kind == MT_CPU && is_fused(q, k, v, mask, heads))
     return compose_return(c, 0, op_cast(fused(q, k, v, mask, causal, scale), d));
   if (heads) k = repeated_heads(k, q->shape[q->ndim - 3]), v = repeated_heads(v, q->shape[q->ndim - 3]);
   Tensor *weight = weights(q, k, mask, causal, scale);

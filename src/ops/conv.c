@@ -3,7 +3,7 @@
  * Its gradients are three hidden operators: y from (x, w), x from (y, w), w from (x, y). Each is linear in both arguments,
  * and its gradients are the other two, so derivatives of any order exist. */
 #include "base/size.h"
-#include "cpu/conv.h"
+#include "cpu/device_kernels.h"
 #include "ops/ops.h"
 #include <string.h>
 
@@ -220,15 +220,15 @@ static bool infer_convolution(OpCall *c) {
   return good && out_shape(c, 0, (DType)x->dtype, x->ndim, shape);
 }
 
-static bool cpu_convolution(OpCall *c) {
+static bool run_convolution(OpCall *c) {
   Tensor *x = in(c, INPUT), *w = in(c, WEIGHT), *bias = c->arg[BIAS].given ? in(c, BIAS) : NULL, *y = c->out[0];
   int dims = w->ndim - 2;
   if (c->arg[TRANSPOSED].i) {
     Conv g = geometry(dims, y->shape, w->shape, x->shape, window_of(c, STRIDE));
-    return cpu_conv_input(&g, x, w, bias, y);
+    return any_conv_input(&g, x, w, bias, y);
   }
   Conv g = geometry(dims, x->shape, w->shape, y->shape, window_of(c, STRIDE));
-  return cpu_conv_output(&g, x, w, bias, y);
+  return any_conv_output(&g, x, w, bias, y);
 }
 
 /* ---- its gradients ---- */
@@ -261,15 +261,15 @@ static bool infer_conv_weight(OpCall *c) {
 
 static bool run_conv_output(OpCall *c) {
   Conv g = geometry(in(c, 0)->ndim - 2, in(c, 0)->shape, in(c, 1)->shape, c->out[0]->shape, window_of(c, 3));
-  return cpu_conv_output(&g, in(c, 0), in(c, 1), NULL, c->out[0]);
+  return any_conv_output(&g, in(c, 0), in(c, 1), NULL, c->out[0]);
 }
 static bool run_conv_input(OpCall *c) {
   Conv g = geometry(in(c, 0)->ndim - 2, c->out[0]->shape, in(c, 1)->shape, in(c, 0)->shape, window_of(c, 3));
-  return cpu_conv_input(&g, in(c, 0), in(c, 1), NULL, c->out[0]);
+  return any_conv_input(&g, in(c, 0), in(c, 1), NULL, c->out[0]);
 }
 static bool run_conv_weight(OpCall *c) {
   Conv g = geometry(in(c, 0)->ndim - 2, in(c, 0)->shape, c->out[0]->shape, in(c, 1)->shape, window_of(c, 3));
-  return cpu_conv_weight(&g, in(c, 0), in(c, 1), c->out[0]);
+  return any_conv_weight(&g, in(c, 0), in(c, 1), c->out[0]);
 }
 
 static void back_conv_output(Grad *g);
@@ -280,16 +280,16 @@ OP(conv_output, .schema = "conv_output(Tensor input, Tensor weight, " PART,
    .doc = "The result, of the size given, of a convolution.",
    .samples = "f(2,2,5) f(3,2,2) {2,3,4} {1} {0} {1} 1 | f(1,4,4,5) f(2,2,3,2) {1,2,2,3} {2,2} {1,1} {1,2} 2",
    .errors = "f(2,2,5) f(3,3,2) {2,3,4} {1} {0} {1} 1", .saves = "input: weight; weight: input", .flags = OP_HIDDEN,
-   .infer = infer_conv_output, .kernel = {run_conv_output}, .backward = back_conv_output);
+   .infer = infer_conv_output, .kernel = EVERYWHERE(run_conv_output), .backward = back_conv_output);
 OP(conv_input, .schema = "conv_input(Tensor grad, Tensor weight, " PART,
    .doc = "Gradient of a convolution's input, or its transpose.",
    .samples = "f(2,3,4) f(3,2,2) {2,2,5} {1} {0} {1} 1 | f(1,2,2,3) f(2,2,3,2) {1,4,4,5} {2,2} {1,1} {1,2} 2",
    .errors = "f(2,3,4) f(3,2,2) {3,2,5} {1} {0} {1} 1", .saves = "grad: weight; weight: grad", .flags = OP_HIDDEN,
-   .infer = infer_conv_input, .kernel = {run_conv_input}, .backward = back_conv_input);
+   .infer = infer_conv_input, .kernel = EVERYWHERE(run_conv_input), .backward = back_conv_input);
 OP(conv_weight, .schema = "conv_weight(Tensor input, Tensor grad, " PART, .doc = "Gradient of a convolution's weight.",
    .samples = "f(2,2,5) f(2,3,4) {3,2,2} {1} {0} {1} 1 | f(1,4,4,5) f(1,2,2,3) {2,2,3,2} {2,2} {1,1} {1,2} 2",
    .errors = "f(2,2,5) f(2,3,4) {2,2,2} {1} {0} {1} 1", .saves = "input: grad; grad: input", .flags = OP_HIDDEN,
-   .infer = infer_conv_weight, .kernel = {run_conv_weight}, .backward = back_conv_weight);
+   .infer = infer_conv_weight, .kernel = EVERYWHERE(run_conv_weight), .backward = back_conv_weight);
 
 /* One of the three, of the shape that argument `like` has, with the numbers from argument `stride` on. */
 static Tensor *part(Grad *g, OpDef *def, Tensor *a, Tensor *b, int like, int stride) {
@@ -339,7 +339,7 @@ OP(convolution,
    .errors = "f(2,2,5) f(3,2,2) f(3) {1,1} {0} {1} false {0} 1 | f(2,5) f(3,2) f(3) {1} {0} {1} false {0} 1 | "
              "f(2,2,5) f(3,2,2) f(3) {1} {0} {1} false {-1} 1 | b(2,2,5) b(3,2,2) nil {1} {0} {1} false {0} 1",
    .saves = "input: weight; weight: input", .flags = OP_FUNCTION, .infer = infer_convolution,
-   .kernel = {cpu_convolution}, .backward = back_convolution);
+   .kernel = EVERYWHERE(run_convolution), .backward = back_convolution);
 
 /* ---- conv1d ... conv_transpose3d ---- */
 

@@ -200,7 +200,7 @@ OP(matmul, .schema = "matmul(Tensor input, Tensor other) -> Tensor",
               "f(2,4,5) | "
               "f(2,1,3,4) f(3,4,2) | f(2,3,4) f(4) | f(4) f(2,4,3) | f(0,3) f(3,2) | f(2,0) f(0,3) | i(2,3) i(3,2)",
    .errors = "f(3,4) f(3,4) | f() f(3) | f(3,4) i(4,2) | b(2,2) b(2,2) | f(2,3,4) f(3,4,5) | f(3) f(4)",
-   .saves = "input: other; other: input", .flags = OP_BOTH, .infer = infer_matmul, .kernel = {cpu_matmul},
+   .saves = "input: other; other: input", .flags = OP_BOTH, .infer = infer_matmul, .kernel = EVERYWHERE(any_matmul),
    .backward = back_matmul);
 
 static bool infer_mm(OpCall *c) {
@@ -210,14 +210,14 @@ OP(mm, .schema = "mm(Tensor input, Tensor mat2) -> Tensor",
    .doc = "Product of two matrices: (m, k) x (k, n) -> (m, n).",
    .samples = "f(3,4) f(4,2) | f(0,4) f(4,2) | i(2,3) i(3,2)",
    .errors = "f(3,4) f(3,4) | f(3) f(3,4) | f(2,3) f(3) | b(2,2) b(2,2)", .saves = "input: mat2; mat2: input",
-   .flags = OP_BOTH, .infer = infer_mm, .kernel = {cpu_matmul}, .backward = back_matmul);
+   .flags = OP_BOTH, .infer = infer_mm, .kernel = EVERYWHERE(any_matmul), .backward = back_matmul);
 
 static bool infer_bmm(OpCall *c) { return stacks_meet(c, 0, "batch1", "batch2") && infer_matmul(c); }
 OP(bmm, .schema = "bmm(Tensor input, Tensor mat2) -> Tensor",
    .doc = "Products of matrices pair by pair: (b, m, k) x (b, k, n) -> (b, m, n).",
    .samples = "f(2,3,4) f(2,4,5) | f(0,3,4) f(0,4,2)",
    .errors = "f(2,3,4) f(3,4,5) | f(2,3,4) f(2,3,4) | f(3,4) f(2,4,5)", .saves = "input: mat2; mat2: input",
-   .flags = OP_BOTH, .infer = infer_bmm, .kernel = {cpu_matmul}, .backward = back_matmul);
+   .flags = OP_BOTH, .infer = infer_bmm, .kernel = EVERYWHERE(any_matmul), .backward = back_matmul);
 
 static bool vector_ranks(int vector, int mat, int vec) {
   return (vector == 1 && mat == 2 && vec == 1) ||
@@ -237,7 +237,7 @@ static bool infer_mv(OpCall *c) {
 }
 OP(mv, .schema = "mv(Tensor input, Tensor vec) -> Tensor", .doc = "Matrix times vector: (m, k) x (k) -> (m).",
    .samples = "f(3,4) f(4) | f(3,0) f(0)", .errors = "f(3,4) f(3) | f(3,4) f(4,1) | f(3) f(3)",
-   .saves = "input: vec; vec: input", .flags = OP_BOTH, .infer = infer_mv, .kernel = {cpu_matmul},
+   .saves = "input: vec; vec: input", .flags = OP_BOTH, .infer = infer_mv, .kernel = EVERYWHERE(any_matmul),
    .backward = back_matmul);
 
 static bool infer_dot(OpCall *c) {
@@ -250,7 +250,7 @@ static bool infer_dot(OpCall *c) {
 OP(dot, .schema = "dot(Tensor input, Tensor tensor) -> Tensor",
    .doc = "Sum of the products of two vectors of one length.", .samples = "f(4) f(4) | f(0) f(0) | i(3) i(3)",
    .errors = "f(3) f(4) | f(2,3) f(3) | b(3) b(3)", .saves = "input: tensor; tensor: input", .flags = OP_BOTH,
-   .infer = infer_dot, .kernel = {cpu_matmul}, .backward = back_matmul);
+   .infer = infer_dot, .kernel = EVERYWHERE(any_matmul), .backward = back_matmul);
 static bool compose_vdot(OpCall *c) { return compose_return(c, 0, op_run(&def_dot, (Arg[]){c->arg[0], c->arg[1]})); }
 OP(vdot, .schema = "vdot(Tensor input, Tensor other) -> Tensor", .doc = "dot: real vectors are their own conjugates.",
    .samples = "f(4) f(4)", .errors = "f(3) f(4)", .flags = OP_BOTH, .compose = compose_vdot);
@@ -277,7 +277,7 @@ OP(addmm, .schema = "addmm(Tensor input, Tensor mat1, Tensor mat2, " SCALED,
    .samples =
        "f(3) f(2,4) f(4,3) | f(2,3) f(2,4) f(4,3) beta=0.5 alpha=2 | f(2,1) f(2,4) f(4,3) | i(2,3) i(2,2) i(2,3)",
    .errors = "f(4) f(2,4) f(4,3) | f(3) f(2,4) f(3,3) | f(3) f(4) f(4,3)", .saves = "mat1: mat2; mat2: mat1",
-   .flags = OP_BOTH | OP_INPLACE, .infer = infer_addmm, .kernel = {cpu_addmm}, .backward = back_addmm);
+   .flags = OP_BOTH | OP_INPLACE, .infer = infer_addmm, .kernel = EVERYWHERE(any_addmm), .backward = back_addmm);
 
 static bool infer_addmv(OpCall *c) {
   Tensor *m = in(c, 1), *v = in(c, 2);
@@ -287,7 +287,7 @@ static bool infer_addmv(OpCall *c) {
 OP(addmv, .schema = "addmv(Tensor input, Tensor mat, Tensor vec, " SCALED, .doc = "beta * input + alpha * (mat x vec).",
    .samples = "f(3) f(3,4) f(4) | f(1) f(3,4) f(4) beta=2 alpha=0.5",
    .errors = "f(2) f(3,4) f(4) | f(3) f(3,4) f(3) | f(3) f(3) f(3)", .saves = "mat: vec; vec: mat",
-   .flags = OP_BOTH | OP_INPLACE, .infer = infer_addmv, .kernel = {cpu_addmm}, .backward = back_addmm);
+   .flags = OP_BOTH | OP_INPLACE, .infer = infer_addmv, .kernel = EVERYWHERE(any_addmm), .backward = back_addmm);
 
 static bool infer_baddbmm(OpCall *c) {
   Tensor *self = in(c, 0), *a = in(c, 1), *b = in(c, 2);
@@ -301,7 +301,7 @@ OP(baddbmm, .schema = "baddbmm(Tensor input, Tensor batch1, Tensor batch2, " SCA
    .doc = "beta * input + alpha * bmm(batch1, batch2); input broadcasts.",
    .samples = "f(2,3,5) f(2,3,4) f(2,4,5) | f(5) f(2,3,4) f(2,4,5) beta=0.5 alpha=2",
    .errors = "f(4) f(2,3,4) f(2,4,5) | f(5) f(2,3,4) f(2,3,5)", .saves = "batch1: batch2; batch2: batch1",
-   .flags = OP_BOTH | OP_INPLACE, .infer = infer_baddbmm, .kernel = {cpu_addmm}, .backward = back_addmm);
+   .flags = OP_BOTH | OP_INPLACE, .infer = infer_baddbmm, .kernel = EVERYWHERE(any_addmm), .backward = back_addmm);
 
 /* The sum over the batch is part of one product: (m, b k) x (b k, n). */
 static bool compose_addbmm(OpCall *c) {
@@ -445,7 +445,7 @@ OP(linear, .schema = "linear(Tensor input, Tensor weight, Tensor? bias=None) -> 
    .samples = "f(3,4) f(2,4) f(2) | f(3,4) f(2,4) | f(4) f(2,4) f(2) | f(2,3,4) f(5,4) f(5) | f(2,3,4) f(4) | f(0,4) "
               "f(2,4) f(2)",
    .errors = "f(3,4) f(4,2) | f(3,4) f(2,4) f(3) | f(3,4) i(2,4) | f(3,4) f(2,4,1)",
-   .saves = "input: weight; weight: input", .flags = OP_FUNCTION, .infer = infer_linear, .kernel = {cpu_linear},
+   .saves = "input: weight; weight: input", .flags = OP_FUNCTION, .infer = infer_linear, .kernel = EVERYWHERE(any_linear),
    .backward = back_linear);
 
 Tensor *op_matmul(Tensor *a, Tensor *b) { return op_run(&def_matmul, (Arg[]){ARG_T(a), ARG_T(b)}); }

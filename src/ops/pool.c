@@ -2,8 +2,6 @@
  *
  * One operator of each kind serves all dims. What was the largest is kept as a position in its plane, counted from 1. */
 #include "cpu/device_kernels.h"
-#include "cpu/pool.h"
-#include "cpu/reduce.h"
 #include "base/alloc.h"
 #include "base/size.h"
 #include "ops/ops.h"
@@ -96,24 +94,16 @@ static bool pooling_open(Pooling *p, int ndim, int dims, const int64_t *in, cons
   for (int d = 0; d < 3; d++) {
     int k = d - (3 - dims);
     p->span[d] = span[d] = d == 0 ? all : span[d - 1] + p->out[d - 1];
-    for (int64_t o = 0; o < p->out[d]; o++) {
-      Span *s = &span[d][o];
-      if (k < 0) {
-        *s = (Span){0, 1, 1};
-      } else if (!w) {
-        /* part o of out equal parts, whole elements: a remainder first, so that no product overflows */
-        int64_t n = p->in[d], parts = p->out[d], whole = n / parts, rest = n % parts;
-        s->begin = o * whole + o * rest / parts;
-        s->end = (o + 1) * whole + ((o + 1) * rest + parts - 1) / parts;
-        s->counted = s->end - s->begin;
-      } else {
-        int64_t begin = o * w->stride[k] - w->pad[k], end = begin + reach_of(*w, k), padded = p->in[d] + w->pad[k];
-        int64_t step = p->step[d], counted = (end < padded ? end : padded) - begin;
-        s->begin = begin < 0 ? (-begin + step - 1) / step * step + begin : begin;
-        s->end = end < p->in[d] ? end : p->in[d];
-        s->counted = w->include_pad ? counted : s->end - s->begin;
-      }
-    }
+    bool window = k >= 0 && w;
+    p->rule[d] = (PoolRule){.in = p->in[d],
+                            .out = p->out[d],
+                            .stride = window ? w->stride[k] : 1,
+                            .pad = window ? w->pad[k] : 0,
+                            .reach = window ? reach_of(*w, k) : 1,
+                            .step = p->step[d],
+                            .adaptive = k >= 0 && !w,
+                            .include_pad = window && w->include_pad};
+    for (int64_t o = 0; o < p->out[d]; o++) span[d][o] = pool_span(&p->rule[d], o);
   }
   return true;
 }
@@ -194,7 +184,7 @@ static bool infer_take(OpCall *c) {
          out_shape(c, 0, (DType)in(c, 0)->dtype, index->ndim, index->shape);
 }
 static bool run_put(OpCall *c) {
-  if (cpu_plane_put(in(c, 0), in(c, 1), planes_of(in(c, 0), c->arg[3].i), c->arg[4].i, c->out[0])) return true;
+  if (any_plane_put(in(c, 0), in(c, 1), planes_of(in(c, 0), c->arg[3].i), c->arg[4].i, c->out[0])) return true;
   int dims = (int)c->arg[3].i;
   if (fail_code() == MT_EINDEX) {
     const int64_t *size = c->arg[2].ints + c->arg[2].n - dims;
@@ -206,7 +196,7 @@ static bool run_put(OpCall *c) {
   return false;
 }
 static bool run_take(OpCall *c) {
-  return cpu_plane_take(in(c, 0), in(c, 1), planes_of(in(c, 0), c->arg[2].i), c->out[0]);
+  return any_plane_take(in(c, 0), in(c, 1), planes_of(in(c, 0), c->arg[2].i), c->out[0]);
 }
 static void back_put(Grad *g);
 static void back_take(Grad *g);
@@ -216,12 +206,13 @@ OP(plane_put, .schema = "plane_put(Tensor input, Index indices, Size size, int d
        "f(2,3,2) x(2,3,2;4) {2,3,4} 1 true | f(2,1,1) x(2,1,1;6) {2,2,3} 2 false | f(0,2,2) x(0,2,2;4) {0,2,4} 1 true",
    .errors =
        "f(2,3,2) x(2,3,2;5) {2,3,4} 1 true | f(2,3,2) x(2,3,1;4) {2,3,4} 1 true | f(2,3,2) x(2,3,2;4) {2,2,4} 1 true",
-   .saves = "input: indices", .flags = OP_HIDDEN, .infer = infer_put, .kernel = {run_put}, .backward = back_put);
+   .saves = "input: indices", .flags = OP_HIDDEN, .infer = infer_put, .kernel = EVERYWHERE(run_put),
+   .backward = back_put);
 OP(plane_take, .schema = "plane_take(Tensor input, Index indices, int dims) -> Tensor",
    .doc = "Elements at positions in the planes of the last dims.",
    .samples = "f(2,3,4) x(2,3,2;4) 1 | f(2,2,3) x(2,1,1;6) 2",
    .errors = "f(2,3,4) x(2,3,2;5) 1 | f(2,3,4) x(2,2,2;4) 1", .saves = "input: indices", .flags = OP_HIDDEN,
-   .infer = infer_take, .kernel = {run_take}, .backward = back_take);
+   .infer = infer_take, .kernel = EVERYWHERE(run_take), .backward = back_take);
 
 static Tensor *put_back(const Grad *g, Tensor *gy, Tensor *index, int64_t dims) {
   const EdgeMeta *m = g_meta(g, 0);
@@ -255,7 +246,7 @@ static bool infer_adaptive_max(OpCall *c) {
 static bool run_max(OpCall *c, const Window *w) {
   Pooling p;
   if (!pooling_open(&p, in(c, 0)->ndim, c->arg[1].n, in(c, 0)->shape, c->out[0]->shape, w)) return false;
-  bool good = cpu_pool_max(&p, in(c, 0), c->out[0], c->out[1]);
+  bool good = any_pool_max(&p, in(c, 0), c->out[0], c->out[1]);
   pooling_close(&p);
   return good;
 }
@@ -274,11 +265,12 @@ OP(max_pool_with_indices,
    .doc = "The largest of each window over the last dims, and its position in its plane.",
    .samples = "f(2,2,5) {2} {2} {0} {1} false | f(2,4,5) {2,2} {1,2} {1,0} {1,2} true",
    .errors = "f(2,2,5) {6} {2} {0} {1} false | f(2,2,5) {2} {2} {2} {1} false | b(2,2,5) {2} {2} {0} {1} false",
-   .saves = "input: result2", .flags = OP_HIDDEN, .infer = infer_max, .kernel = {run_max_pool}, .backward = back_max);
+   .saves = "input: result2", .flags = OP_HIDDEN, .infer = infer_max, .kernel = EVERYWHERE(run_max_pool),
+   .backward = back_max);
 OP(adaptive_max_pool, .schema = "adaptive_max_pool(Tensor input, Size output_size) -> (Tensor values, Index indices)",
    .doc = "The largest of as many windows as output_size has, and its position in its plane.",
    .samples = "f(2,2,5) {3} | f(2,4,5) {3,2} | f(2,3,3,3) {2,1,2}", .errors = "f(2,2,5) {1,1,1} | i(2,2,5) {2}",
-   .saves = "input: result2", .flags = OP_HIDDEN, .infer = infer_adaptive_max, .kernel = {run_adaptive_max},
+   .saves = "input: result2", .flags = OP_HIDDEN, .infer = infer_adaptive_max, .kernel = EVERYWHERE(run_adaptive_max),
    .backward = back_max);
 
 /* ---- means ---- */
@@ -338,7 +330,7 @@ static bool run_mean(OpCall *c, const Window *w, int dims, bool back) {
   Pooling p;
   const Tensor *x = back ? c->out[0] : in(c, 0), *y = back ? in(c, 0) : c->out[0];
   if (!pooling_open(&p, x->ndim, dims, x->shape, y->shape, w)) return false;
-  bool good = back ? cpu_pool_mean_back(&p, in(c, 0), c->out[0]) : cpu_pool_mean(&p, in(c, 0), c->out[0]);
+  bool good = back ? any_pool_mean_back(&p, in(c, 0), c->out[0]) : any_pool_mean(&p, in(c, 0), c->out[0]);
   pooling_close(&p);
   return good;
 }
@@ -374,19 +366,20 @@ OP(avg_pool, .schema = "avg_pool(Tensor input, " MEAN, .doc = "Means of windows 
    .samples = "f(2,2,5) {2} {2} {1} true true | f(2,4,5) {2,3} {1,2} {1,0} false false | f(2,4,5) {2,2} {2,2} {0,0} "
               "true true 3",
    .errors = "f(2,2,5) {6} {2} {0} false true | f(2,2,5) {2} {2} {0} false true 0 | f(2,2,5) {2,2} {2} {0} false true",
-   .flags = OP_HIDDEN, .infer = infer_mean, .kernel = {run_avg}, .backward = back_avg);
+   .flags = OP_HIDDEN, .infer = infer_mean, .kernel = EVERYWHERE(run_avg), .backward = back_avg);
 OP(avg_pool_back, .schema = "avg_pool_back(Tensor grad, Size size, " MEAN, .doc = "Gradient of avg_pool.",
    .samples = "f(2,2,3) {2,2,5} {2} {2} {1} true true | f(2,5,2) {2,4,5} {2,3} {1,2} {1,0} false false",
    .errors = "f(2,2,4) {2,2,5} {2} {2} {1} true true | f(2,2,3) {2,3,5} {2} {2} {1} true true", .flags = OP_HIDDEN,
-   .infer = infer_mean_back, .kernel = {run_avg_back}, .backward = back_avg_back);
+   .infer = infer_mean_back, .kernel = EVERYWHERE(run_avg_back), .backward = back_avg_back);
 OP(adaptive_avg_pool, .schema = "adaptive_avg_pool(Tensor input, Size output_size) -> Tensor",
    .doc = "Means of as many windows as output_size has.",
    .samples = "f(2,2,5) {3} | f(2,4,5) {3,2} | f(2,3,3,3) {2,1,2}", .errors = "f(2,2,5) {1,1,1} | i(2,2,5) {2}",
-   .flags = OP_HIDDEN, .infer = infer_adaptive_mean, .kernel = {run_adaptive_avg}, .backward = back_adaptive_avg);
+   .flags = OP_HIDDEN, .infer = infer_adaptive_mean, .kernel = EVERYWHERE(run_adaptive_avg),
+   .backward = back_adaptive_avg);
 OP(adaptive_avg_pool_back, .schema = "adaptive_avg_pool_back(Tensor grad, Size size, int dims) -> Tensor",
    .doc = "Gradient of adaptive_avg_pool.", .samples = "f(2,2,3) {2,2,5} 1 | f(2,3,2) {2,4,5} 2",
    .errors = "f(2,2,3) {2,3,5} 1", .flags = OP_HIDDEN, .infer = infer_adaptive_mean_back,
-   .kernel = {run_adaptive_avg_back}, .backward = back_adaptive_avg_back);
+   .kernel = EVERYWHERE(run_adaptive_avg_back), .backward = back_adaptive_avg_back);
 
 static void back_avg(Grad *g) {
   const EdgeMeta *m = g_meta(g, 0);

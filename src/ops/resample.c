@@ -2,8 +2,8 @@
  *
  * resample works along one dim and is linear, so it and its transpose are each other's gradients. grid_sampler is spelled out
  * in other operators: positions and weights by arithmetic, neighbours by gather; derivatives of any order follow. */
-#include "cpu/resample.h"
 #include "base/size.h"
+#include "cpu/device_kernels.h"
 #include "ops/ops.h"
 #include <string.h>
 
@@ -43,7 +43,7 @@ static bool resample(OpCall *c, bool back, bool bytes) {
   Resample how = {(ResampleMode)mode_of(c->arg[3].str), c->arg[4].i, scalar_double(c->arg[5].number),
                   in(c, 0)->dtype != MT_F64, bytes};
   int dim;
-  return dim_wrap(c->arg[1].i, in(c, 0)->ndim, &dim) && cpu_resample(&how, in(c, 0), dim, back, c->out[0]);
+  return dim_wrap(c->arg[1].i, in(c, 0)->ndim, &dim) && any_resample(&how, in(c, 0), dim, back, c->out[0]);
 }
 static bool run_resample(OpCall *c) { return resample(c, false, false); }
 static bool run_resample_bytes(OpCall *c) { return resample(c, false, true); }
@@ -65,15 +65,16 @@ static void back_resample_back(Grad *g) { back_through(g, &def_resample); }
   "f(2,5) d2 8 'linear' false 1.7"
 #define REFUSED "f(2,5) d2 0 'linear' | f(2,0) d2 3 'linear' | f(2,5) d2 3 'round' | i(2,5) d2 3 'linear'"
 OP(resample, .schema = "resample(" RESAMPLED, .doc = "input with dim brought to another size.", .samples = MODES,
-   .errors = REFUSED, .flags = OP_HIDDEN, .infer = infer_resample, .kernel = {run_resample}, .backward = back_resample);
+   .errors = REFUSED, .flags = OP_HIDDEN, .infer = infer_resample, .kernel = EVERYWHERE(run_resample),
+   .backward = back_resample);
 OP(resample_back, .schema = "resample_back(" RESAMPLED, .doc = "Gradient of resample: back to the size that was.",
-   .samples = MODES, .errors = REFUSED, .flags = OP_HIDDEN, .infer = infer_resample, .kernel = {run_resample_back},
-   .backward = back_resample_back);
+   .samples = MODES, .errors = REFUSED, .flags = OP_HIDDEN, .infer = infer_resample,
+   .kernel = EVERYWHERE(run_resample_back), .backward = back_resample_back);
 
 OP(resample_bytes, .schema = "resample_bytes(" RESAMPLED,
    .doc = "input, whole numbers from 0 to 255, with dim brought to another size; weighted in fixed point and rounded.",
    .samples = MODES, .errors = REFUSED, .flags = OP_HIDDEN | OP_NO_GRADIENT, .infer = infer_resample,
-   .kernel = {run_resample_bytes});
+   .kernel = EVERYWHERE(run_resample_bytes));
 
 /* ---- grid_sampler ---- */
 

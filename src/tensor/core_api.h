@@ -45,6 +45,7 @@ enum { CORE_API_VERSION = 1 };
   X(void, device_set_current, (int index), (index))                                                                   \
   X(int, device_current, (void), ())                                                                                  \
   X(void, host_warn, (const char *message), (message))                                                                \
+  X(DeviceModes *, device_modes, (void), ())                                                                          \
   X(void, device_register, (DeviceKind kind, const DeviceDriver *driver), (kind, driver))
 
 bool tensor_copy_into(Tensor *to, const Tensor *from);

@@ -12,6 +12,11 @@ const DeviceDriver *device_registered(DeviceKind kind) { return atomic_load(&reg
 void device_register(DeviceKind kind, const DeviceDriver *driver) { atomic_store(&registered[kind], driver); }
 void device_missing(const char *reason) { atomic_store(&missing, reason); }
 
+DeviceModes *device_modes(void) {
+  static DeviceModes modes = {.fp16_reduction = true, .bf16_reduction = true, .cudnn = true, .cudnn_tf32 = true};
+  return &modes;
+}
+
 const DeviceDriver *device_driver(Device d) {
   const DeviceDriver *driver = device_registered((DeviceKind)d.kind);
   const char *reason = atomic_load(&missing);

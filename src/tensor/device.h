@@ -46,6 +46,12 @@ int device_current(void);
 void device_set_current(int index);
 /* Why there is none, for the message; `reason` lives on. */
 void device_missing(const char *reason);
+/* What scripts set for the libraries of a device (torch.backends); of the process, read at each call. */
+typedef struct DeviceModes {
+  bool matmul_tf32, fp16_reduction, bf16_reduction; /* products: float32 through TF32; sums in parts of 16 bits */
+  bool cudnn, cudnn_tf32, cudnn_benchmark, cudnn_deterministic;
+} DeviceModes;
+DeviceModes *device_modes(void);
 /* A driver's kernel has no way for this case, and has written nothing: the call goes through the host. Returns false. */
 static inline bool left_to_host(void) { return fail(MT_ENODEVICE, "a kernel left the call to the host"); }
 #endif

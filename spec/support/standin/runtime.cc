@@ -5,6 +5,7 @@
  * leaves unordered (streams that the default one does not wait for, nodes of a graph) runs in either order. Everything
  * happens under one lock. */
 #include "inside.h"
+#include "library.h"
 #include <cstring>
 #include <deque>
 #include <map>
@@ -319,6 +320,16 @@ cudaError_t standin_run(cudaStream_t stream, Job job) {
   });
 }
 
+/* For the libraries (library.h), which launch no kernels of their own. */
+cudaError_t standin_work(cudaStream_t stream, Job job) {
+  std::lock_guard<std::recursive_mutex> guard(standin_lock);
+  return standin_run(stream, std::move(job));
+}
+bool standin_within(const void *p, size_t bytes) {
+  std::lock_guard<std::recursive_mutex> guard(standin_lock);
+  return within(p, bytes);
+}
+
 extern "C" {
 
 /* Devices ----------------------------------------------------------------------------------------------------------- */
@@ -365,7 +376,8 @@ cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int dev
   if (!exists(device)) return note(cudaErrorInvalidDevice);
   *value = attribute == cudaDevAttrMultiProcessorCount           ? 4
            : attribute == cudaDevAttrMaxThreadsPerMultiProcessor ? 1024
-           : attribute == cudaDevAttrComputeCapabilityMajor ? 8 : 0;
+           : attribute == cudaDevAttrComputeCapabilityMajor      ? 8
+                                                                 : 0;
   return cudaSuccess;
 }
 cudaError_t cudaDeviceCanAccessPeer(int *can, int device, int peer) {
