@@ -144,8 +144,8 @@ static bool ask(const DnnUse *use, Plan *p, const void *x, const void *w, const 
   int count = 0;
   cudnnStatus_t status;
   size_t room = (size_t)64 << 20;
-  void *scratch = NULL;
-  if (p->key.measured && !(scratch = cuda_allocate(p->key.index, (int64_t)room))) return false;
+  void *scratch = NULL, *owner = NULL;
+  if (p->key.measured && !(scratch = cuda_allocate(p->key.index, (int64_t)room, &owner))) return false;
   if (p->key.which == CONV_OUTPUT) {
     cudnnConvolutionFwdAlgoPerf_t perf[ALGORITHMS];
     status = p->key.measured ? dnn->cudnnFindConvolutionForwardAlgorithmEx(use->handle, p->x, x, p->w, w, p->conv, p->y,
@@ -173,7 +173,7 @@ static bool ask(const DnnUse *use, Plan *p, const void *x, const void *w, const 
     if (status != CUDNN_STATUS_SUCCESS) count = 0;
     CHOICES(perf);
   }
-  if (scratch) cuda_release(p->key.index, scratch, (int64_t)room);
+  if (scratch) cuda_release(owner, scratch, (int64_t)room);
   bool lacks = status >= CUDNN_STATUS_NOT_SUPPORTED && status < CUDNN_STATUS_INTERNAL_ERROR;
   return (status == CUDNN_STATUS_SUCCESS || lacks || TRY(status, "cudnnGetConvolutionAlgorithm")) &&
          choose(use, p, choice, count);
@@ -213,10 +213,10 @@ static bool run(const DnnUse *use, const Key *key, const void *x, const void *w,
     p->known = true;
   }
   if (!p->usable) return true;
-  void *scratch = p->scratch ? cuda_allocate(key->index, (int64_t)p->scratch) : NULL;
+  void *owner = NULL, *scratch = p->scratch ? cuda_allocate(key->index, (int64_t)p->scratch, &owner) : NULL;
   if (p->scratch && !scratch) return false;
   cudnnStatus_t status = launch(use, p, x, w, y, out, scratch);
-  if (scratch) cuda_release(key->index, scratch, (int64_t)p->scratch);
+  if (scratch) cuda_release(owner, scratch, (int64_t)p->scratch);
   if (status >= CUDNN_STATUS_NOT_SUPPORTED && status < CUDNN_STATUS_INTERNAL_ERROR) {
     p->usable = false;
     return true;

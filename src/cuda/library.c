@@ -104,7 +104,7 @@ static bool prepare(BlasUse *use) {
   use->handle = blas_handle[index];
   use->bytes = scratch_for(index);
   return blas_check(use, blas.cublasSetStream_v2(use->handle, driver_stream(index)), "cublasSetStream") &&
-         (use->memory = cuda_allocate(index, use->bytes)) &&
+         (use->memory = cuda_allocate(index, use->bytes, &use->owner)) &&
          blas_check(use, blas.cublasSetWorkspace_v2(use->handle, use->memory, (size_t)use->bytes),
                     "cublasSetWorkspace");
 }
@@ -119,7 +119,7 @@ bool blas_begin(BlasUse *use, int index) {
 }
 
 void blas_end(BlasUse *use) {
-  if (use->memory) cuda_release(use->index, use->memory, use->bytes);
+  if (use->memory) cuda_release(use->owner, use->memory, use->bytes);
   use->memory = NULL;
   pthread_mutex_unlock(&blas_lock);
 }

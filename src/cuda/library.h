@@ -72,7 +72,7 @@ typedef struct BlasUse {
   const BlasLt *lt; /* NULL: there is none */
   cublasHandle_t handle;
   int index;
-  void *memory;
+  void *memory, *owner;
   int64_t bytes;
 } BlasUse;
 bool blas_begin(BlasUse *use, int index);

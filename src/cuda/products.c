@@ -13,7 +13,7 @@ typedef struct {
   const void *data;
   cublasOperation_t op;
   int64_t lead, batch;
-  void *packed; /* owned memory, or NULL */
+  void *packed, *owner; /* owned memory, or NULL; how it is given back */
   int64_t bytes;
 } Operand;
 
@@ -38,10 +38,10 @@ static bool pack(const Gemm *g, const void *from, int64_t rows, int64_t cols, in
             .shape = {cols, rows, batch},
             .stride = {{size, cols * size, matrix * size}, {col * size, row * size, step * size}}};
   o->bytes = r.numel * size;
-  if (!(o->packed = cuda_allocate(index, o->bytes))) return false;
+  if (!(o->packed = cuda_allocate(index, o->bytes, &o->owner))) return false;
   r.ptr[0] = o->packed;
   r.ptr[1] = (char *)from;
-  *o = (Operand){o->packed, CUBLAS_OP_N, most(1, cols), step == 0 ? 0 : matrix, o->packed, o->bytes};
+  *o = (Operand){o->packed, CUBLAS_OP_N, most(1, cols), step == 0 ? 0 : matrix, o->packed, o->owner, o->bytes};
   return driver_check((cudaError_t)cuda_launch_cast(g->dtype, g->dtype, &r, driver_stream(index)), "copy");
 }
 
@@ -244,7 +244,7 @@ bool cuda_products(const Gemm *g, Device at) {
   } else {
     good = false;
   }
-  if (a.packed) cuda_release(at.index, a.packed, a.bytes);
-  if (b.packed) cuda_release(at.index, b.packed, b.bytes);
+  if (a.packed) cuda_release(a.owner, a.packed, a.bytes);
+  if (b.packed) cuda_release(b.owner, b.packed, b.bytes);
   return good;
 }

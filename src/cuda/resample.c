@@ -17,7 +17,8 @@ bool cuda_resample(const Resample *how, Tensor *x, int dim, bool back, Tensor *o
       !size_add(bytes, 8 * r.taps.out, &bytes))
     return false;
   Tensor *packed = cuda_packed(x, d);
-  char *memory = packed ? cuda_allocate(at, bytes) : NULL;
+  void *owner = NULL;
+  char *memory = packed ? cuda_allocate(at, bytes, &owner) : NULL;
   bool good = memory && driver_use(at);
   if (good) {
     r.x = tensor_data(packed);
@@ -26,7 +27,7 @@ bool cuda_resample(const Resample *how, Tensor *x, int dim, bool back, Tensor *o
     r.taps.count = r.taps.first + cells;
     good = driver_launched(cuda_launch_resample(d, &r, driver_stream(at)), "resample");
   }
-  if (memory) cuda_release(at, memory, bytes);
+  if (memory) cuda_release(owner, memory, bytes);
   tensor_release(packed);
   return good;
 }

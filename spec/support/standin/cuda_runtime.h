@@ -118,6 +118,16 @@ static inline long long __double_as_longlong(double x) {
   memcpy(&bits, &x, sizeof bits);
   return bits;
 }
+/* Newton's method from Winitzki's approximation, on erfc so that ends keep their digits. */
+static inline double erfinv(double y) {
+  long double size = fabsl((long double)y), rest = 1 - size;
+  if (!(size < 1)) return size == 1 ? copysign(INFINITY, y) : NAN;
+  long double a = 0.147L, l = logl(rest * (1 + size)), b = 2 / (M_PIl * a) + l / 2;
+  long double x = sqrtl(sqrtl(b * b - l / a) - b);
+  for (int k = 0; k < 6 && x > 0; k++) x += (erfcl(x) - rest) * expl(x * x) * 0.886226925452758013649L;
+  return copysign((double)x, y);
+}
+static inline float erfinvf(float y) { return (float)erfinv(y); }
 static inline float normcdff(float x) { return (float)(0.5 * erfc(-(double)x * 0.70710678118654752440)); }
 static inline double normcdf(double x) {
   return (double)(0.5L * erfcl(-(long double)x * 0.707106781186547524400844362104849039L));
