@@ -48,7 +48,7 @@ local function refuses(fn, text)
   assert.is_truthy(why:find("cuda_devices_spec.lua:%d+: "), why)
 end
 
-describe("a GPU", function()
+describe("one GPU", function()
   it("says what it is", function()
     local p = cuda.get_device_properties(0)
     assert.equal(p.name, cuda.get_device_name())
@@ -60,8 +60,8 @@ describe("a GPU", function()
     assert.is_truthy(p.uuid:find "^%x%x%x%x%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%x%x%x%x%x%x%x%x$")
     assert.equal(("_CudaDeviceProperties(name='%s', major=%d, minor=%d, total_memory=%dMB, multi_processor_count=%d, "
       .. "uuid=%s, pci_bus_id=%d, pci_device_id=%d, pci_domain_id=%d, L2_cache_size=%dMB)"):format(p.name,
-      p.major, p.minor, p.total_memory // 2 ^ 20 | 0, p.multi_processor_count, p.uuid, p.pci_bus_id, p.pci_device_id, p.pci_domain_id,
-      p.L2_cache_size // 2 ^ 20 | 0), tostring(p))
+      p.major, p.minor, p.total_memory // 2 ^ 20 | 0, p.multi_processor_count, p.uuid, p.pci_bus_id,
+      p.pci_device_id, p.pci_domain_id, p.L2_cache_size // 2 ^ 20 | 0), tostring(p))
     refuses(function() return p.speed end, "have no attribute 'speed'")
     assert.equal(p.major >= 8, cuda.is_tf32_supported())
     assert.equal(p.major >= 8, cuda.is_bf16_supported(false))
@@ -102,6 +102,36 @@ describe("a GPU", function()
     assert.same({ 1, 1, 1 }, y:cpu():tolist())
     refuses(function() cuda.set_sync_debug_mode("loud") end,
       "invalid value of debug_mode, expected one of `default`, `warn`, `error`")
+  end)
+
+  it("is shared by threads, each with a device and streams of its own", function()
+    local data = torch.utils.data
+    local set = data.TensorDataset(torch.arange(24))
+    local function work(samples) -- in a worker's thread
+      local t = require "moontorch"
+      local s = t.cuda.Stream()
+      local home = t.cuda.current_stream() == t.cuda.default_stream()
+      local x = t.cuda.stream(s, function()
+        local y = t.tensor({ samples[1][1]:item(), samples[2][1]:item() }, { device = "cuda" }) + 1
+        for _ = 1, 5 do y = y * 2 end
+        return y:cpu()
+      end)
+      return x, home and t.cuda.current_device()
+    end
+    cuda.set_device(cuda.device_count() - 1)
+    local s, n = cuda.Stream(), 0
+    cuda.stream(s, function()
+      local loader = data.DataLoader(set, { batch_size = 2, num_workers = 3, collate_fn = work })
+      for x, device in loader:iter() do
+        assert.equal(0, device)
+        local own = torch.full({ 3 }, n, { device = "cuda" }) * 2
+        assert.same({ (n + 1) * 32, (n + 2) * 32 }, x:tolist())
+        assert.equal(2 * n, own[3]:item())
+        n = n + 2
+      end
+    end)
+    cuda.set_device(0)
+    assert.equal(24, n)
   end)
 
   it("copies to and from the host in place, with gradients", function()

@@ -1,8 +1,8 @@
 --- Specs and the stand-in for a GPU (spec/support/standin): its controls, and scripts in processes of their own that
--- set its environment. nil where torch.cuda is a real one, or none.
+-- set its environment. false where torch.cuda is a real one, or none.
 local path = package.searchpath("moontorch.cuda", package.cpath)
 local open = path and package.loadlib(path, "luaopen_standin")
-if not open then return nil end
+if not open then return false end
 
 local standin = open() -- fail_at(n, for_good), calls(), count()
 

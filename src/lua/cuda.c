@@ -374,7 +374,9 @@ __attribute__((visibility("default"))) int luaopen_moontorch_cuda(lua_State *L) 
   const CoreApi *api = lua_touserdata(L, 1);
   if (!api || !core_link(api)) {
     lua_pushnil(L);
-    lua_pushliteral(L, "moontorch/cuda.so is of another version than moontorch/core.so: build both from one checkout");
+    lua_pushliteral(
+        L, "moontorch/cuda.so is of another version than moontorch/core.so: build both from one checkout, or keep the "
+           "tensor on the cpu");
     return 2;
   }
   const char *reason = driver_start();

@@ -103,7 +103,7 @@ thread_local cudaError_t last = cudaSuccess;
 thread_local Capture *capturing; /* begun by this thread */
 thread_local cudaStreamCaptureMode thread_mode = cudaStreamCaptureModeGlobal;
 long calls, graphs;
-long fail_at = standin_setting("STANDIN_FAIL", 0), fail_for_good = standin_setting("STANDIN_FAIL_FOR_GOOD", 0);
+long fail_at, fail_for_good;
 int numbers;
 
 void add_stream(StandinStream *s, int device) {
@@ -281,6 +281,12 @@ double milliseconds() {
 }  // namespace
 
 bool standin_enter() {
+  static bool first = true;
+  if (first) {
+    fail_at = standin_setting("STANDIN_FAIL", 0);
+    fail_for_good = standin_setting("STANDIN_FAIL_FOR_GOOD", 0);
+    first = false;
+  }
   start();
   calls++;
   return fail_at == 0 || !(calls == fail_at || (fail_for_good && calls > fail_at));
