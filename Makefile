@@ -299,19 +299,18 @@ $(STANDIN)/spec/%_test: spec/cuda/%_test.cc $(STANDIN_OBJ) $(BUILD)/asan/libcore
 CUDA_TESTS = $(patsubst spec/cuda/%.cc,$(STANDIN)/spec/%,$(wildcard spec/cuda/*_test.cc))
 standin: $(STANDIN)/moontorch/cuda.so $(CUDA_TESTS)
 	@cp $(BUILD)/asan/moontorch/*.so $(STANDIN)/moontorch/
+STANDIN_PROVE = $(PROVE) --build $(STANDIN) $(addprefix --env ,$(ASAN_ENV)) --timeout 1200 \
+  --lua-env LD_PRELOAD=$$(gcc -print-file-name=libasan.so)
 test-cuda-standin:
 	@$(MAKE) $(J) --no-print-directory BUILD=$(BUILD)/asan CC=gcc CFLAGS="-O1 -g1 $(SANITIZE)" VEC_OPT=-O1 module \
 	  $(BUILD)/asan/libcore.a
 	@$(MAKE) $(J) --no-print-directory standin
-	@for order in "STANDIN_DEVICES=3 STANDIN_LAZY=0" "STANDIN_DEVICES=3 STANDIN_LAZY=1 STANDIN_REVERSE=1"; do echo "threads: $$order"; \
-	  $(PROVE) --build $(STANDIN) $(addprefix --env ,$(ASAN_ENV)) $$(for word in $$order; do echo --env $$word; done) \
-	    --timeout 1200 --lua-env LD_PRELOAD=$$(gcc -print-file-name=libasan.so) --busted "$(BUSTED)" \
-	    $(or $(SPEC),$(CUDA_TESTS) $(wildcard spec/cuda*_spec.lua) spec/autocast_spec.lua spec/scaler_spec.lua \
-	    spec/device_spec.lua) || exit 1; done
-	@$(if $(SPEC),:,echo "what makes its tensors on the GPU:"; $(PROVE) --build $(STANDIN) $(addprefix --env ,$(ASAN_ENV)) \
-	  --env EXAMPLE_DEVICE=cuda --timeout 1200 --lua-env LD_PRELOAD=$$(gcc -print-file-name=libasan.so) \
-	  --busted "--helper=spec/support/on_cuda.lua $(BUSTED)" spec/pitfalls_spec.lua spec/guide_spec.lua \
-	  spec/examples_spec.lua)
+	@for order in "STANDIN_LAZY=0" "STANDIN_LAZY=1 STANDIN_REVERSE=1"; do echo "threads: $$order"; \
+	  $(STANDIN_PROVE) --env STANDIN_DEVICES=3 $$(for word in $$order; do echo --env $$word; done) --busted "$(BUSTED)" \
+	    $(or $(SPEC),$(CUDA_TESTS) $(wildcard spec/cuda*_spec.lua)) || exit 1; done
+	@$(if $(SPEC),:,echo "modules, autocast:"; $(STANDIN_PROVE) spec/autocast_spec.lua spec/scaler_spec.lua spec/device_spec.lua)
+	@$(if $(SPEC),:,echo "what makes its tensors on the GPU:"; $(STANDIN_PROVE) --env EXAMPLE_DEVICE=cuda \
+	  --busted "--helper=spec/support/on_cuda.lua" spec/pitfalls_spec.lua spec/guide_spec.lua spec/examples_spec.lua)
 
 # PyTorch's answers to all samples of the op table; PYTHON has the PyTorch that is asked.
 golden-table:

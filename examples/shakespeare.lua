@@ -17,9 +17,9 @@ local text_files = require "support.text_files"
 local nn, F = torch.nn, torch.nn.functional
 
 local USAGE = "shakespeare.lua [--steps N] [--seed N] [--out FILE] [--load FILE] [--prompt TEXT] [--length N] "
-  .. "[--device NAME]"
+  .. "[--batch N] [--device NAME]"
 local SHAPE = { context = 64, width = 128, heads = 4, layers = 2 }
-local STEPS, BATCH = 3000, 16
+local STEPS = 3000
 local LEARNING_RATE, WARM_UP, WEIGHT_DECAY, LARGEST_GRADIENT = 5e-3, 100, 0.1, 1
 
 -- The network ---------------------------------------------------------------------------------------------------------
@@ -96,9 +96,9 @@ end
 
 -- Training ------------------------------------------------------------------------------------------------------------
 
--- Characters of BATCH places in the text (int64 (BATCH, context)) and those that follow each.
-local function draw_batch(text, context)
-  local first = torch.randint(1, #text - context + 1, { BATCH, 1 })
+-- Characters of `batch` places in the text (int64 (batch, context)) and those that follow each.
+local function draw_batch(text, context, batch)
+  local first = torch.randint(1, #text - context + 1, { batch, 1 })
   local windows = text[first + torch.arange(context + 1)]
   return windows[{ {}, { 1, -2 } }], windows[{ {}, { 2, -1 } }]
 end
@@ -154,17 +154,17 @@ local function load(path)
   run.model:load_state_dict(saved.model)
   run.optimizer:load_state_dict(saved.optimizer)
   run.step, run.steps = saved.step, saved.steps
-  torch.set_rng_state(saved.random)
+  torch.set_rng_state(saved.random:cpu())
   return run
 end
 
-local function train(run, text, path)
+local function train(run, text, batch, path)
   local model, optimizer = run.model, run.optimizer
   local bar = torch.utils.progress(math.max(0, run.steps - run.step), { desc = "learning" })
   for _ in bar do
     run.step = run.step + 1
     for _, group in ipairs(optimizer.param_groups) do group.lr = learning_rate(run.step, run.steps) end
-    local loss = loss_of(model, draw_batch(text, model.context))
+    local loss = loss_of(model, draw_batch(text, model.context, batch))
     optimizer:zero_grad()
     loss:backward()
     nn.utils.clip_grad_norm_(model:parameters(), LARGEST_GRADIENT)
@@ -175,7 +175,7 @@ local function train(run, text, path)
 end
 
 local function main()
-  local given = options.parse(arg, USAGE, { out = "shakespeare.safetensors", length = 500 })
+  local given = options.parse(arg, USAGE, { out = "shakespeare.safetensors", length = 500, batch = 16 })
   torch.manual_seed(given.seed or 1)
   local run = given.load and load(given.load)
   if given.prompt and run then
@@ -196,7 +196,7 @@ local function main()
     #run.vocabulary))
 
   local before, started = run.step, torch.clock()
-  train(run, training, given.out)
+  train(run, training, given.batch, given.out)
   save(run, given.out)
   print(string.format("trained in %.1f s\n", torch.clock() - started))
 

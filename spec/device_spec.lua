@@ -116,6 +116,8 @@ describe("creation on a device", function()
     assert.equal(-1, x:get_device())
     assert.is_true(torch.is_tensor(x:cuda()))
     refused("Use Tensor:cpu() to copy the tensor to host memory first", function() x:cuda():tolist() end)
+    local state = torch.get_rng_state()
+    refused("RNG state must be a torch.ByteTensor, but it is on cuda:0", function() torch.set_rng_state(state:cuda()) end)
   end)
 end)
 

@@ -102,6 +102,7 @@ describe("example", function()
         local options = example.options:gsub("OUT", out)
         if DEVICE then options = options .. " --device " .. DEVICE end
         if example.name == "shakespeare" then options = options .. " --length " .. LENGTH end
+        if example.name == "shakespeare" and DEVICE then options = options .. " --batch 1" end
         local lines, status, errors = run(example.name, options)
         local text = table.concat(lines, "\n")
         assert.equal("", errors, text)

@@ -195,7 +195,7 @@ describe("defaults", function()
       function() return torch.randperm(3) end, function() return torch.normal(0.0, 1.0, { 2 }) end,
       function() return torch.linspace(0, 1, 3) end,
     } do
-      near.refuses(make, "Torch not compiled with CUDA enabled")
+      near.refuses(make, "moontorch/cuda.so")
     end
     local x = torch.zeros(2, { device = "cpu" })
     assert.equal("cpu", tostring(x.device))
@@ -205,7 +205,7 @@ describe("defaults", function()
     torch.set_default_device(torch.device("cpu"))
     assert.equal("cpu", tostring(torch.zeros(2).device))
     near.refuses(function() torch.set_default_device("gpu") end, "at start of device string: gpu")
-    near.refuses(function() torch.set_default_device(5) end, "must be a torch.device or a string, not integer")
+    near.refuses(function() torch.set_default_device(5.5) end, "must be a torch.device or a string, not 5.5")
   end)
   it("the generator", function()
     torch.manual_seed(7)

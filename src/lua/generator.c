@@ -58,6 +58,9 @@ static int restore_state(lua_State *L, Generator *g, int idx) {
   Tensor *t = check_tensor(L, idx, "set_rng_state");
   if (t->dtype != MT_U8 || !tensor_is_contiguous(t))
     return raise_text(L, "set_rng_state", "RNG state must be a torch.ByteTensor");
+  if (tensor_device(t).kind != MT_CPU)
+    return raise_text(L, "set_rng_state", "RNG state must be a torch.ByteTensor, but it is on %s: use state:cpu()",
+                      device_text(tensor_device(t)));
   if (!g || !generator_set_state(g, (uint8_t *)tensor_data(t), t->numel)) return raise_failure(L, "set_rng_state");
   return 0;
 }
