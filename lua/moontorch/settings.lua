@@ -185,7 +185,8 @@ end
 local precision = "highest"
 
 --- set_float32_matmul_precision("highest" | "high" | "medium"): other than "highest" lets a GPU multiply float32
--- matrices as TF32 (10 bits of mantissa); the CPU computes in float32 whatever is set. Another word changes nothing and is warned about.
+-- matrices as TF32 (10 bits of mantissa); the CPU computes in float32 whatever is set. Another word changes nothing and
+-- is warned about.
 function settings.set_float32_matmul_precision(word)
   if type(word) == "table" and getmetatable(word) == nil then word = word.precision end
   if type(word) ~= "string" then

@@ -126,7 +126,9 @@ static bool choose(const DnnUse *use, Plan *p, const Choice *choice, int count) 
     p->usable = true;
     p->algo = one->algo;
     p->scratch = one->memory;
-    return TRY(use->call->cudnnSetConvolutionMathType(p->conv, one->math), "cudnnSetConvolutionMathType");
+    bool exact = p->key.dtype == MT_F32 && !p->key.fast;
+    return TRY(use->call->cudnnSetConvolutionMathType(p->conv, exact ? CUDNN_FMA_MATH : one->math),
+               "cudnnSetConvolutionMathType");
   }
   return true;
 }

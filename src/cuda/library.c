@@ -81,7 +81,9 @@ static bool library_open(Library *l) {
 bool blas_check(const BlasUse *use, cublasStatus_t status, const char *what) {
   if (status == CUBLAS_STATUS_SUCCESS) return true;
   cudaGetLastError();
-  return fail(status == CUBLAS_STATUS_ALLOC_FAILED ? MT_ENOMEM : MT_ERUNTIME, "CUDA error: %s when calling `%s`",
+  /* a handle that finds no room says that it is not initialized */
+  bool room = status == CUBLAS_STATUS_ALLOC_FAILED || status == CUBLAS_STATUS_NOT_INITIALIZED;
+  return fail(room ? MT_ENOMEM : MT_ERUNTIME, "CUDA error: %s when calling `%s`",
               use->call->cublasGetStatusName(status), what);
 }
 
@@ -140,8 +142,9 @@ static cudnnHandle_t dnn_handle[DEVICES];
 bool dnn_check(const DnnUse *use, cudnnStatus_t status, const char *what) {
   if (status == CUDNN_STATUS_SUCCESS) return true;
   cudaGetLastError();
-  return fail(status == CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED ? MT_ENOMEM : MT_ERUNTIME,
-              "cuDNN error: %s when calling `%s`", use->call->cudnnGetErrorString(status), what);
+  bool room = status == CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED || status == CUDNN_STATUS_NOT_INITIALIZED;
+  return fail(room ? MT_ENOMEM : MT_ERUNTIME, "cuDNN error: %s when calling `%s`",
+              use->call->cudnnGetErrorString(status), what);
 }
 
 bool dnn_begin(DnnUse *use, int index) {

@@ -445,7 +445,7 @@ OP(linear, .schema = "linear(Tensor input, Tensor weight, Tensor? bias=None) -> 
    .samples = "f(3,4) f(2,4) f(2) | f(3,4) f(2,4) | f(4) f(2,4) f(2) | f(2,3,4) f(5,4) f(5) | f(2,3,4) f(4) | f(0,4) "
               "f(2,4) f(2)",
    .errors = "f(3,4) f(4,2) | f(3,4) f(2,4) f(3) | f(3,4) i(2,4) | f(3,4) f(2,4,1)",
-   .saves = "input: weight; weight: input", .flags = OP_FUNCTION, .infer = infer_linear, .kernel = EVERYWHERE(any_linear),
-   .backward = back_linear);
+   .saves = "input: weight; weight: input", .flags = OP_FUNCTION, .infer = infer_linear,
+   .kernel = EVERYWHERE(any_linear), .backward = back_linear);
 
 Tensor *op_matmul(Tensor *a, Tensor *b) { return op_run(&def_matmul, (Arg[]){ARG_T(a), ARG_T(b)}); }
