@@ -7,6 +7,8 @@
 #ifndef MT_DEVICE_KERNELS_H
 #define MT_DEVICE_KERNELS_H
 #include "cpu/kernels.h"
+#include "cpu/loss.h"
+#include "cpu/norm.h"
 #include "cpu/reduce.h"
 #include "tensor/device.h"
 
@@ -21,7 +23,23 @@
   X(scan, (ScanKind kind, Tensor * t, Tensor * grad, int dim, Tensor *out), (kind, t, grad, dim, out),                 \
     tensor_device(out))                                                                                                \
   X(running_extreme, (Tensor * t, int dim, bool least, Tensor *values, Tensor *index), (t, dim, least, values, index), \
-    tensor_device(index))
+    tensor_device(index))                                                                                              \
+  X(norm,                                                                                                              \
+    (const NormLayout *l, Tensor *x, Tensor *weight, Tensor *bias, double eps, bool fixed, Tensor *out, Tensor *mean,  \
+     Tensor *var),                                                                                                     \
+    (l, x, weight, bias, eps, fixed, out, mean, var), tensor_device(out))                                              \
+  X(norm_back,                                                                                                         \
+    (const NormLayout *l, Tensor *grad, Tensor *x, Tensor *weight, Tensor *mean, Tensor *var, double eps, bool fixed,  \
+     Tensor *gx, Tensor *gw, Tensor *gb),                                                                              \
+    (l, grad, x, weight, mean, var, eps, fixed, gx, gw, gb), tensor_device(gx))                                        \
+  X(pair_loss,                                                                                                         \
+    (PairLoss kind, DType compute, int ndim, const int64_t *shape, Tensor *x, Tensor *t, Tensor *weight,               \
+     Tensor *positive, double a, LossReduction reduction, Tensor *out),                                                \
+    (kind, compute, ndim, shape, x, t, weight, positive, a, reduction, out), tensor_device(out))                       \
+  X(class_loss, (const ClassLoss *loss, Tensor *out, Tensor *log_sum), (loss, out, log_sum), tensor_device(out))       \
+  X(cross_entropy_back, (const ClassLoss *loss, Tensor *gy, Tensor *log_sum, Tensor *out), (loss, gy, log_sum, out),   \
+    tensor_device(out))                                                                                                \
+  X(class_weights, (const ClassLoss *loss, Tensor *out), (loss, out), tensor_device(out))
 
 typedef struct DeviceKernels {
 #define DEVICE_KERNEL_FIELD(name, parameters, arguments, device) bool(*name) parameters;

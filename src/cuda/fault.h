@@ -10,14 +10,16 @@
 
 enum {
   FAULT_NONE,
-  FAULT_BUSY,    /* being written */
-  FAULT_POSITION /* value is no position of dimension dim (from 0; -1: flattened) with size limit */
+  FAULT_BUSY,       /* being written */
+  FAULT_POSITION,   /* value is no position of dimension dim (from 0; -1: flattened) with size limit */
+  FAULT_LABEL,      /* value, label number `element` of the tensor of fault_shape, is none of `limit` classes */
+  FAULT_PROBABILITY /* a double whose bits are value, element number `element` of input (dim 0) or target (dim 1) */
 };
 
 typedef struct Fault {
   unsigned kind;
   int32_t ticket, dim;
-  int64_t value, limit;
+  int64_t value, limit, element; /* element: from 1 */
 } Fault;
 
 /* What a launch is given that may meet one: where to note it, and as whose. */

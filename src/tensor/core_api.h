@@ -33,6 +33,9 @@ enum { CORE_API_VERSION = 1 };
   X(void *, mem_zero, (size_t bytes), (bytes))                                                                        \
   X(void, mem_free, (void *memory), (memory))                                                                         \
   X(bool, position_fail, (int64_t value, int64_t size, int dim), (value, size, dim))                                  \
+  X(bool, label_fail, (int64_t value, int64_t label, int ndim, const int64_t *shape, int64_t classes),                \
+    (value, label, ndim, shape, classes))                                                                             \
+  X(bool, probability_fail, (double value, int64_t element, bool input), (value, element, input))                     \
   X(void, call_place, (char *to, size_t room), (to, room))                                                            \
   X(int, device_kernels, (void), ())                                                                                  \
   X(void, device_register, (DeviceKind kind, const DeviceDriver *driver), (kind, driver))
@@ -40,6 +43,10 @@ enum { CORE_API_VERSION = 1 };
 bool tensor_copy_into(Tensor *to, const Tensor *from);
 int device_kernels(void); /* how many there are in cpu/device_kernels.h */
 bool position_fail(int64_t value, int64_t size, int dim);
+/* Failures of losses: label number `label` (from 1) of a target of that shape is no class; an element (from 1) of input or
+ * target is no probability. Return false. */
+bool label_fail(int64_t value, int64_t label, int ndim, const int64_t *shape, int64_t classes);
+bool probability_fail(double value, int64_t element, bool input);
 /* The operator that this thread is calling on a device, and where its script is: "embedding() at train.lua:12". */
 void call_place(char *to, size_t room);
 
