@@ -17,8 +17,6 @@ typedef struct IndexLayout {
 bool index_layout(IndexLayout *l, const Tensor *t, int axes, const int64_t *shape, int dims, const int64_t *dim);
 
 int64_t cpu_count_nonzero(const Tensor *t);
-/* Largest element of an int64 or int32 tensor; 0 when it is empty. */
-int64_t cpu_largest(const Tensor *index);
 /* Copies n rows of so many bytes, those whose positions (from 1, negative ones from the end of `size`) are in `at`:
  * from rows `step` apart to rows to_step apart. The positions were checked. */
 void cpu_take_rows(char *to, int64_t to_step, const char *from, int64_t step, int64_t size, const int64_t *at,
