@@ -243,9 +243,9 @@ describe("CUDA normalisation", function()
     for k, t in ipairs { ... } do leaves[k] = t:clone():requires_grad_() end
     local y = fn(table.unpack(leaves))
     local ramp = torch.arange(1, y:numel() + 1, { device = y.device }):to(y.dtype):view(y:size()) / y:numel()
-    local found = table.pack(table.unpack(torch.autograd.grad((y * ramp):sum(), leaves)))
-    found[#found + 1] = y
-    return table.unpack(found)
+    local found = table.pack(torch.autograd.grad((y * ramp):sum(), leaves))
+    found[found.n + 1] = y
+    return table.unpack(found, 1, found.n + 1)
   end
   local function vectors(n, dtype) return torch.rand(n, { dtype = dtype }) + 0.5, torch.randn(n, { dtype = dtype }) end
 
