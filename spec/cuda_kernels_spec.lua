@@ -385,3 +385,29 @@ describe("CUDA softmax", function()
     end)
   end
 end)
+
+describe("CUDA ctc_loss", function()
+  local cases = {
+    { 5, 2, 4, inputs = { 5, 4 }, targets = { 2, 1 } },
+    { 40, 3, 7, inputs = { 40, 30, 0 }, targets = { 10, 0, 4 } }, -- no labels; no time
+    { 50, 2, 300, inputs = { 50, 50 }, targets = { 20, 24 } },
+  }
+  for _, case in ipairs(cases) do
+    it(("of %d steps, %d samples and %d classes is the CPU's, with its gradient"):format(case[1], case[2], case[3]),
+      function()
+        for _, dtype in ipairs { torch.float64, torch.float32 } do
+          for _, zero_infinity in ipairs { false, true } do
+            local x = torch.randn(case[1], case[2], case[3], { dtype = dtype }):log_softmax(3)
+            local labels = torch.randint(1, case[3] + 1, { case[2], math.max(table.unpack(case.targets)) })
+            if case[3] == 7 then labels[1][2], labels[1][3] = labels[1][1]:item(), 1 end -- twice; the blank
+            same(("%s %s"):format(tostring(dtype), zero_infinity), BOUND[dtype] * 10, function(t, y)
+              t = t:clone():requires_grad_()
+              local loss = F.ctc_loss(t, y, case.inputs, case.targets,
+                { reduction = "none", zero_infinity = zero_infinity })
+              return loss, (torch.autograd.grad(loss:sum(), { t }))
+            end, x, labels)
+          end
+        end
+      end)
+  end
+end)

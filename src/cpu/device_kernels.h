@@ -6,6 +6,7 @@
  * Operators whose kernels only call these say EVERYWHERE. */
 #ifndef MT_DEVICE_KERNELS_H
 #define MT_DEVICE_KERNELS_H
+#include "cpu/ctc.h"
 #include "cpu/kernels.h"
 #include "cpu/loss.h"
 #include "cpu/norm.h"
@@ -39,7 +40,10 @@
   X(class_loss, (const ClassLoss *loss, Tensor *out, Tensor *log_sum), (loss, out, log_sum), tensor_device(out))       \
   X(cross_entropy_back, (const ClassLoss *loss, Tensor *gy, Tensor *log_sum, Tensor *out), (loss, gy, log_sum, out),   \
     tensor_device(out))                                                                                                \
-  X(class_weights, (const ClassLoss *loss, Tensor *out), (loss, out), tensor_device(out))
+  X(class_weights, (const ClassLoss *loss, Tensor *out), (loss, out), tensor_device(out))                              \
+  X(ctc, (const Ctc *c, Tensor *log_probs, Tensor *out), (c, log_probs, out), tensor_device(out))                      \
+  X(ctc_back, (const Ctc *c, Tensor *grad, Tensor *log_probs, bool zero_infinity, Tensor *out),                        \
+    (c, grad, log_probs, zero_infinity, out), tensor_device(out))
 
 typedef struct DeviceKernels {
 #define DEVICE_KERNEL_FIELD(name, parameters, arguments, device) bool(*name) parameters;
