@@ -316,8 +316,8 @@ describe("CUDA losses", function()
   end
 
   it("of pairs are the CPU's", function()
-    for _, n in ipairs { 1, 33, 1025, 9000 } do
-      for _, dtype in ipairs { torch.float64, torch.float32, torch.bfloat16 } do
+    for _, n in ipairs { 1, 33, 9000 } do
+      for _, dtype in ipairs { torch.float64, torch.bfloat16 } do
         local x, t = torch.randn(n):to(dtype), torch.randn(n):to(dtype)
         local p, q, w = torch.rand(n):to(dtype), torch.rand(n):to(dtype), (torch.rand(n) + 0.5):to(dtype)
         for _, reduction in ipairs { "mean", "sum", "none" } do
@@ -346,7 +346,7 @@ describe("CUDA losses", function()
   for _, shape in ipairs { { 3, 4 }, { 40, 33 }, { 5, 3000 }, { 2, 5, 3, 7 }, { 600, 2 } } do
     it("of labels are the CPU's for " .. table.concat(shape, " x "), function()
       local places = { shape[1], table.unpack(shape, 3) }
-      for _, dtype in ipairs { torch.float64, torch.float32, torch.float16 } do
+      for _, dtype in ipairs { torch.float32, torch.float16 } do
         local x = (torch.randn(shape) * 3):to(dtype)
         local w = (torch.rand(shape[2]) + 0.5):to(dtype)
         local target = torch.randint(1, shape[2] + 1, places)

@@ -60,7 +60,11 @@ static __device__ inline void gather(const CtcRun &r, const Sample &s, int64_t t
   int64_t row = (t * r.batch + s.n) * r.classes;
   const V *x = (const V *)r.x + row;
   V *out = (V *)r.out + row;
-  EACH_STATE(c, r.classes) out[c] = (V)(exp((double)x[c]) * gy);
+  EACH_STATE(c,
+             r.classes) { /* no state has it, unless one writes below; the difference is NaN where loss is infinite */
+    double lp = (double)x[c];
+    out[c] = (V)((exp(lp) - exp(-(double)INFINITY + loss - lp)) * gy);
+  }
   __syncthreads();
   EACH_STATE(k, s.states) {
     int64_t own = s.class_of(k);
