@@ -1,6 +1,6 @@
 --- Kernels of a GPU at sizes beyond the samples of cuda_spec.lua, each against the CPU: lines and results of few and of
--- many elements, alone and side by side, cut into several units, in layouts with gaps. Runs where moontorch/cuda.so finds
--- a device; `make test-cuda-standin` gives it one that is not there.
+-- many elements, alone and side by side, cut into several units, in layouts with gaps. Runs where moontorch/cuda.so
+-- finds a device; `make test-cuda-standin` gives it one that is not there.
 local torch = require "moontorch"
 local operators = require "spec.support.operators"
 
@@ -49,8 +49,7 @@ local LONG = { { 1, 100000 }, { 20000, 2 } }
 local function name(shape) return table.concat(shape, " x ") end
 local function transposed(x) return x:t():contiguous():t() end
 local function gapped(x)
-  local wide = torch.zeros(x.shape[1], 2 * x.shape[2], { dtype = x.dtype, device = x.device })
-  local view = wide:slice(2, 1, 2 * x.shape[2], 2)
+  local view = torch.zeros(x.shape[1], x.shape[2], 2, { dtype = x.dtype, device = x.device }):select(3, 1)
   view:copy_(x)
   return view
 end
@@ -236,4 +235,179 @@ describe("CUDA scans", function()
       return (torch.autograd.grad(t:cumprod(2):sum() + t:prod(1):sum(), { t }))
     end, torch.tensor({ { 1.5, 0, 2, 3, 0, 1 }, { 0, 1, 2, 0.5, 3, 1 } }, { dtype = torch.float64 }))
   end)
+end)
+
+describe("CUDA normalisation", function()
+  local function gradients(fn, ...)
+    local leaves = {}
+    for k, t in ipairs { ... } do leaves[k] = t:clone():requires_grad_() end
+    local y = fn(table.unpack(leaves))
+    local ramp = torch.arange(1, y:numel() + 1, { device = y.device }):to(y.dtype):view(y:size()) / y:numel()
+    local found = table.pack(torch.autograd.grad((y * ramp):sum(), leaves))
+    found[found.n + 1] = y
+    return table.unpack(found, 1, found.n + 1)
+  end
+  local function vectors(n, dtype) return torch.rand(n, { dtype = dtype }) + 0.5, torch.randn(n, { dtype = dtype }) end
+
+  for _, shape in ipairs { { 1, 2 }, { 3, 31 }, { 40, 65 }, { 2, 3000 }, { 300, 8 } } do
+    it("by layer, batch and root mean square is the CPU's for " .. name(shape), function()
+      for _, dtype in ipairs { torch.float64, torch.float32 } do
+        local x = torch.randn(shape, { dtype = dtype }) * 2 + 3
+        local w, b = vectors(shape[2], dtype)
+        local bound = dtype == torch.float64 and 1e-9 or 2e-4
+        same("layer norm", bound, function(...)
+          return gradients(function(t, u, v) return F.layer_norm(t, { shape[2] }, u, v, 1e-3) end, ...)
+        end, x, w, b)
+        same("layer norm of a transposed one", bound, function(t, u)
+          return F.layer_norm(transposed(t), { shape[2] }, u, nil, 1e-3), F.layer_norm(t, { shape[2] }, nil, nil, 1e-3)
+        end, x, w)
+        same("rms norm", bound, function(...)
+          return gradients(function(t, u) return F.rms_norm(t, { shape[2] }, u) end, ...)
+        end, x, w)
+        if shape[1] > 1 then
+          same("batch norm", bound, function(t, u, v)
+            local mean, var = torch.zeros_like(u), torch.ones_like(u)
+            local gx, gw, gb, y = gradients(function(p, q, r)
+              return F.batch_norm(p, mean, var, q, r, true, 0.1, 1e-2)
+            end, t, u, v)
+            return gx, gw, gb, y, mean, var, F.batch_norm(t, mean, var, u, v, false)
+          end, x, w, b)
+        end
+      end
+    end)
+  end
+
+  it("of images by batch, instance and group is the CPU's", function()
+    for _, shape in ipairs { { 2, 4, 3 }, { 3, 6, 5, 7 }, { 2, 4, 70, 40 } } do
+      local x = torch.randn(shape, { dtype = torch.float64 }) + 1
+      local w, b = vectors(shape[2], torch.float64)
+      same("batch norm", 1e-9, function(...)
+        return gradients(function(t, u, v) return F.batch_norm(t, nil, nil, u, v, true) end, ...)
+      end, x, w, b)
+      same("batch norm in evaluation", 1e-9, function(t, u, v)
+        return gradients(function(p, q, r) return F.batch_norm(p, v, u, q, r, false) end, t, u, v)
+      end, x, w, b)
+      same("instance norm", 1e-9, function(...)
+        return gradients(function(t, u, v) return F.instance_norm(t, nil, nil, u, v) end, ...)
+      end, x, w, b)
+      for _, groups in ipairs { 1, 2, shape[2] } do
+        same("group norm", 1e-9, function(...)
+          return gradients(function(t, u, v) return F.group_norm(t, groups, u, v) end, ...)
+        end, x, w, b)
+      end
+    end
+  end)
+
+  it("of 16-bit floats is the CPU's", function()
+    local x, w = torch.randn(9, 40), torch.rand(40) + 0.5
+    for _, dtype in ipairs { torch.float16, torch.bfloat16 } do
+      same(tostring(dtype), BOUND[dtype], function(t, u)
+        return F.layer_norm(t, { 40 }, u), F.batch_norm(t, nil, nil, nil, nil, true), F.group_norm(t, 4)
+      end, x:to(dtype), w:to(dtype))
+    end
+  end)
+end)
+
+describe("CUDA losses", function()
+  local function loss_and_gradient(fn, x)
+    x = x:clone():requires_grad_()
+    local loss = fn(x)
+    return loss, (torch.autograd.grad(loss:sum(), { x }))
+  end
+
+  it("of pairs are the CPU's", function()
+    for _, n in ipairs { 1, 33, 9000 } do
+      for _, dtype in ipairs { torch.float64, torch.bfloat16 } do
+        local x, t = torch.randn(n):to(dtype), torch.randn(n):to(dtype)
+        local p, q, w = torch.rand(n):to(dtype), torch.rand(n):to(dtype), (torch.rand(n) + 0.5):to(dtype)
+        for _, reduction in ipairs { "mean", "sum", "none" } do
+          local how = { reduction = reduction }
+          local what = ("%d %s %s"):format(n, tostring(dtype), reduction)
+          same(what, BOUND[dtype] * 10, function(a, b, u, v, weight)
+            local found = {
+              F.mse_loss(a, b, how), F.l1_loss(a, b, how),
+              F.smooth_l1_loss(a, b, { reduction = reduction, beta = 0.5 }),
+              F.huber_loss(a, b, { reduction = reduction, delta = 0.7 }),
+              F.binary_cross_entropy(u, v, { reduction = reduction, weight = weight }),
+              F.binary_cross_entropy_with_logits(a, v, { reduction = reduction, pos_weight = weight }),
+            }
+            return table.unpack(found)
+          end, x, t, p, q, w)
+        end
+      end
+    end
+    same("broadcast", 1e-6, function(a, b)
+      return F.mse_loss(a, b, { broadcast = true }), F.l1_loss(a:t(), a:t() * 2)
+    end, torch.randn(7, 1), torch.randn(5))
+    same("of nothing", 0, function(a) return F.mse_loss(a, a), F.mse_loss(a, a, { reduction = "sum" }) end,
+      torch.zeros(0))
+  end)
+
+  for _, shape in ipairs { { 3, 4 }, { 40, 33 }, { 5, 3000 }, { 2, 5, 3, 7 }, { 600, 2 } } do
+    it("of labels are the CPU's for " .. table.concat(shape, " x "), function()
+      local places = { shape[1], table.unpack(shape, 3) }
+      for _, dtype in ipairs { torch.float32, torch.float16 } do
+        local x = (torch.randn(shape) * 3):to(dtype)
+        local w = (torch.rand(shape[2]) + 0.5):to(dtype)
+        local target = torch.randint(1, shape[2] + 1, places)
+        for _, reduction in ipairs { "mean", "sum", "none" } do
+          for _, smoothing in ipairs { 0, 0.2 } do
+            same(("%s %s %g"):format(tostring(dtype), reduction, smoothing), BOUND[dtype] * 10, function(t, y, u)
+              local how = { reduction = reduction, label_smoothing = smoothing, ignore_index = 2 }
+              local a, ga = loss_and_gradient(function(v) return F.cross_entropy(v, y, how) end, t)
+              how.weight = u
+              local b, gb = loss_and_gradient(function(v) return F.cross_entropy(v, y, how) end, t)
+              local c, gc = loss_and_gradient(function(v)
+                return F.nll_loss(v, y, { weight = u, reduction = reduction })
+              end, t)
+              return a, ga, b, gb, c, gc
+            end, x, target, w)
+          end
+        end
+      end
+    end)
+  end
+end)
+
+describe("CUDA softmax", function()
+  -- In registers of a warp (to 256 and 1024 elements) and of a block (to 4096), in packs and one by one; longer.
+  for _, length in ipairs { 1, 8, 31, 256, 257, 1000, 1025, 4096, 4099, 9000 } do
+    it("of lines of " .. length .. " is the CPU's, with its gradient", function()
+      local x, g = torch.randn(3, length) * 4, torch.randn(3, length)
+      for _, dtype in ipairs { torch.float32, torch.float64, torch.bfloat16 } do
+        same(tostring(dtype), BOUND[dtype] * 2, function(t, p)
+          local leaf = t:clone():requires_grad_()
+          local a, b = leaf:softmax(2), leaf:log_softmax(2)
+          local c = torch.autograd.grad(((a + b * 0.01) * p):sum(), { leaf })
+          return a, b, c, t:t():softmax(1)
+        end, x:to(dtype), g:to(dtype))
+      end
+    end)
+  end
+end)
+
+describe("CUDA ctc_loss", function()
+  local cases = {
+    { 5, 2, 4, inputs = { 5, 4 }, targets = { 2, 1 } },
+    { 40, 3, 7, inputs = { 40, 30, 0 }, targets = { 10, 0, 4 } }, -- no labels; no time
+    { 50, 2, 300, inputs = { 50, 50 }, targets = { 20, 24 } },
+  }
+  for _, case in ipairs(cases) do
+    it(("of %d steps, %d samples and %d classes is the CPU's, with its gradient"):format(case[1], case[2], case[3]),
+      function()
+        for _, dtype in ipairs { torch.float64, torch.float32 } do
+          for _, zero_infinity in ipairs { false, true } do
+            local x = torch.randn(case[1], case[2], case[3], { dtype = dtype }):log_softmax(3)
+            local labels = torch.randint(1, case[3] + 1, { case[2], math.max(table.unpack(case.targets)) })
+            if case[3] == 7 then labels[1][2], labels[1][3] = labels[1][1]:item(), 1 end -- twice; the blank
+            same(("%s %s"):format(tostring(dtype), zero_infinity), BOUND[dtype] * 10, function(t, y)
+              t = t:clone():requires_grad_()
+              local loss = F.ctc_loss(t, y, case.inputs, case.targets,
+                { reduction = "none", zero_infinity = zero_infinity })
+              return loss, (torch.autograd.grad(loss:sum(), { t }))
+            end, x, labels)
+          end
+        end
+      end)
+  end
 end)

@@ -2,6 +2,6 @@
 -- no mistake must stay silent: correct_programs_spec.lua.
 local here = debug.getinfo(1, "S").source:match("^@(.*)/[^/]*$") or "."
 
-for _, topic in ipairs { "losses", "layers", "autograd", "data", "tensors" } do
+for _, topic in ipairs { "losses", "layers", "autograd", "data", "tensors", "device" } do
   assert(loadfile(("%s/pitfalls/%s.lua"):format(here, topic), "t", _ENV))() -- _ENV has describe and it
 end

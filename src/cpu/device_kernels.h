@@ -16,6 +16,10 @@
 #include "cpu/gemm.h"
 #include "cpu/kernels.h"
 #include "cpu/pool.h"
+#include "cpu/ctc.h"
+#include "cpu/kernels.h"
+#include "cpu/loss.h"
+#include "cpu/norm.h"
 #include "cpu/reduce.h"
 #include "cpu/resample.h"
 #include "tensor/device.h"
@@ -79,7 +83,26 @@
   X(plane_take, (Tensor * x, Tensor * index, int64_t planes, Tensor * out), (x, index, planes, out),                   \
     tensor_device(out))                                                                                                \
   X(resample, (const Resample *how, Tensor *x, int dim, bool back, Tensor *out), (how, x, dim, back, out),             \
-    tensor_device(out))
+    tensor_device(out))                                                                                                \
+  X(norm,                                                                                                              \
+    (const NormLayout *l, Tensor *x, Tensor *weight, Tensor *bias, double eps, bool fixed, Tensor *out, Tensor *mean,  \
+     Tensor *var),                                                                                                     \
+    (l, x, weight, bias, eps, fixed, out, mean, var), tensor_device(out))                                              \
+  X(norm_back,                                                                                                         \
+    (const NormLayout *l, Tensor *grad, Tensor *x, Tensor *weight, Tensor *mean, Tensor *var, double eps, bool fixed,  \
+     bool weights, Tensor *gx, Tensor *gw, Tensor *gb),                                                                \
+    (l, grad, x, weight, mean, var, eps, fixed, weights, gx, gw, gb), tensor_device(gx))                               \
+  X(pair_loss,                                                                                                         \
+    (PairLoss kind, DType compute, int ndim, const int64_t *shape, Tensor *x, Tensor *t, Tensor *weight,               \
+     Tensor *positive, double a, LossReduction reduction, Tensor *out),                                                \
+    (kind, compute, ndim, shape, x, t, weight, positive, a, reduction, out), tensor_device(out))                       \
+  X(class_loss, (const ClassLoss *loss, Tensor *out, Tensor *log_sum), (loss, out, log_sum), tensor_device(out))       \
+  X(cross_entropy_back, (const ClassLoss *loss, Tensor *gy, Tensor *log_sum, Tensor *out), (loss, gy, log_sum, out),   \
+    tensor_device(out))                                                                                                \
+  X(class_weights, (const ClassLoss *loss, Tensor *out), (loss, out), tensor_device(out))                              \
+  X(ctc, (const Ctc *c, Tensor *log_probs, Tensor *out), (c, log_probs, out), tensor_device(out))                      \
+  X(ctc_back, (const Ctc *c, Tensor *grad, Tensor *log_probs, bool zero_infinity, Tensor *out),                        \
+    (c, grad, log_probs, zero_infinity, out), tensor_device(out))
 
 typedef struct DeviceKernels {
 #define DEVICE_KERNEL_FIELD(name, parameters, arguments, device) bool(*name) parameters;

@@ -75,20 +75,6 @@ bool cpu_check_positions(const Tensor *index, int64_t size, bool negative, int d
   return position_check(index, size, negative, dim);
 }
 
-int64_t cpu_largest(const Tensor *index) {
-  int64_t largest = 0;
-  for (int64_t i = 0; i < index->numel; i++) {
-    int64_t rest = i, at = 0;
-    for (int d = index->ndim - 1; d >= 0; d--) {
-      at += rest % index->shape[d] * index->stride[d];
-      rest /= index->shape[d];
-    }
-    int64_t v = position_load(tensor_data(index) + at * dtype_size((DType)index->dtype), index->dtype == MT_I64);
-    if (i == 0 || v > largest) largest = v;
-  }
-  return largest;
-}
-
 /* --- the moving loop --- */
 
 enum {

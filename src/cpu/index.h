@@ -39,8 +39,6 @@ bool cpu_check_positions(const Tensor *index, int64_t size, bool negative, int d
 
 /* How many elements are not zero. */
 bool cpu_count_true(const Tensor *t, int64_t *count);
-/* Largest element of an int64 or int32 tensor; 0 when it is empty. */
-int64_t cpu_largest(const Tensor *index);
 /* Copies n rows of so many bytes, those whose positions (from 1, negative ones from the end of `size`) are in `at`:
  * from rows `step` apart to rows to_step apart. The positions were checked. */
 void cpu_take_rows(char *to, int64_t to_step, const char *from, int64_t step, int64_t size, const int64_t *at,

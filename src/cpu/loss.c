@@ -6,6 +6,7 @@
 #include "cpu/copy_tensor.h"
 #include "cpu/kernels.h"
 #include "cpu/reduce.h"
+#include "tensor/core_api.h"
 #include "tensor/shape.h"
 #include <math.h>
 #include <string.h>
@@ -43,12 +44,17 @@ static Tensor *spread(Tensor *t, DType d, int ndim, const int64_t *shape) {
   return to;
 }
 
-static bool within_one(const LossTable *table, bool wide, Tensor *t, const char *name) {
+bool probability_fail(double value, int64_t element, bool input) {
+  return fail(MT_EARG, "all elements of %s should be between 0 and 1: element %lld is %g%s", input ? "input" : "target",
+              (long long)element, value,
+              input ? ". For logits use BCEWithLogitsLoss (binary_cross_entropy_with_logits)" : "");
+}
+
+static bool within_one(const LossTable *table, bool wide, Tensor *t, bool input) {
   int64_t at = table->outside[wide](tensor_data(t), t->numel);
   if (at == t->numel) return true;
-  return fail(MT_EARG, "all elements of %s should be between 0 and 1: element %lld is %g%s", name, (long long)(at + 1),
-              scalar_load((DType)t->dtype, tensor_data(t) + at * dtype_size((DType)t->dtype)).d,
-              *name == 'i' ? ". For logits use BCEWithLogitsLoss (binary_cross_entropy_with_logits)" : "");
+  double value = scalar_load((DType)t->dtype, tensor_data(t) + at * dtype_size((DType)t->dtype)).d;
+  return probability_fail(value, at + 1, input);
 }
 
 bool cpu_pair_loss(PairLoss kind, DType compute, int ndim, const int64_t *shape, Tensor *x, Tensor *t, Tensor *weight,
@@ -60,7 +66,7 @@ bool cpu_pair_loss(PairLoss kind, DType compute, int ndim, const int64_t *shape,
   double few[16], *sum = few;
   int64_t n = px ? px->numel : 0, chunks = (n + CHUNK - 1) / CHUNK;
   bool good = px && pt && (pw || !weight) && (pp || !positive);
-  if (good && kind == PAIR_BCE) good = within_one(table, wide, px, "input") && within_one(table, wide, pt, "target");
+  if (good && kind == PAIR_BCE) good = within_one(table, wide, px, true) && within_one(table, wide, pt, false);
   if (good && each)
     good = (to = out->dtype == compute ? tensor_retain(out) : tensor_new(compute, ndim, shape, tensor_device(out)));
   if (good && !each && chunks > 16) good = (sum = mem_alloc((size_t)chunks * sizeof *sum));
@@ -157,6 +163,14 @@ static void labels_close(Labels *l) {
   tensor_release(l->weight);
 }
 
+bool label_fail(int64_t value, int64_t label, int ndim, const int64_t *shape, int64_t classes) {
+  return fail(MT_EINDEX, "Target %lld is out of bounds: label %lld of the target of shape %s, for %lld classes.%s",
+              (long long)value, (long long)label, shape_text(ndim, shape), (long long)classes,
+              value == 0  ? " Labels count from 1 in Lua: use target + 1"
+              : value > 0 ? " Labels count from 1 to the number of classes"
+                          : "");
+}
+
 static bool labels_open(Labels *l, const ClassLoss *loss, DType lane) {
   *l = (Labels){.target = tensor_packed(loss->target, MT_I64),
                 .classes = loss->shape[class_dim(loss->ndim)],
@@ -169,11 +183,7 @@ static bool labels_open(Labels *l, const ClassLoss *loss, DType lane) {
     int64_t v = l->label[i];
     if (v == l->ignore) continue;
     if (v < 1 || v > l->classes) {
-      fail(MT_EINDEX, "Target %lld is out of bounds: label %lld of the target of shape %s, for %lld classes.%s",
-           (long long)v, (long long)(i + 1), shape_text(loss->target->ndim, loss->target->shape), (long long)l->classes,
-           v == 0  ? " Labels count from 1 in Lua: use target + 1"
-           : v > 0 ? " Labels count from 1 to the number of classes"
-                   : "");
+      label_fail(v, i + 1, loss->target->ndim, loss->target->shape, l->classes);
       return labels_close(l), false;
     }
     l->total += weight_of(l, v);

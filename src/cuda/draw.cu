@@ -143,7 +143,7 @@ template <class P, class T> __global__ void __launch_bounds__(DRAW_THREADS) fill
     double number = P::load(((const typename P::Memory *)r.numbers)[i]), y = 0;
     bool chance = r.kind == DRAW_BY_CHANCE;
     if (!(number >= 0 && (!chance || number <= 1)))
-      fault_note(r.fault, chance ? FAULT_CHANCE : FAULT_RATE, 0, __double_as_longlong(number), i + 1);
+      fault_note(r.fault, chance ? FAULT_CHANCE : FAULT_RATE, 0, __double_as_longlong(number), 0, i + 1);
     else if (!chance)
       y = poisson(p, number);
     else if (std::is_same<P, F64>::value)

@@ -62,6 +62,7 @@ void use_drop(Use *u);
 /* Faults (fault.c): what the next launch of this call is given that may meet one; and whether one was met, by all that has
  * run: a failure then, and the record is empty again. */
 bool fault_place(int index, FaultPlace *place);
+void fault_shape(int index, FaultPlace place, const Tensor *t); /* whose elements the fault counts, for the message */
 bool fault_check(int index);
 
 /* Memory (memory.c). A block is known by its owner, what cuda_allocate gave besides the memory. */
@@ -143,6 +144,9 @@ Tensor *cuda_packed(Tensor *t, DType d);
 Tensor *cuda_there(const Tensor *t, DType d, int index);
 bool cuda_copy(Tensor *to, const Tensor *from);
 bool cuda_fill(Tensor *to, Scalar value);
+/* cuda_reduce of memory seen in any shape, whose dtype the fold reads (reduce.c); strides in elements. */
+bool cuda_reduce_memory(const void *x, DType d, int ndim, const int64_t *shape, const int64_t *stride,
+                        const bool *reduced, Reduction how, Tensor *out, Tensor *second);
 struct PointwiseContext;
 bool cuda_pointwise(OpCall *c, int formula, const struct PointwiseContext *context);
 #endif

@@ -8,6 +8,10 @@ enum { TICKETS = 256, PLACE = 224, DEVICES = 64 };
 typedef struct {
   Fault *record;              /* mapped memory of the host; NULL before the first launch that may meet a fault */
   char place[TICKETS][PLACE]; /* of the last launches; older ones are not named */
+  struct {
+    int ndim;
+    int64_t shape[MT_MAX_DIMS];
+  } of[TICKETS]; /* the tensor whose elements may be faults, see fault_shape */
   int32_t next;
 } Faults;
 
@@ -46,17 +50,23 @@ bool fault_place(int index, FaultPlace *place) {
   return f != NULL;
 }
 
-static double number_of(const Fault *fault) {
-  double number;
-  memcpy(&number, &fault->value, sizeof number);
-  return number;
+void fault_shape(int index, FaultPlace place, const Tensor *t) {
+  pthread_mutex_lock(&lock);
+  Faults *f = faults[index];
+  f->of[place.ticket % TICKETS].ndim = t->ndim;
+  memcpy(f->of[place.ticket % TICKETS].shape, t->shape, sizeof(int64_t) * t->ndim);
+  pthread_mutex_unlock(&lock);
 }
 
-static bool fail_fault(const Fault *fault) {
+static bool fail_fault(const Fault *fault, int ndim, const int64_t *shape) {
+  double number;
+  memcpy(&number, &fault->value, sizeof number);
   switch (fault->kind) {
   case FAULT_POSITION: return position_fail(fault->value, fault->limit, fault->dim);
-  case FAULT_CHANCE: return rng_chance_fail(fault->limit, number_of(fault));
-  case FAULT_RATE: return rng_rate_fail(fault->limit, number_of(fault));
+  case FAULT_CHANCE: return rng_chance_fail(fault->element, number);
+  case FAULT_RATE: return rng_rate_fail(fault->element, number);
+  case FAULT_LABEL: return label_fail(fault->value, fault->element, ndim, shape, fault->limit);
+  case FAULT_PROBABILITY: return probability_fail(number, fault->element, fault->dim == 0);
   default: return fail(MT_ERUNTIME, "CUDA error: a kernel met a value that it cannot take");
   }
 }
@@ -64,17 +74,23 @@ static bool fail_fault(const Fault *fault) {
 bool fault_check(int index) {
   Fault met = {FAULT_NONE};
   char place[PLACE] = "an earlier call";
+  int ndim = 0;
+  int64_t shape[MT_MAX_DIMS];
   pthread_mutex_lock(&lock);
   Faults *f = faults[index];
   if (f && *(volatile unsigned *)&f->record->kind > FAULT_BUSY) {
     met = *f->record;
-    if (f->next - met.ticket <= TICKETS && f->next > met.ticket) memcpy(place, f->place[met.ticket % TICKETS], PLACE);
+    if (f->next - met.ticket <= TICKETS && f->next > met.ticket) {
+      memcpy(place, f->place[met.ticket % TICKETS], PLACE);
+      ndim = f->of[met.ticket % TICKETS].ndim;
+      memcpy(shape, f->of[met.ticket % TICKETS].shape, sizeof shape);
+    }
     f->record->kind = FAULT_NONE;
   }
   pthread_mutex_unlock(&lock);
   if (met.kind == FAULT_NONE) return true;
   if (!failed()) {
-    fail_fault(&met);
+    fail_fault(&met, ndim, shape);
     fail_suffix(": met by %s on cuda:%d, which runs later than it is called; elements with such values were left out",
                 place, index);
   }

@@ -4,12 +4,14 @@
 #include "cuda/fault.h"
 #include "cuda/kernel.cuh"
 
-static __device__ inline void fault_note(FaultPlace p, unsigned kind, int dim, int64_t value, int64_t limit) {
+static __device__ inline void fault_note(FaultPlace p, unsigned kind, int dim, int64_t value, int64_t limit,
+                                         int64_t element = 0) {
   if (atomicCAS(&p.record->kind, (unsigned)FAULT_NONE, (unsigned)FAULT_BUSY) != FAULT_NONE) return;
   p.record->ticket = p.ticket;
   p.record->dim = dim;
   p.record->value = value;
   p.record->limit = limit;
+  p.record->element = element;
   __threadfence_system();
   atomicExch(&p.record->kind, kind);
 }

@@ -10,16 +10,18 @@
 
 enum {
   FAULT_NONE,
-  FAULT_BUSY,     /* being written */
-  FAULT_POSITION, /* value is no position of dimension dim (from 0; -1: flattened) with size limit */
-  FAULT_CHANCE,   /* element number `limit`, the bits of a double in value, is no probability */
-  FAULT_RATE      /* the same for a Poisson rate */
+  FAULT_BUSY,        /* being written */
+  FAULT_POSITION,    /* value is no position of dimension dim (from 0; -1: flattened) with size limit */
+  FAULT_LABEL,       /* value, label number `element` of the tensor of fault_shape, is none of `limit` classes */
+  FAULT_PROBABILITY, /* a double whose bits are value, element number `element` of input (dim 0) or target (dim 1) */
+  FAULT_CHANCE,      /* the same number `element` of what bernoulli draws by */
+  FAULT_RATE         /* the same of Poisson rates */
 };
 
 typedef struct Fault {
   unsigned kind;
   int32_t ticket, dim;
-  int64_t value, limit;
+  int64_t value, limit, element; /* element: from 1 */
 } Fault;
 
 /* What a launch is given that may meet one: where to note it, and as whose. */

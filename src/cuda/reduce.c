@@ -97,11 +97,10 @@ static Tensor *readable(Tensor *t, DType as, int fold) {
   return cuda_packed(t, lane_dtype(lane_type((DType)t->dtype)));
 }
 
-bool cuda_reduce(const Tensor *t, const bool *reduced, Reduction how, Tensor *out, Tensor *second) {
+bool cuda_reduce_memory(const void *x, DType d, int ndim, const int64_t *shape, const int64_t *stride,
+                        const bool *reduced, Reduction how, Tensor *out, Tensor *second) {
   if (out->numel == 0) return true;
-  Tensor *x = readable((Tensor *)t, how.as, how.fold);
-  if (!x) return false;
-  ReduceRun r = {.x = tensor_data(x),
+  ReduceRun r = {.x = x,
                  .fold = how.fold,
                  .finish = how.finish,
                  .p = how.p,
@@ -109,8 +108,16 @@ bool cuda_reduce(const Tensor *t, const bool *reduced, Reduction how, Tensor *ou
                  .out_dtype = out->dtype,
                  .second = second ? tensor_data(second) : NULL,
                  .second_dtype = second ? second->dtype : 0};
-  plan_dims(&r, x->ndim, x->shape, x->stride, reduced);
-  bool good = run(&r, (DType)x->dtype, tensor_device(out));
+  plan_dims(&r, ndim, shape, stride, reduced);
+  return run(&r, d, tensor_device(out));
+}
+
+bool cuda_reduce(const Tensor *t, const bool *reduced, Reduction how, Tensor *out, Tensor *second) {
+  if (out->numel == 0) return true;
+  Tensor *x = readable((Tensor *)t, how.as, how.fold);
+  if (!x) return false;
+  bool good =
+      cuda_reduce_memory(tensor_data(x), (DType)x->dtype, x->ndim, x->shape, x->stride, reduced, how, out, second);
   tensor_release(x);
   return good;
 }

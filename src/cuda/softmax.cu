@@ -1,7 +1,9 @@
-/* softmax, log_softmax and their gradients: a thread, a warp or a block for each line, in two passes over it.
+/* softmax, log_softmax and their gradients: a thread, a warp or a block for each line.
  *
- * Lines with neighbours (inner > 1) go to a thread each, so that threads side by side read side by side; short ones to a
- * warp, long ones to a block. The maximum and the sum are found in one pass: a sum made with a smaller maximum is scaled. */
+ * A packed line of up to 4096 elements stays in the registers of a warp or a block, which reads and writes it once, 16
+ * bytes at a time where it can. Longer ones are read twice by a block, and lines with neighbours (inner > 1) by a thread
+ * each, so that threads side by side read side by side; there the maximum and the sum are found in one pass: a sum made
+ * with a smaller maximum is scaled. */
 #include "cuda/group.cuh"
 #include "cuda/softmax.h"
 
@@ -81,6 +83,99 @@ template <class T, int GROUP> __global__ void __launch_bounds__(THREADS) backwar
   }
 }
 
+/* Element (j, e) of a thread's share of a line, HOLD elements in packs of N: `wide` packs follow each other from thread to
+ * thread, else single elements do. */
+template <class T> struct Wide {
+  enum { N = 16 / sizeof(typename T::Memory) };
+  struct alignas(16) Pack {
+    typename T::Memory at[N];
+  };
+};
+template <class T, int GROUP, int HOLD>
+static __device__ inline void hold(typename T::Value *v, const typename T::Memory *x, int length, int own, bool wide,
+                                   typename T::Value nothing) {
+  enum { N = Wide<T>::N };
+  typedef typename Wide<T>::Pack Pack;
+  if (wide) {
+    for (int j = 0; j < HOLD / N; j++) {
+      int at = (own + GROUP * j) * N;
+      Pack pack;
+      if (at < length) pack = *(const Pack *)(x + at);
+      for (int e = 0; e < N; e++) v[j * N + e] = at < length ? T::load(pack.at[e]) : nothing;
+    }
+  } else {
+    for (int j = 0; j < HOLD; j++) {
+      int at = own + GROUP * j;
+      v[j] = at < length ? T::load(x[at]) : nothing;
+    }
+  }
+}
+template <class T, int GROUP, int HOLD>
+static __device__ inline void let_go(const typename T::Value *v, typename T::Memory *out, int length, int own,
+                                     bool wide) {
+  enum { N = Wide<T>::N };
+  typedef typename Wide<T>::Pack Pack;
+  if (wide) {
+    for (int j = 0; j < HOLD / N; j++) {
+      int at = (own + GROUP * j) * N;
+      Pack pack;
+      for (int e = 0; e < N; e++) pack.at[e] = T::store(v[j * N + e]);
+      if (at < length) *(Pack *)(out + at) = pack;
+    }
+  } else {
+    for (int j = 0; j < HOLD; j++) {
+      int at = own + GROUP * j;
+      if (at < length) out[at] = T::store(v[j]);
+    }
+  }
+}
+
+template <class T, int GROUP, int HOLD>
+__global__ void __launch_bounds__(THREADS) forward_held(SoftmaxRun r, bool wide) {
+  typedef typename T::Value V;
+  int own = (int)threadIdx.x % GROUP, length = (int)r.length;
+  for (int64_t line = first_line<GROUP>(); line < r.outer; line += line_step<GROUP>()) {
+    V v[HOLD], most = -(V)INFINITY, sum = 0;
+    hold<T, GROUP, HOLD>(v, (const typename T::Memory *)r.x + line * length, length, own, wide, most);
+    for (int j = 0; j < HOLD; j++) most = v[j] > most || v[j] != v[j] ? v[j] : most;
+    most = group_all<GROUP>(most, -(V)INFINITY, [](V a, V b) { return a > b || a != a ? a : b; });
+    for (int j = 0; j < HOLD; j++) {
+      V e = power_e(v[j] - most);
+      sum += e;
+      if (!r.logarithm) v[j] = e;
+    }
+    sum = group_all<GROUP>(sum, (V)0, [](V a, V b) { return a + b; });
+    V shift = most + log_e(sum), share = 1 / sum;
+    for (int j = 0; j < HOLD; j++) v[j] = r.logarithm ? v[j] - shift : v[j] * share;
+    let_go<T, GROUP, HOLD>(v, (typename T::Memory *)r.out + line * length, length, own, wide);
+  }
+}
+
+template <class T, int GROUP, int HOLD>
+__global__ void __launch_bounds__(THREADS) backward_held(SoftmaxRun r, bool wide) {
+  typedef typename T::Value V;
+  int own = (int)threadIdx.x % GROUP, length = (int)r.length;
+  for (int64_t line = first_line<GROUP>(); line < r.outer; line += line_step<GROUP>()) {
+    V y[HOLD], g[HOLD], sum = 0;
+    hold<T, GROUP, HOLD>(y, (const typename T::Memory *)r.x + line * length, length, own, wide, (V)0);
+    hold<T, GROUP, HOLD>(g, (const typename T::Memory *)r.grad + line * length, length, own, wide, (V)0);
+    for (int j = 0; j < HOLD; j++) sum += r.logarithm ? g[j] : g[j] * y[j];
+    sum = group_all<GROUP>(sum, (V)0, [](V a, V b) { return a + b; });
+    for (int j = 0; j < HOLD; j++) y[j] = r.logarithm ? g[j] - power_e(y[j]) * sum : (g[j] - sum) * y[j];
+    let_go<T, GROUP, HOLD>(y, (typename T::Memory *)r.out + line * length, length, own, wide);
+  }
+}
+
+template <class T, int GROUP, int HOLD> static int launch_held(const SoftmaxRun &r, void *stream) {
+  unsigned blocks = blocks_for(r.outer * GROUP, 1);
+  bool wide = r.length % Wide<T>::N == 0 && ((uintptr_t)r.x | (uintptr_t)r.grad | (uintptr_t)r.out) % 16 == 0;
+  if (r.grad)
+    CUDA_LAUNCH((backward_held<T, GROUP, HOLD>), blocks, THREADS, 0, (cudaStream_t)stream, r, wide);
+  else
+    CUDA_LAUNCH((forward_held<T, GROUP, HOLD>), blocks, THREADS, 0, (cudaStream_t)stream, r, wide);
+  return launched();
+}
+
 template <class T, int GROUP> static int launch(const SoftmaxRun &r, void *stream) {
   unsigned blocks = blocks_for(r.outer * r.inner * GROUP, 1);
   if (r.grad)
@@ -97,8 +192,12 @@ CUDA_API int cuda_launch_softmax(int dtype, const SoftmaxRun *run, void *stream)
     typedef decltype(tag) T;
     if (run->inner > 1 || run->length < 8)
       error = launch<T, 1>(*run, stream);
-    else if (run->length <= 1024)
-      error = launch<T, WARP>(*run, stream);
+    else if (run->length <= 8 * WARP)
+      error = launch_held<T, WARP, 8>(*run, stream);
+    else if (run->length <= 32 * WARP)
+      error = launch_held<T, WARP, 32>(*run, stream);
+    else if (run->length <= 16 * THREADS)
+      error = launch_held<T, THREADS, 16>(*run, stream);
     else
       error = launch<T, THREADS>(*run, stream);
   });

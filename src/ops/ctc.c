@@ -1,5 +1,5 @@
 /* ctc_loss: labels from 1, the blank too (default 1); lengths are counts. */
-#include "cpu/ctc.h"
+#include "cpu/device_kernels.h"
 #include "base/alloc.h"
 #include "base/size.h"
 #include "cpu/reduce.h"
@@ -126,7 +126,7 @@ static bool infer_ctc(OpCall *c) {
 static bool run_ctc(OpCall *c) {
   Problem p;
   if (!problem_open(c, 0, &p)) return false;
-  bool good = cpu_ctc(&p.c, in(c, 0), c->out[0]);
+  bool good = any_ctc(&p.c, in(c, 0), c->out[0]);
   problem_close(&p);
   return good;
 }
@@ -140,7 +140,7 @@ static bool infer_ctc_back(OpCall *c) {
 static bool run_ctc_back(OpCall *c) {
   Problem p;
   if (!problem_open(c, 1, &p)) return false;
-  bool good = cpu_ctc_back(&p.c, in(c, 0), in(c, 1), c->arg[6].i, c->out[0]);
+  bool good = any_ctc_back(&p.c, in(c, 0), in(c, 1), c->arg[6].i, c->out[0]);
   problem_close(&p);
   return good;
 }
@@ -149,7 +149,7 @@ static bool run_ctc_back(OpCall *c) {
 OP(ctc_back, .schema = "ctc_back(Tensor grad, " PROBLEM ") -> Tensor", .doc = "Gradient of ctc.",
    .samples = "f(2) f(5,2,4) x(2,2;4) {5,4} {2,1} 1 false",
    .errors = "f(3) f(5,2,4) x(2,2;4) {5,4} {2,1} 1 false | f(2) f(5,2,4) x(2,2;9) {5,4} {2,2} 1 false",
-   .flags = OP_HIDDEN | OP_NO_GRADIENT, .infer = infer_ctc_back, .kernel = {run_ctc_back});
+   .flags = OP_HIDDEN | OP_NO_GRADIENT, .infer = infer_ctc_back, .kernel = EVERYWHERE(run_ctc_back));
 static void back_ctc(Grad *g) {
   Arg arg[] = {ARG_T(g_out(g, 0)), ARG_T(g_in(g, 0)), ARG_T(g_in(g, 1)), *g_arg(g, 2),
                *g_arg(g, 3),       *g_arg(g, 4),      *g_arg(g, 5)};
@@ -165,7 +165,7 @@ OP(ctc, .schema = "ctc(" PROBLEM ") -> Tensor",
        "1 false | f(5,2,4) x(2,2;4) {5,4} {3,1} 1 false | f(5,2,4) x(2,2;4) {5,4} {2,1} 5 false | f(5,2,4) "
        "x(2,2;4) {5,4} {2,1} -1 false | f(5,2,4) f(2,2) {5,4} {2,1} 1 false | f(0,2,4) x(2,2;4) {0,0} {2,1} 1 "
        "false | f(5,2,4) x(2,2;4) {5,-4} {2,1} 1 false",
-   .saves = "log_probs: log_probs targets", .flags = OP_HIDDEN, .infer = infer_ctc, .kernel = {run_ctc},
+   .saves = "log_probs: log_probs targets", .flags = OP_HIDDEN, .infer = infer_ctc, .kernel = EVERYWHERE(run_ctc),
    .backward = back_ctc);
 
 /* ---- as one calls it ---- */

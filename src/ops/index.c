@@ -302,9 +302,14 @@ static bool compose_one_hot(OpCall *c) {
     return fail(MT_EARG, "num_classes should be positive, or -1 to take the largest label, got %lld",
                 (long long)classes);
   if (classes == -1 && t->numel == 0) return fail(MT_EARG, "Can not infer total number of classes from empty tensor.");
-  Tensor *host = op_host(t);
-  if (!host) return false;
-  int64_t largest = cpu_largest(host);
+  int64_t largest = 0;
+  if (t->numel > 0) {
+    extern OpDef def_amax;
+    Tensor *most = op_run(&def_amax, (Arg[]){ARG_T(t), ARG_NIL, ARG_I(0)});
+    if (!most) return false;
+    largest = tensor_scalar(most).i;
+    if (failed()) return false;
+  }
   if (classes == -1)
     classes = largest;
   else if (largest > classes)

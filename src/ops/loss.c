@@ -2,7 +2,7 @@
  *
  * The forward pass is one kernel (cpu/loss.h) that sums as it goes. Shapes that would broadcast are refused, since a loss
  * of [N, 1] against [N] compares every pair and does not learn; {broadcast = true} allows it. */
-#include "cpu/loss.h"
+#include "cpu/device_kernels.h"
 #include "ops/ops.h"
 #include <string.h>
 
@@ -101,7 +101,7 @@ static bool run_pair(OpCall *c, PairLoss kind, Tensor *weight, Tensor *positive,
   int ndim = 0;
   int64_t shape[MT_MAX_DIMS];
   return shape_broadcast(&ndim, shape, x->ndim, x->shape) && shape_broadcast(&ndim, shape, t->ndim, t->shape) &&
-         cpu_pair_loss(kind, c->compute == MT_F64 ? MT_F64 : MT_F32, ndim, shape, x, t, weight, positive, a,
+         any_pair_loss(kind, c->compute == MT_F64 ? MT_F64 : MT_F32, ndim, shape, x, t, weight, positive, a,
                        reduction_of(&c->arg[reduction]), c->out[0]);
 }
 
@@ -131,14 +131,14 @@ static Tensor *difference(const Grad *g) { return op_sub(g_in(g, 0), g_in(g, 1))
 #define PAIR_ERRORS "f(3,1) f(3) | f(3) f(3) 'max' | f(3) f(4)"
 #define BOTH_SAVED "input: input target; target: input target"
 static bool infer_mse(OpCall *c) { return infer_pair(c, "mse_cpu", 2, 3); }
-static bool cpu_mse(OpCall *c) { return run_pair(c, PAIR_SQUARED, NULL, NULL, 0, 2); }
+static bool run_mse(OpCall *c) { return run_pair(c, PAIR_SQUARED, NULL, NULL, 0, 2); }
 static void back_mse(Grad *g) { set_difference(g, difference(g), each_gy(g, 2, 2)); }
 OP(mse_loss, .schema = "mse_loss(Tensor input, Tensor target, str reduction='mean', bool broadcast=False) -> Tensor",
    .doc = "(input - target)^2: mean, sum or none. Integer targets are promoted. After a sigmoid its gradient vanishes "
           "where the "
           "sigmoid saturates; binary_cross_entropy_with_logits does not have that.",
    .samples = PAIR_SAMPLES " | f(3) i(3)", .errors = PAIR_ERRORS " | i(3) i(3)", .saves = BOTH_SAVED,
-   .flags = OP_FUNCTION, .infer = infer_mse, .kernel = {cpu_mse}, .backward = back_mse);
+   .flags = OP_FUNCTION, .infer = infer_mse, .kernel = EVERYWHERE(run_mse), .backward = back_mse);
 
 static bool infer_l1(OpCall *c) { return infer_pair(c, NULL, 2, 3); }
 static bool absolute(OpCall *c) {
@@ -150,11 +150,11 @@ static bool absolute(OpCall *c) {
   pool_shut(mark);
   return good;
 }
-static bool cpu_l1(OpCall *c) { return absolute(c); }
+static bool run_l1(OpCall *c) { return absolute(c); }
 static void back_l1(Grad *g) { set_difference(g, op_sign(difference(g)), each_gy(g, 2, 1)); }
 OP(l1_loss, .schema = "l1_loss(Tensor input, Tensor target, str reduction='mean', bool broadcast=False) -> Tensor",
    .doc = "|input - target|: mean, sum or none.", .samples = PAIR_SAMPLES " | f(3) i(3)", .errors = PAIR_ERRORS,
-   .saves = BOTH_SAVED, .flags = OP_FUNCTION, .infer = infer_l1, .kernel = {cpu_l1}, .backward = back_l1);
+   .saves = BOTH_SAVED, .flags = OP_FUNCTION, .infer = infer_l1, .kernel = EVERYWHERE(run_l1), .backward = back_l1);
 
 static Tensor *clamped(Tensor *t, double limit) {
   return op_run(&def_clamp, (Arg[]){ARG_T(t), ARG_N(scalar_float(-limit)), ARG_N(scalar_float(limit))});
@@ -167,7 +167,7 @@ static bool infer_smooth_l1(OpCall *c) {
   if (!(LIMIT(c, 3) >= 0)) return fail(MT_EARG, "smooth_l1_loss does not support negative values for beta.");
   return infer_pair(c, LIMIT(c, 3) > 0 ? "smooth_l1_cpu" : NULL, 2, 4);
 }
-static bool cpu_smooth_l1(OpCall *c) {
+static bool run_smooth_l1(OpCall *c) {
   return LIMIT(c, 3) > 0 ? run_pair(c, PAIR_SMOOTH, NULL, NULL, LIMIT(c, 3), 2) : absolute(c);
 }
 static void back_smooth_l1(Grad *g) {
@@ -181,13 +181,13 @@ OP(smooth_l1_loss,
    .doc = "Squared below beta, absolute above: d^2 / 2 beta, or |d| - beta / 2.",
    .samples = "f(3,4) f(3,4) | f(5) f(5) 'sum' 0.5 | f(2,3) f(2,3) 'none' | f(4) f(4) 'mean' 0",
    .errors = "f(3,1) f(3) | f(3) f(3) 'mean' -1", .saves = BOTH_SAVED, .flags = OP_FUNCTION, .infer = infer_smooth_l1,
-   .kernel = {cpu_smooth_l1}, .backward = back_smooth_l1);
+   .kernel = EVERYWHERE(run_smooth_l1), .backward = back_smooth_l1);
 
 static bool infer_huber(OpCall *c) {
   if (!(LIMIT(c, 3) > 0)) return fail(MT_EARG, "huber_loss does not support non-positive values for delta.");
   return infer_pair(c, "huber_cpu", 2, 4);
 }
-static bool cpu_huber(OpCall *c) { return run_pair(c, PAIR_HUBER, NULL, NULL, LIMIT(c, 3), 2); }
+static bool run_huber(OpCall *c) { return run_pair(c, PAIR_HUBER, NULL, NULL, LIMIT(c, 3), 2); }
 static void back_huber(Grad *g) { set_difference(g, clamped(difference(g), grad_limit(g, 3)), each_gy(g, 2, 1)); }
 OP(huber_loss,
    .schema =
@@ -195,7 +195,7 @@ OP(huber_loss,
    .doc = "d^2 / 2 up to delta, then delta (|d| - delta / 2).",
    .samples = "f(3,4) f(3,4) | f(5) f(5) 'sum' 0.5 | f(2,3) f(2,3) 'none'",
    .errors = "f(3,1) f(3) | f(3) f(3) 'mean' 0", .saves = BOTH_SAVED, .flags = OP_FUNCTION, .infer = infer_huber,
-   .kernel = {cpu_huber}, .backward = back_huber);
+   .kernel = EVERYWHERE(run_huber), .backward = back_huber);
 
 /* ---- binary cross-entropy ---- */
 
@@ -240,7 +240,7 @@ static bool infer_bce(OpCall *c, int reduction, bool same) {
 static Tensor *optional(const OpCall *c, int k) { return c->arg[k].given ? in(c, k) : NULL; }
 
 static bool infer_binary_cross_entropy(OpCall *c) { return infer_bce(c, 3, true); }
-static bool cpu_binary_cross_entropy(OpCall *c) { return run_pair(c, PAIR_BCE, optional(c, 2), NULL, 0, 3); }
+static bool run_binary_cross_entropy(OpCall *c) { return run_pair(c, PAIR_BCE, optional(c, 2), NULL, 0, 3); }
 /* dx = (x - t) / (x (1 - x)), the divisor at least 1e-12; dt = log(1 - x) - log(x), logarithms at least -100 */
 static void back_binary_cross_entropy(Grad *g) {
   if (!g_needs(g, 0) && !g_needs(g, 1)) return;
@@ -265,10 +265,11 @@ OP(binary_cross_entropy,
    .samples = "u(3,4) u(3,4) | u(5) u(5) reduction='sum' | u(2,3) u(2,3) p(3) 'none'",
    .errors = "u(3,1) u(3) | u(3) i(3) | u(3) u(3) p(4) | u(3) u(3) reduction='max'",
    .saves = "input: input target weight; target: input weight", .flags = OP_FUNCTION,
-   .infer = infer_binary_cross_entropy, .kernel = {cpu_binary_cross_entropy}, .backward = back_binary_cross_entropy);
+   .infer = infer_binary_cross_entropy, .kernel = EVERYWHERE(run_binary_cross_entropy),
+   .backward = back_binary_cross_entropy);
 
 static bool infer_logits(OpCall *c) { return infer_bce(c, 4, false); }
-static bool cpu_logits(OpCall *c) { return run_pair(c, PAIR_LOGITS, optional(c, 2), optional(c, 3), 0, 4); }
+static bool run_logits(OpCall *c) { return run_pair(c, PAIR_LOGITS, optional(c, 2), optional(c, 3), 0, 4); }
 /* dx = (q + 1 - t) sigmoid(x) - q with q = positive t; dt = -x + (positive - 1) softplus(-x) */
 static void back_logits(Grad *g) {
   if (!g_needs(g, 0) && !g_needs(g, 1)) return;
@@ -306,7 +307,7 @@ OP(binary_cross_entropy_with_logits,
               "pos_weight=p(3)",
    .errors = "f(3,1) u(3) | f(3) i(3) | f(3) u(3) p(4)",
    .saves = "input: input target weight pos_weight; target: input weight pos_weight", .flags = OP_FUNCTION,
-   .infer = infer_logits, .kernel = {cpu_logits}, .backward = back_logits);
+   .infer = infer_logits, .kernel = EVERYWHERE(run_logits), .backward = back_logits);
 
 static bool check_divergence(const OpCall *c) {
   const Tensor *x = in(c, 0), *t = in(c, 1);
@@ -442,7 +443,7 @@ static bool run_class_weights(OpCall *c) {
   loss.ndim = c->arg[5].n;
   loss.shape = c->arg[5].ints;
   loss.smoothing = LIMIT(c, 4);
-  return cpu_class_weights(&loss, c->out[0]);
+  return any_class_weights(&loss, c->out[0]);
 }
 OP(class_weights,
    .schema = "class_weights(Index target, Tensor? weight, int ignore_index, str reduction, float label_smoothing, Size "
@@ -450,7 +451,7 @@ OP(class_weights,
              "dtype dtype) -> Tensor",
    .doc = "What the loss of labels multiplies each negative log-probability by; shape is the input's.",
    .samples = "x(3;4) p(4) -100 'mean' 0.1 {3,4} 'float64' | x(3;4) nil -100 'sum' 0 {3,4} 'float32'",
-   .flags = OP_HIDDEN | OP_NO_GRADIENT, .infer = infer_class_weights, .kernel = {run_class_weights});
+   .flags = OP_HIDDEN | OP_NO_GRADIENT, .infer = infer_class_weights, .kernel = EVERYWHERE(run_class_weights));
 
 /* The weights that argument 0's loss used, and gy as it multiplies them. */
 static Tensor *weights_of(const Grad *g, double smoothing) {
@@ -474,7 +475,7 @@ static Tensor *gy_by_class(const Grad *g) {
 static bool run_nll_loss(OpCall *c) {
   ClassLoss loss = class_loss(c->arg, 1);
   class_input(&loss, in(c, 0));
-  return cpu_class_loss(&loss, c->out[0], NULL);
+  return any_class_loss(&loss, c->out[0], NULL);
 }
 static void back_nll_loss(Grad *g) {
   if (g_needs(g, 0)) g_set(g, 0, op_neg(op_mul(weights_of(g, 0), gy_by_class(g))));
@@ -490,7 +491,7 @@ OP(nll_loss,
               "f(2,4,3) x(2,3;4) p(4) | f(2,4,3,2) x(2,3,2;4) reduction='none'",
    .errors = "f(3,4) x(2;4) | f(3,4) x(3,1;4) | f(3,4) f(3) | f(3,4) x(3;4) p(3) | i(3,4) x(3;4) | f(3,4) x(3;4) "
              "reduction='max'",
-   .saves = "input: target weight", .flags = OP_FUNCTION, .infer = infer_labels, .kernel = {run_nll_loss},
+   .saves = "input: target weight", .flags = OP_FUNCTION, .infer = infer_labels, .kernel = EVERYWHERE(run_nll_loss),
    .backward = back_nll_loss);
 
 /* Cross-entropy in one pass. Result 2 is the log of the sum of exponentials per label, in double, from which backward
@@ -505,7 +506,7 @@ static bool run_log_sum_loss(OpCall *c) {
   ClassLoss loss = class_loss(c->arg, 1);
   class_input(&loss, in(c, 0));
   loss.smoothing = LIMIT(c, 5);
-  return cpu_class_loss(&loss, c->out[0], c->out[1]);
+  return any_class_loss(&loss, c->out[0], c->out[1]);
 }
 
 static bool infer_cross_entropy_back(OpCall *c) {
@@ -520,7 +521,7 @@ static bool run_cross_entropy_back(OpCall *c) {
   ClassLoss loss = class_loss(c->arg, 3);
   class_input(&loss, in(c, 1));
   loss.smoothing = LIMIT(c, 7);
-  return cpu_cross_entropy_back(&loss, in(c, 0), in(c, 2), c->out[0]);
+  return any_cross_entropy_back(&loss, in(c, 0), in(c, 2), c->out[0]);
 }
 OP(cross_entropy_back,
    .schema =
@@ -529,7 +530,7 @@ OP(cross_entropy_back,
    .doc = "The input's gradient of cross_entropy, in one pass; not recorded.",
    .samples = "f() f(3,4) g(3) x(3;4) nil -100 'mean' 0 | f(3) f(3,4) g(3) x(3;4) p(4) 2 'none' 0.1",
    .errors = "f() f(3,4) f(3) x(3;4) nil -100 'mean' 0", .flags = OP_HIDDEN | OP_NO_GRADIENT,
-   .infer = infer_cross_entropy_back, .kernel = {run_cross_entropy_back});
+   .infer = infer_cross_entropy_back, .kernel = EVERYWHERE(run_cross_entropy_back));
 
 /* log_sum per label, to stand beside each class. */
 static Tensor *beside_classes(Tensor *t, const EdgeMeta *x) {
@@ -562,7 +563,8 @@ OP(log_sum_loss,
        "float label_smoothing=0) -> (Tensor loss, Tensor log_sum)",
    .doc = "cross_entropy, and the log of the sum of exponentials of each label's logits.",
    .samples = "f(3,4) x(3;4) | f(2,4,3) x(2,3;4) p(4) -100 'none' 0.1", .saves = "input: input target weight result2",
-   .flags = OP_HIDDEN, .infer = infer_log_sum_loss, .kernel = {run_log_sum_loss}, .backward = back_log_sum_loss);
+   .flags = OP_HIDDEN, .infer = infer_log_sum_loss, .kernel = EVERYWHERE(run_log_sum_loss),
+   .backward = back_log_sum_loss);
 
 /* Logits that were normalised already, perhaps seen in another shape: the loss takes the softmax of a softmax. */
 static bool made_by_softmax(const Tensor *x) {

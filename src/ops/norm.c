@@ -2,7 +2,7 @@
  *
  * All but the last are one operator, `standardize`, under different layouts (cpu/norm.h). Its gradient is one fused kernel;
  * for a second derivative it is spelled out in other operators instead. */
-#include "cpu/norm.h"
+#include "cpu/device_kernels.h"
 #include "base/size.h"
 #include "cpu/copy_tensor.h"
 #include "cpu/reduce.h"
@@ -49,7 +49,7 @@ static bool run_standardize(OpCall *c) {
   NormLayout l = layout_of(&c->arg[LAYOUT]);
   bool fixed = c->arg[MEAN].given;
   if (fixed && !(tensor_copy_into(c->out[1], in(c, MEAN)) && tensor_copy_into(c->out[2], in(c, VAR)))) return false;
-  return cpu_norm(&l, in(c, INPUT), in(c, WEIGHT), in(c, BIAS), scalar_double(c->arg[EPS].number), fixed, c->out[0],
+  return any_norm(&l, in(c, INPUT), in(c, WEIGHT), in(c, BIAS), scalar_double(c->arg[EPS].number), fixed, c->out[0],
                   c->out[1], c->out[2]);
 }
 
@@ -66,7 +66,7 @@ static bool infer_standardize_back(OpCall *c) {
 }
 static bool run_standardize_back(OpCall *c) {
   NormLayout l = layout_of(&c->arg[5]);
-  return cpu_norm_back(&l, in(c, 0), in(c, 1), in(c, 2), in(c, 3), in(c, 4), scalar_double(c->arg[6].number),
+  return any_norm_back(&l, in(c, 0), in(c, 1), in(c, 2), in(c, 3), in(c, 4), scalar_double(c->arg[6].number),
                        c->arg[7].i, c->arg[8].i, c->out[0], c->out[1], c->out[2]);
 }
 OP(standardize_back,
@@ -77,7 +77,7 @@ OP(standardize_back,
               "false | f(2,4,3) f(2,4,3) nil f(4) p(4) {1,4,6,4,3} 0.1 true | f(3,2) f(3,2) f(2) f(2) p(2) "
               "{3,2,1,2,1} 0.1 false",
    .errors = "f(2,4) f(4,2) nil f(2) f(2) {1,2,4,4,1} 0.1 false | f(2,4) f(2,4) f(3) f(2) f(2) {1,2,4,4,1} 0.1 false",
-   .flags = OP_HIDDEN | OP_NO_GRADIENT, .infer = infer_standardize_back, .kernel = {run_standardize_back});
+   .flags = OP_HIDDEN | OP_NO_GRADIENT, .infer = infer_standardize_back, .kernel = EVERYWHERE(run_standardize_back));
 
 static void set_shaped(Grad *g, int k, Tensor *t) {
   const EdgeMeta *m = g_meta(g, k);
@@ -158,7 +158,7 @@ OP(standardize,
    .saves =
        "input: input weight mean var result2 result3; weight: input mean var result2 result3; bias: input mean var "
        "result2 result3",
-   .flags = OP_HIDDEN, .infer = infer_standardize, .kernel = {run_standardize}, .backward = back_standardize);
+   .flags = OP_HIDDEN, .infer = infer_standardize, .kernel = EVERYWHERE(run_standardize), .backward = back_standardize);
 
 static Tensor *standardize(Tensor *x, Tensor *weight, Tensor *bias, NormLayout l, const Arg *eps, Tensor **out) {
   int64_t layout[] = {l.outer, l.groups, l.inner, l.channels, l.run};

@@ -40,6 +40,9 @@ enum { CORE_API_VERSION = 1 };
   X(bool, position_fail, (int64_t value, int64_t size, int dim), (value, size, dim))                                  \
   X(bool, rng_chance_fail, (int64_t number, double chance), (number, chance))                                         \
   X(bool, rng_rate_fail, (int64_t number, double rate), (number, rate))                                               \
+  X(bool, label_fail, (int64_t value, int64_t label, int ndim, const int64_t *shape, int64_t classes),                \
+    (value, label, ndim, shape, classes))                                                                             \
+  X(bool, probability_fail, (double value, int64_t element, bool input), (value, element, input))                     \
   X(void, call_place, (char *to, size_t room), (to, room))                                                            \
   X(int, device_kernels, (void), ())                                                                                  \
   X(void, device_set_current, (int index), (index))                                                                   \
@@ -52,6 +55,10 @@ bool tensor_copy_into(Tensor *to, const Tensor *from);
 Tensor *tensor_copy(const Tensor *from, DType d, Device device);
 int device_kernels(void); /* how many there are in cpu/device_kernels.h */
 bool position_fail(int64_t value, int64_t size, int dim);
+/* Failures of losses: label number `label` (from 1) of a target of that shape is no class; an element (from 1) of input or
+ * target is no probability. Return false. */
+bool label_fail(int64_t value, int64_t label, int ndim, const int64_t *shape, int64_t classes);
+bool probability_fail(double value, int64_t element, bool input);
 /* The operator that this thread is calling on a device, and where its script is: "embedding() at train.lua:12". */
 void call_place(char *to, size_t room);
 void host_warn(const char *message); /* through the host's warnings, at the script's line (graph/watch.h) */
