@@ -300,7 +300,7 @@ test-cuda-standin:
 	@for order in "STANDIN_LAZY=0" "STANDIN_LAZY=1 STANDIN_REVERSE=1"; do echo "threads: $$order"; \
 	  $(PROVE) --build $(STANDIN) $(addprefix --env ,$(ASAN_ENV)) $$(for word in $$order; do echo --env $$word; done) \
 	    --timeout 1200 --lua-env LD_PRELOAD=$$(gcc -print-file-name=libasan.so) --busted "$(BUSTED)" \
-	    $(or $(SPEC),$(CUDA_TESTS) spec/cuda_spec.lua) || exit 1; done
+	    $(or $(SPEC),$(CUDA_TESTS) $(sort $(wildcard spec/cuda*_spec.lua))) || exit 1; done
 
 # PyTorch's answers to all samples of the op table; PYTHON has the PyTorch that is asked.
 golden-table:
