@@ -58,16 +58,23 @@ __global__ void __launch_bounds__(SORT_DIGITS)
   count[(t.line * SORT_DIGITS + threadIdx.x) * tiles + t.tile] = own[threadIdx.x];
 }
 
-/* A block for each digit of each line: counts become the sums of those before them. */
-__global__ void __launch_bounds__(SORT_DIGITS) radix_sum(uint32_t *count, int64_t tiles, uint32_t *total) {
-  uint32_t *own = count + (int64_t)blockIdx.x * tiles, sum = 0;
-  for (int64_t first = 0; first < tiles; first += SORT_DIGITS) {
-    int64_t i = first + threadIdx.x;
-    uint32_t all, before = block_before(i < tiles ? own[i] : 0, &all);
-    if (i < tiles) own[i] = sum + before;
-    sum += all;
+/* A warp for each of n digits of lines: its counts become the sums of those before them. */
+__global__ void __launch_bounds__(THREADS) radix_sum(uint32_t *count, int64_t tiles, uint32_t *total, int64_t n) {
+  int lane = (int)threadIdx.x % WARP;
+  int64_t digit = ((int64_t)blockIdx.x * THREADS + threadIdx.x) / WARP;
+  if (digit >= n) return;
+  uint32_t *own = count + digit * tiles, sum = 0;
+  for (int64_t first = 0; first < tiles; first += WARP) {
+    int64_t i = first + lane;
+    uint32_t here = i < tiles ? own[i] : 0, upto = here;
+    for (int by = 1; by < WARP; by *= 2) {
+      uint32_t other = __shfl_up_sync(0xffffffffu, upto, by);
+      if (lane >= by) upto += other;
+    }
+    if (i < tiles) own[i] = sum + upto - here;
+    sum += __shfl_sync(0xffffffffu, upto, WARP - 1);
   }
-  if (threadIdx.x == 0) total[blockIdx.x] = sum;
+  if (lane == 0) total[digit] = sum;
 }
 
 template <class K>
@@ -121,7 +128,8 @@ static int radix_sort(K *const *key, uint32_t *const *number, int64_t n, int64_t
   int from = 0;
   for (int b = 0; b < bytes; b++, from = 1 - from) {
     CUDA_LAUNCH(radix_count<K>, blocks, SORT_DIGITS, 0, s, key[from], n, tiles, 8 * b, count);
-    CUDA_LAUNCH(radix_sum, (unsigned)(lines * SORT_DIGITS), SORT_DIGITS, 0, s, count, tiles, total);
+    CUDA_LAUNCH(radix_sum, (unsigned)(lines * SORT_DIGITS * WARP / THREADS), THREADS, 0, s, count, tiles, total,
+                lines * SORT_DIGITS);
     CUDA_LAUNCH(radix_move<K>, blocks, SORT_DIGITS, 0, s, key[from], number[from], n, tiles, 8 * b, count, total,
                 key[1 - from], number[1 - from]);
   }
