@@ -178,8 +178,8 @@ FORMULA_FN int64_t pow_int(int64_t a, int64_t b) {
   X(T, U, S, frac, UNARY, SAME, NONE, F, a - trunc_##S(a), 0, 0)                                                     \
   X(T, U, S, copysign, BINARY, SAME, NONE, F, copysign_##S(a, b), 0, 0)                                              \
   X(T, U, S, hypot, BINARY, SAME, NONE, F, hypot_##S(a, b), 0, 0)                                                    \
-  X(T, U, S, fmax, BINARY, SAME, NONE, FIB, (b != b) | (a >= b) ? a : b, a < b ? b : a, a | b)                       \
-  X(T, U, S, fmin, BINARY, SAME, NONE, FIB, (b != b) | (a <= b) ? a : b, b < a ? b : a, a & b)                       \
+  X(T, U, S, fmax, BINARY, SAME, NONE, FIB, a >= b ? a : b != b ? a : b, a < b ? b : a, a | b)                       \
+  X(T, U, S, fmin, BINARY, SAME, NONE, FIB, a <= b ? a : b != b ? a : b, b < a ? b : a, a & b)                       \
   X(T, U, S, heaviside, BINARY, SAME, NONE, FIB, a == 0 ? b : a > 0, a == 0 ? b : a > 0, a | b)                      \
   /* truth and bits */                                                                                               \
   X(T, U, S, isnan, UNARY, BOOL, NONE, FIB, a != a, 0, 0)                                                            \
@@ -200,7 +200,7 @@ FORMULA_FN int64_t pow_int(int64_t a, int64_t b) {
   X(T, U, S, lerp, TERNARY, SAME, NONE, F, fabs_##S(c) < (T)0.5 ? a + c * (b - a) : b - (b - a) * (1 - c), 0, 0)     \
   /* activations: s is a limit or slope, t the value of threshold; b the weight of prelu */                          \
   X(T, U, S, hardsigmoid, UNARY, SAME, NONE, F, LEAST(GREATEST(a + 3, 0), 6) / 6, 0, 0)                              \
-  X(T, U, S, hardshrink, UNARY, SAME, SCALAR, F, (a >= -s) & (a <= s) ? 0 : a, 0, 0)                                 \
+  X(T, U, S, hardshrink, UNARY, SAME, SCALAR, F, fabs_##S(a) <= s ? 0 : a, 0, 0)                                     \
   X(T, U, S, softshrink, UNARY, SAME, SCALAR, F, a > s ? a - s : a < -s ? a + s : a * 0, 0, 0)                       \
   X(T, U, S, threshold, UNARY, SAME, FACTORS, FI, a <= s ? t : a, a <= s ? t : a, 0)                                 \
   X(T, U, S, prelu, BINARY, SAME, NONE, F, a > 0 ? a : b * a, 0, 0)                                                  \
