@@ -1,4 +1,4 @@
---- Indexing, joining, sorting, embedding and creation on a GPU at sizes where kernels take more than one block, tile or pass,
+--- Indexing, joining, sorting, embedding and creation on a GPU where kernels take more than one block, tile or pass,
 -- against the same calls on the CPU; and faults: bad positions that a kernel meets.
 local torch = require "moontorch"
 
@@ -143,7 +143,8 @@ describe("CUDA indexing", function()
     agree("as_strided", 1e-6, gradient, torch.randn(300))
     torch.use_deterministic_algorithms(true)
     agree("as_strided in order", nil, gradient, torch.randn(300))
-    agree("select_scatter", nil, function(t, v) return t:select_scatter(v, 2, 5) end, torch.randn(20, 30), torch.randn(20))
+    agree("select_scatter", nil, function(t, v) return t:select_scatter(v, 2, 5) end, torch.randn(20, 30),
+      torch.randn(20))
     agree("as_strided_scatter", nil, function(t, v) return t:as_strided_scatter(v, { 10, 4 }, { 40, 3 }, 7) end,
       torch.randn(20, 30), torch.randn(10, 4))
   end)
@@ -154,7 +155,8 @@ describe("CUDA sorting", function()
 
   it("sorts lines of every length", function()
     local some = { torch.float32, torch.bfloat16, torch.int8 }
-    for n, dtypes in pairs { [1] = some, [2] = some, [31] = ALL, [700] = ALL, [2048] = { torch.float64, torch.int32 } } do
+    local wide = { torch.float64, torch.int32 }
+    for n, dtypes in pairs { [1] = some, [2] = some, [31] = ALL, [700] = ALL, [2048] = wide } do
       for _, dtype in ipairs(dtypes) do
         local x = numbers(dtype, n < 100 and 40 or 2, n)
         agree("sort " .. n, nil, torch.sort, x)
@@ -292,7 +294,8 @@ describe("CUDA creation", function()
       end
       for _, shape in ipairs { { 29, 5 }, { 5, 29 }, { 24, 5 }, { 25, 5 }, { 6, 6 } } do
         for _, wrap in ipairs { true, false } do
-          agree("fill_diagonal", nil, function(t) return t:clone():fill_diagonal_(1, wrap) end, numbers(dtype, shape[1], shape[2]))
+          agree("fill_diagonal", nil, function(t) return t:clone():fill_diagonal_(1, wrap) end,
+            numbers(dtype, shape[1], shape[2]))
         end
       end
     end
@@ -306,7 +309,8 @@ describe("CUDA faults", function()
     local line = debug.getinfo(f, "S").linedefined
     local ok, why = pcall(function() f() torch.cuda.synchronize() end)
     assert.is_false(ok, operator)
-    for _, part in ipairs { tostring(value), tostring(limit), operator .. "() at", "cuda_index_spec.lua:" .. line .. " " } do
+    local place = "cuda_index_spec.lua:" .. line .. " "
+    for _, part in ipairs { tostring(value), tostring(limit), operator .. "() at", place } do
       assert.is_truthy(why:find(part, 1, true), ("no '%s' in: %s"):format(part, why))
     end
     torch.cuda.synchronize()

@@ -118,13 +118,15 @@ static inline long long __double_as_longlong(double x) {
   memcpy(&bits, &x, sizeof bits);
   return bits;
 }
-/* Newton's method from Winitzki's approximation, on erfc so that ends keep their digits. */
+/* Newton's method: on erf where that is small, else from Winitzki's approximation on erfc, so that both ends keep their
+ * digits. */
 static inline double erfinv(double y) {
-  long double size = fabsl((long double)y), rest = 1 - size;
+  long double size = fabsl((long double)y), rest = 1 - size, half_root_pi = 0.886226925452758013649L;
   if (!(size < 1)) return size == 1 ? copysign(INFINITY, y) : NAN;
   long double a = 0.147L, l = logl(rest * (1 + size)), b = 2 / (M_PIl * a) + l / 2;
-  long double x = sqrtl(sqrtl(b * b - l / a) - b);
-  for (int k = 0; k < 6 && x > 0; k++) x += (erfcl(x) - rest) * expl(x * x) * 0.886226925452758013649L;
+  long double x = size < 0.5L ? half_root_pi * size : sqrtl(sqrtl(b * b - l / a) - b);
+  for (int k = 0; k < 8; k++)
+    x += (size < 0.5L ? size - erfl(x) : erfcl(x) - rest) * expl(x * x) * half_root_pi;
   return copysign((double)x, y);
 }
 static inline float erfinvf(float y) { return (float)erfinv(y); }
