@@ -224,4 +224,51 @@ describe("CUDA graphs", function()
     assert.is_truthy(said[1]:find("The CUDA Graph is empty.", 1, true))
     works()
   end)
+
+  it("stand for functions with their gradients", function()
+    local function leaf(list)
+      return torch.tensor(list, { device = "cuda", requires_grad = true, dtype = torch.float32 })
+    end
+    local function f(x, w) return x * w + 1, x * 2 end
+    local g = cuda.make_graphed_callables(f, { leaf { 0, 0, 0 }, leaf { 0, 0, 0 } })
+    for round = 1, 2 do
+      local x, w = leaf { 1, 2, 3 * round }, leaf { 4, 5, 6 }
+      local a, b = g(x, w)
+      assert.same({ 5, 11, 18 * round + 1 }, a:cpu():tolist())
+      assert.same({ 2, 4, 6 * round }, b:cpu():tolist())
+      local one = torch.ones(3, { device = "cuda" })
+      torch.autograd.backward({ a, b }, { one, one * 10 })
+      assert.same({ 24, 25, 26 }, x.grad:cpu():tolist())
+      assert.same({ 1, 2, 3 * round }, w.grad:cpu():tolist())
+    end
+    refuses(function() g(leaf { 1, 2, 3 }) end, "captured with 2 arguments, got 1")
+    refuses(function() cuda.make_graphed_callables(f, { 3 }) end,
+      "sample_args for each callable must contain only Tensors")
+    refuses(function() cuda.make_graphed_callables({ f, f }, { {} }) end, "2 callables were given")
+    refuses(function()
+      cuda.make_graphed_callables(function(x) return x:sum():item() end, { zeros(2) }, { num_warmup_iters = 0 })
+    end, "CUDA error: operation not permitted when stream is capturing")
+    works()
+  end)
+
+  it("stand for modules in the mode of their capture", function()
+    local nn = torch.nn
+    local Scale = nn.class("Scale")
+    function Scale:init(by) self.w = nn.Parameter(torch.tensor { by, by + 1 }) end
+    function Scale:forward(x) return x * self.w * (self.training and 1 or 100) end
+    local a, b = Scale(2.0):cuda(), Scale(5.0):cuda()
+    local sample = torch.zeros(2, { device = "cuda", requires_grad = true })
+    local made = cuda.make_graphed_callables({ a, b }, { { zeros(2) }, { sample } })
+    assert.equal(a, made[1])
+    local x = torch.ones(2, { device = "cuda" })
+    local y = made[2](made[1](x))
+    assert.same({ 10, 18 }, y:cpu():tolist())
+    y:backward(x)
+    assert.same({ 5, 6 }, a.w.grad:cpu():tolist())
+    assert.same({ 2, 3 }, b.w.grad:cpu():tolist())
+    torch.no_grad(function() a.w:fill_(1) end) -- the graph reads the parameter where it lies
+    assert.same({ 1, 1 }, a(x):cpu():tolist())
+    a:eval()
+    assert.same({ 100, 100 }, a(x):cpu():tolist())
+  end)
 end)

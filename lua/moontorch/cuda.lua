@@ -8,7 +8,7 @@ local library = require "moontorch.cuda.library"
 local cuda = {}
 local call, device_index = library.call, library.index
 
-for _, part in ipairs { "stream", "memory", "graph", "random" } do
+for _, part in ipairs { "stream", "memory", "graph", "graphed", "random" } do
   local functions = require("moontorch.cuda." .. part)
   for name, value in pairs(functions) do cuda[name] = value end
 end

@@ -4,7 +4,6 @@
 -- lie in the tensors that it made. https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs
 
 local core = require "moontorch.core"
-local class = require "moontorch.nn.class"
 local arguments = require "moontorch.arguments"
 local library = require "moontorch.cuda.library"
 local streams = require "moontorch.cuda.stream"
@@ -15,7 +14,7 @@ local call = library.call
 
 local MODES = { global = 0, thread_local = 1, relaxed = 2 }
 
-local CUDAGraph = class.root("CUDAGraph")
+local CUDAGraph = library.class("CUDAGraph")
 
 local function mode_of(name, mode)
   if mode == nil then mode = "global" end
@@ -30,7 +29,7 @@ end
 -- The number in what CUDAGraph:pool() or graph_pool_handle() gave; 0 for none.
 local function pool_of(name, pool)
   if pool == nil then return 0 end
-  local number = type(pool) == "table" and (class.isinstance(pool, CUDAGraph) and pool:pool()[2] or pool[2])
+  local number = type(pool) == "table" and (library.is(pool, CUDAGraph) and pool:pool()[2] or pool[2])
   if math.type(number) ~= "integer" then
     core.raise(name, "argument 'pool' must be what graph:pool() or torch.cuda.graph_pool_handle() gave, not %s",
       arguments.type_name(pool))
@@ -111,7 +110,7 @@ function graphs.graph(...)
     f = nil
   end
   local g, pool, stream, mode = options(table.unpack(given, 1, given.n))
-  if not class.isinstance(g, CUDAGraph) then
+  if not library.is(g, CUDAGraph) then
     core.raise("graph", "argument 'cuda_graph' (position 1) must be a torch.cuda.CUDAGraph, not %s",
       arguments.type_name(g))
   end

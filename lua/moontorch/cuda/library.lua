@@ -65,6 +65,23 @@ function library.index(name, device)
   return d.index
 end
 
+-- Objects -------------------------------------------------------------------------------------------------------------
+
+--- A class whose instances are made by calling it; `init` gets the arguments.
+function library.class(name)
+  local cls = { __name = name }
+  cls.__index = cls
+  local function make(_, ...)
+    local self = setmetatable({}, cls)
+    cls.init(self, ...)
+    return self
+  end
+  return setmetatable(cls, { __call = make, __tostring = function() return "<class 'torch.cuda." .. name .. "'>" end })
+end
+
+--- Is `v` an instance of the class?
+function library.is(v, cls) return getmetatable(v) == cls end
+
 -- Blocks --------------------------------------------------------------------------------------------------------------
 
 local function left(leave, good, ...)

@@ -4,15 +4,14 @@
 -- runtime made for it. https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-streams
 
 local core = require "moontorch.core"
-local class = require "moontorch.nn.class"
 local arguments = require "moontorch.arguments"
 local library = require "moontorch.cuda.library"
 
 local streams = {}
 local call, device_index = library.call, library.index
 
-local Stream = class.root("Stream")
-local Event = class.root("Event")
+local Stream = library.class("Stream")
+local Event = library.class("Event")
 
 -- The object of a stream that is there.
 local function set_stream(self, index, number, priority)
@@ -27,14 +26,14 @@ local function stream_object(index, number)
 end
 
 local function check_stream(name, stream)
-  if not class.isinstance(stream, Stream) then
+  if not library.is(stream, Stream) then
     core.raise(name, "argument 'stream' must be a torch.cuda.Stream, not %s", arguments.type_name(stream))
   end
   return stream
 end
 
 local function check_event(name, event)
-  if not class.isinstance(event, Event) then
+  if not library.is(event, Event) then
     core.raise(name, "argument 'event' must be a torch.cuda.Event, not %s", arguments.type_name(event))
   end
   return event
@@ -78,7 +77,7 @@ function Stream:record_event(event)
 end
 
 rawset(Stream, "__eq", function(a, b)
-  return class.isinstance(a, Stream) and class.isinstance(b, Stream) and a.device_index == b.device_index
+  return library.is(a, Stream) and library.is(b, Stream) and a.device_index == b.device_index
     and a.stream_id == b.stream_id
 end)
 rawset(Stream, "__tostring", function(self)
