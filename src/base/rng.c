@@ -213,8 +213,9 @@ static bool set_device_state(Generator *g, const uint8_t *from, int64_t bytes) {
                 RNG_DEVICE_STATE_BYTES, (long long)bytes);
   memcpy(saved, from, sizeof saved);
   if (saved[1] % 4 != 0)
-    return fail(MT_EARG, "offset must be a multiple of 4, but the RNG state holds %llu; pass what "
-                         "torch.cuda.get_rng_state() or Generator:get_state() returned",
+    return fail(MT_EARG,
+                "offset must be a multiple of 4, but the RNG state holds %llu; pass what "
+                "torch.cuda.get_rng_state() or Generator:get_state() returned",
                 (unsigned long long)saved[1]);
   generator_manual_seed(g, saved[0]);
   g->offset = saved[1];

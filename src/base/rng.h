@@ -51,8 +51,8 @@ bool rng_uniform(Generator *g, DType d, void *to, int64_t n, double from, double
 bool rng_normal(Generator *g, DType d, void *to, int64_t n, double mean, double std);
 bool rng_randint(Generator *g, DType d, void *to, int64_t n, int64_t low, int64_t high); /* [low, high), all dtypes */
 bool rng_random_from(Generator *g, DType d, void *to, int64_t n, int64_t low); /* random_(low, None), all dtypes */
-bool rng_random_full(Generator *g, DType d, void *to, int64_t n);         /* random_() without bounds, all dtypes */
-bool rng_bernoulli(Generator *g, DType d, void *to, int64_t n, double p); /* bernoulli_(p), all dtypes */
+bool rng_random_full(Generator *g, DType d, void *to, int64_t n);          /* random_() without bounds, all dtypes */
+bool rng_bernoulli(Generator *g, DType d, void *to, int64_t n, double p);  /* bernoulli_(p), all dtypes */
 bool rng_chance_fail(int64_t number, double chance) __attribute__((cold)); /* it is no probability */
 bool rng_rate_fail(int64_t number, double rate) __attribute__((cold));     /* Poisson has no such rate */
 bool rng_bernoulli_tensor(Generator *g, DType d, void *to, DType pd, const void *p, int64_t n); /* bernoulli(p) */

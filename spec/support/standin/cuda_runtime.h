@@ -125,8 +125,7 @@ static inline double erfinv(double y) {
   if (!(size < 1)) return size == 1 ? copysign(INFINITY, y) : NAN;
   long double a = 0.147L, l = logl(rest * (1 + size)), b = 2 / (M_PIl * a) + l / 2;
   long double x = size < 0.5L ? half_root_pi * size : sqrtl(sqrtl(b * b - l / a) - b);
-  for (int k = 0; k < 8; k++)
-    x += (size < 0.5L ? size - erfl(x) : erfcl(x) - rest) * expl(x * x) * half_root_pi;
+  for (int k = 0; k < 8; k++) x += (size < 0.5L ? size - erfl(x) : erfcl(x) - rest) * expl(x * x) * half_root_pi;
   return copysign((double)x, y);
 }
 static inline float erfinvf(float y) { return (float)erfinv(y); }
