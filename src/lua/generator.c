@@ -101,9 +101,10 @@ static int m_set_state(lua_State *L) {
 }
 /* g.device and the methods */
 static int m_index(lua_State *L) {
-  Generator *g = check_generator(L, 1, "Generator");
-  if (lua_type(L, 2) == LUA_TSTRING && strcmp(lua_tostring(L, 2), "device") == 0)
-    return push_device(L, g->device < 0 ? (Device){MT_CPU, 0} : (Device){MT_CUDA, (uint8_t)g->device}), 1;
+  if (lua_type(L, 2) == LUA_TSTRING && strcmp(lua_tostring(L, 2), "device") == 0) {
+    int device = check_generator(L, 1, "device")->device;
+    return push_device(L, device < 0 ? (Device){MT_CPU, 0} : (Device){MT_CUDA, (uint8_t)device}), 1;
+  }
   lua_pushvalue(L, 2);
   lua_rawget(L, lua_upvalueindex(1));
   return 1;
