@@ -301,16 +301,32 @@ standin: $(STANDIN)/moontorch/cuda.so $(CUDA_TESTS)
 	@cp $(BUILD)/asan/moontorch/*.so $(STANDIN)/moontorch/
 STANDIN_PROVE = $(PROVE) --build $(STANDIN) $(addprefix --env ,$(ASAN_ENV)) --timeout 1200 \
   --lua-env LD_PRELOAD=$$(gcc -print-file-name=libasan.so)
+CUDA_PROVE = $(PROVE) --build $(BUILD) --timeout 3600
+MODULE_SPECS = spec/autocast_spec.lua spec/scaler_spec.lua spec/device_spec.lua
+CUDA_SPECS = $(wildcard spec/cuda*_spec.lua)
+ON_CUDA_SPECS = spec/pitfalls_spec.lua spec/guide_spec.lua spec/examples_spec.lua
 test-cuda-standin:
 	@$(MAKE) $(J) --no-print-directory BUILD=$(BUILD)/asan CC=gcc CFLAGS="-O1 -g1 $(SANITIZE)" VEC_OPT=-O1 module \
 	  $(BUILD)/asan/libcore.a
 	@$(MAKE) $(J) --no-print-directory standin
 	@for order in "STANDIN_LAZY=0" "STANDIN_LAZY=1 STANDIN_REVERSE=1"; do echo "threads: $$order"; \
 	  $(STANDIN_PROVE) --env STANDIN_DEVICES=3 $$(for word in $$order; do echo --env $$word; done) --busted "$(BUSTED)" \
-	    $(or $(SPEC),$(CUDA_TESTS) $(wildcard spec/cuda*_spec.lua)) || exit 1; done
-	@$(if $(SPEC),:,echo "modules, autocast:"; $(STANDIN_PROVE) spec/autocast_spec.lua spec/scaler_spec.lua spec/device_spec.lua)
+	    $(or $(SPEC),$(CUDA_TESTS) $(CUDA_SPECS)) || exit 1; done
+	@$(if $(SPEC),:,echo "modules, autocast:"; $(STANDIN_PROVE) $(MODULE_SPECS))
 	@$(if $(SPEC),:,echo "what makes its tensors on the GPU:"; $(STANDIN_PROVE) --env EXAMPLE_DEVICE=cuda \
-	  --busted "--helper=spec/support/on_cuda.lua" spec/pitfalls_spec.lua spec/guide_spec.lua spec/examples_spec.lua)
+	  --busted "--helper=spec/support/on_cuda.lua" $(ON_CUDA_SPECS))
+
+# The same specs on a GPU, then NVIDIA's own checks over some of them; where there is none, a line says so.
+test-cuda:
+	@$(MAKE) $(J) --no-print-directory module cuda
+	@if ! $(RUN) -e 'os.exit(require("moontorch").cuda.is_available())'; then \
+	  echo "test-cuda: skipped, moontorch/cuda.so finds no GPU here"; \
+	else \
+	  $(CUDA_PROVE) --busted "$(BUSTED)" $(or $(SPEC),$(CUDA_SPECS) $(MODULE_SPECS)) && \
+	  $(CUDA_PROVE) --env EXAMPLE_DEVICE=cuda --busted "--helper=spec/support/on_cuda.lua" $(ON_CUDA_SPECS) && \
+	  for tool in memcheck racecheck initcheck; do echo "compute-sanitizer: $$tool"; \
+	    $(CUDA_ROOT)/bin/compute-sanitizer --tool $$tool --target-processes all --error-exitcode 1 \
+	      $(CUDA_PROVE) spec/cuda_kernels_spec.lua spec/cuda_index_spec.lua spec/cuda_optim_spec.lua || exit 1; done; fi
 
 # PyTorch's answers to all samples of the op table; PYTHON has the PyTorch that is asked.
 golden-table:
@@ -353,5 +369,5 @@ clean:
 	rm -rf $(BUILD)
 
 .PHONY: all rock module archive ctests static-test deps demo example test check asan oom fuzz fuzz-calls fuzz-files \
-  gcstress bench bench-memory golden-table crossover coverage cuda standin test-cuda-standin docs format install install-cuda clean FORCE
+  gcstress bench bench-memory golden-table crossover coverage cuda standin test-cuda-standin test-cuda docs format install install-cuda clean FORCE
 .DELETE_ON_ERROR:
