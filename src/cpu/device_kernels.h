@@ -46,7 +46,8 @@
     tensor_device(out))                                                                                                \
   X(sequence, (const Sequence *s, Tensor *out), (s, out), tensor_device(out))                                          \
   X(triangle_indices, (const Triangle *t, Tensor *out), (t, out), tensor_device(out))                                  \
-  X(frexp, (Tensor * t, Tensor * mantissa, Tensor * exponent), (t, mantissa, exponent), tensor_device(t))
+  X(frexp, (Tensor * t, Tensor * mantissa, Tensor * exponent), (t, mantissa, exponent), tensor_device(t))              \
+  X(distances, (Tensor * x1, Tensor * x2, double p, Tensor *out), (x1, x2, p, out), tensor_device(out))
 
 typedef struct DeviceKernels {
 #define DEVICE_KERNEL_FIELD(name, parameters, arguments, device) bool(*name) parameters;
