@@ -1,5 +1,5 @@
---- Indexing, joining, sorting, embedding and creation on a GPU where kernels take more than one block, tile or pass,
--- against the same calls on the CPU; and faults: bad positions that a kernel meets.
+--- Indexing, joining, sorting, embedding and creation on a GPU at sizes where kernels take more than one block, tile or
+-- pass, against the same calls on the CPU; and faults: bad positions that a kernel meets.
 local torch = require "moontorch"
 
 if not torch.cuda.is_available() then
@@ -155,8 +155,8 @@ describe("CUDA sorting", function()
 
   it("sorts lines of every length", function()
     local some = { torch.float32, torch.bfloat16, torch.int8 }
-    local wide = { torch.float64, torch.int32 }
-    for n, dtypes in pairs { [1] = some, [2] = some, [31] = ALL, [700] = ALL, [2048] = wide } do
+    local lines = { [1] = some, [2] = some, [31] = ALL, [700] = ALL, [2048] = { torch.float64, torch.int32 } }
+    for n, dtypes in pairs(lines) do
       for _, dtype in ipairs(dtypes) do
         local x = numbers(dtype, n < 100 and 40 or 2, n)
         agree("sort " .. n, nil, torch.sort, x)
@@ -299,6 +299,14 @@ describe("CUDA creation", function()
         end
       end
     end
+    local repeats = torch.randint(0, 5, { 90 })
+    agree("repeat_interleave", nil, torch.repeat_interleave, numbers(torch.float32, 90, 4), repeats, 1)
+    agree("repeated positions", nil, torch.repeat_interleave, repeats)
+    assert.has_error(function() torch.repeat_interleave(torch.tensor({ 2, -1 }):cuda()) end)
+    for _, p in ipairs { 0, 1, 2, 3.5, math.huge } do
+      agree("cdist " .. p, 1e-6, torch.cdist, torch.randn(2, 7, 70), torch.randn(2, 9, 70), p,
+        { compute_mode = "donot_use_mm_for_euclid_dist" })
+    end
     for _, dtype in ipairs(FLOATS) do agree("frexp", nil, torch.frexp, numbers(dtype, 400)) end
   end)
 end)
@@ -309,8 +317,8 @@ describe("CUDA faults", function()
     local line = debug.getinfo(f, "S").linedefined
     local ok, why = pcall(function() f() torch.cuda.synchronize() end)
     assert.is_false(ok, operator)
-    local place = "cuda_index_spec.lua:" .. line .. " "
-    for _, part in ipairs { tostring(value), tostring(limit), operator .. "() at", place } do
+    local place = operator .. "() at spec/cuda_index_spec.lua:" .. line .. " "
+    for _, part in ipairs { tostring(value), limit, place } do
       assert.is_truthy(why:find(part, 1, true), ("no '%s' in: %s"):format(part, why))
     end
     torch.cuda.synchronize()

@@ -102,7 +102,8 @@
   X(class_weights, (const ClassLoss *loss, Tensor *out), (loss, out), tensor_device(out))                              \
   X(ctc, (const Ctc *c, Tensor *log_probs, Tensor *out), (c, log_probs, out), tensor_device(out))                      \
   X(ctc_back, (const Ctc *c, Tensor *grad, Tensor *log_probs, bool zero_infinity, Tensor *out),                        \
-    (c, grad, log_probs, zero_infinity, out), tensor_device(out))
+    (c, grad, log_probs, zero_infinity, out), tensor_device(out))                                                      \
+  X(distances, (Tensor * x1, Tensor * x2, double p, Tensor *out), (x1, x2, p, out), tensor_device(out))
 
 typedef struct DeviceKernels {
 #define DEVICE_KERNEL_FIELD(name, parameters, arguments, device) bool(*name) parameters;

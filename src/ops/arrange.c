@@ -86,11 +86,39 @@ OP(repeat_interleave,
    .samples = "f(2,3) 2 d1 | f(2,3) 3 d2 | f(3) 2 | f(2) 0", .errors = "f(3) -1 | f(3) 2 d2", .flags = OP_BOTH,
    .compose = compose_repeat_interleave);
 
+static bool refuse_repeat(int64_t k) { return fail(MT_EARG, "repeats can not be negative, got %lld", (long long)k); }
+static bool check_total(const Arg *size, int64_t total) {
+  return !size->given || size->i == total ||
+         fail(MT_EARG, "allocated size does not match required size: output_size is %lld, the repeats sum to %lld",
+              (long long)size->i, (long long)total);
+}
+
+/* On a device: where each number up to the total would stand among the running sums. The host asks for the least repeat and
+ * the total alone. */
+static Tensor *repeated_there(Tensor *repeats, const Arg *size) {
+  extern OpDef def_amin, def_cumsum, def_arange_from, def_searchsorted;
+  int64_t across = 0;
+  if (repeats->numel == 0)
+    return check_total(size, 0) ? op_full(MT_I64, 1, &repeats->numel, tensor_device(repeats), scalar_int(0)) : NULL;
+  Tensor *least = op_run(&def_amin, (Arg[]){ARG_T(repeats), ARG_INTS(&across, 1), ARG_I(0)});
+  if (!least) return NULL;
+  int64_t k = tensor_scalar(least).i;
+  if (failed() || (k < 0 && !refuse_repeat(k))) return NULL;
+  Tensor *sums = op_run(&def_cumsum, (Arg[]){ARG_T(repeats), ARG_I(0), ARG_NIL});
+  Tensor *last = sums ? op_select(sums, 0, -1) : NULL;
+  if (!last) return NULL;
+  int64_t total = tensor_scalar(last).i, end;
+  if (failed() || !check_total(size, total) || !size_add(total, 1, &end)) return NULL;
+  Arg device = {.given = true, .device = tensor_device(repeats)};
+  Arg line[] = {
+      ARG_N(scalar_int(1)), ARG_N(scalar_int(end)), ARG_N(scalar_int(1)), ARG_DTYPE(MT_I64), device, ARG_I(0)};
+  Tensor *number = op_run(&def_arange_from, line);
+  return op_run(&def_searchsorted, (Arg[]){ARG_T(sums), ARG_T(number), ARG_I(0), ARG_I(0), ARG_NIL, ARG_NIL});
+}
+
 /* Positions 1, 2, ... each as often as repeats says. */
 static Tensor *repeated_positions(Tensor *repeats, const Arg *size) {
-  if (!repeats) return NULL;
-  Device device = tensor_device(repeats);
-  repeats = op_host(repeats->dtype == MT_U8 ? op_cast(repeats, MT_I64) : repeats);
+  if (repeats && repeats->dtype == MT_U8) repeats = op_cast(repeats, MT_I64);
   if (!repeats) return NULL;
   if (repeats->dtype != MT_I64 && repeats->dtype != MT_I32) {
     fail(MT_ENOTIMPL, "\"repeat_interleave_cpu\" not implemented for '%s': repeats are int64, int32 or uint8",
@@ -101,28 +129,25 @@ static Tensor *repeated_positions(Tensor *repeats, const Arg *size) {
     fail(MT_EARG, "repeat_interleave only accept 1D vector as repeat, but got %s", tensor_text(repeats));
     return NULL;
   }
+  if (tensor_device(repeats).kind != MT_CPU) return repeated_there(repeats, size);
   int64_t total = 0, step = repeats->stride[0] * dtype_size((DType)repeats->dtype);
   const char *p = tensor_data(repeats);
   bool wide = repeats->dtype == MT_I64;
   for (int64_t i = 0; i < repeats->numel; i++) {
     int64_t k = position_load(p + i * step, wide);
     if (k < 0) {
-      fail(MT_EARG, "repeats can not be negative, got %lld", (long long)k);
+      refuse_repeat(k);
       return NULL;
     }
     if (!size_add(total, k, &total)) return NULL;
   }
-  if (size->given && size->i != total) {
-    fail(MT_EARG, "allocated size does not match required size: output_size is %lld, the repeats sum to %lld",
-         (long long)size->i, (long long)total);
-    return NULL;
-  }
+  if (!check_total(size, total)) return NULL;
   Tensor *out = pool_add(tensor_new(MT_I64, 1, &total, (Device){MT_CPU, 0}));
   if (!out) return NULL;
   int64_t *to = (int64_t *)tensor_data(out);
   for (int64_t i = 0; i < repeats->numel; i++)
     for (int64_t k = position_load(p + i * step, wide); k > 0; k--) *to++ = i + 1;
-  return op_on(out, device);
+  return out;
 }
 static bool compose_repeat_each(OpCall *c) {
   Tensor *t = in(c, 0), *k = in(c, 1);

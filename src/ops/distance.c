@@ -1,6 +1,6 @@
 /* Distances and similarities between vectors: cdist, pdist, pairwise_distance, cosine_similarity. */
 #include "base/size.h"
-#include "cpu/kernels.h"
+#include "cpu/device_kernels.h"
 #include "ops/reduce.h"
 #include <math.h>
 #include <string.h>
@@ -30,8 +30,8 @@ static bool infer_distances(OpCall *c) {
   shape[n - 1] = b->shape[n - 2];
   return out_shape(c, 0, (DType)a->dtype, n, shape);
 }
-static bool cpu_distances_call(OpCall *c) {
-  return cpu_distances(in(c, 0), in(c, 1), scalar_double(c->arg[2].number), c->out[0]);
+static bool run_distances(OpCall *c) {
+  return any_distances(in(c, 0), in(c, 1), scalar_double(c->arg[2].number), c->out[0]);
 }
 /* With d the differences and y their norm: dy/dd is sign(d) |d|^(p-1) / y^(p-1), 0 where y or d is 0. For the largest
  * difference it is the sign of each one that is the largest. */
@@ -59,7 +59,7 @@ OP(distances, .schema = "distances(Tensor x1, Tensor x2, float p) -> Tensor",
    .samples = "f(3,4) f(2,4) 2 | f(2,3,4) f(2,2,4) 1 | f(3,4) f(2,4) 3 | f(3,2) f(2,2) inf | f(3,9) f(2,9) 2 | f(3,4) "
               "f(2,4) 1.5",
    .errors = "f(3,4) f(3,3) 2 | f(3) f(3) 2 | i(3,4) i(3,4) 2", .saves = "x1: x1 x2 result; x2: x1 x2 result",
-   .flags = OP_HIDDEN, .infer = infer_distances, .kernel = {cpu_distances_call}, .backward = back_distances);
+   .flags = OP_HIDDEN, .infer = infer_distances, .kernel = EVERYWHERE(run_distances), .backward = back_distances);
 static Tensor *distances(Tensor *a, Tensor *b, double p) {
   return op_run(&def_distances, (Arg[]){ARG_T(a), ARG_T(b), ARG_N(scalar_float(p))});
 }
