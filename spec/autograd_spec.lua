@@ -68,6 +68,38 @@ describe("backward", function()
     assert.is_nil(b.grad)
   end)
 
+  it("computes no gradient that nobody asked for", function()
+    -- zeta has no derivative by its first argument, which only who asks for it may be told.
+    local a, b = leaf { 2.5 }, leaf { 1.5 }
+    local y = torch.special.zeta(a, b):sum()
+    near.check({ -0.7677 }, torch.autograd.grad(y, b, { retain_graph = true }), 1e-4)
+    y:backward({ inputs = { b }, retain_graph = true })
+    near.check({ -0.7677 }, b.grad, 1e-4)
+    assert.is_nil(a.grad)
+    near.refuses(function() torch.autograd.grad(y, { a, b }, { retain_graph = true }) end,
+      "the derivative for 'input' is not implemented for zeta")
+    near.refuses(function() y:backward { retain_graph = true } end,
+      "the derivative for 'input' is not implemented for zeta")
+    -- Nor a second one: the slope by b alone leads to b and, through the saved a, to a.
+    local p, q = leaf { 2 }, leaf { 3 }
+    local slope = torch.autograd.grad((p * q * q):sum(), q, { create_graph = true })
+    near.check({ 12 }, slope)
+    near.check({ 6 }, torch.autograd.grad(slope:sum(), p, { retain_graph = true }))
+    near.check({ 4 }, torch.autograd.grad(slope:sum(), q))
+  end)
+
+  it("runs no hook on the way to what was not asked for", function()
+    local a, b = leaf { 2 }, leaf { 3 }
+    local x, y = a * 2, b * 2
+    local seen = {}
+    x:register_hook(function() seen[#seen + 1] = "x" end)
+    y:register_hook(function() seen[#seen + 1] = "y" end)
+    a:register_hook(function() seen[#seen + 1] = "a" end)
+    b:register_hook(function() seen[#seen + 1] = "b" end)
+    torch.autograd.grad((x * y):sum(), a)
+    assert.same({ "x", "a" }, seen)
+  end)
+
   it("goes through 100,000 nodes", function()
     local x = leaf { 1 }
     local y = x
@@ -276,6 +308,27 @@ describe("in-place writes", function()
     near.refuses(function() y:sum():backward() end,
       "one of the variables needed for gradient computation has been modified by an "
       .. "inplace operation", "is at version 1; expected version 0")
+  end)
+
+  it("refuse operands that reach into what is written", function()
+    local some = "some elements of the input tensor and the written-to tensor refer to a single memory location. Please "
+      .. "clone() the tensor before performing the operation"
+    local x = torch.arange(10.0)
+    near.refuses(function() x[{ { 1, 9 } }]:add_(x[{ { 2, 10 } }]) end, some)
+    near.refuses(function() x[{ { 1, 9 } }]:div_(x[{ { 2, 10 } }]) end, some)
+    near.refuses(function() x[{ { 1, 9 } }]:copy_(x[{ { 2, 10 } }]) end, some)
+    near.refuses(function() x[{ { 1, 9 } }] = x[{ { 2, 10 } }] end, some)
+    near.refuses(function() x[{ { 1, 9 } }]:mul_(x[4]) end, some)
+    near.refuses(function() x[{ { 1, 9 } }]:eq_(x[{ { 2, 10 } }]) end, some)
+    near.refuses(function() x[{ { 1, 9 } }]:index_add_(1, torch.tensor { 1 }, x[{ { 2, 2 } }]) end, some)
+    local square = x[{ { 1, 9 } }]:view(3, 3)
+    near.refuses(function() square:add_(square:t()) end, some)
+    near.check({ 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 }, x)
+    -- Itself, its halves, and what has gaps are no mistake.
+    x:add_(x)
+    x[{ { 1, 5 } }]:add_(x[{ { 6, 10 } }])
+    x[{ { 1, -1, 2 } }]:add_(x[{ { 2, -1, 2 } }])
+    near.check({ 24, 14, 40, 22, 36, 10, 26, 14, 34, 18 }, x)
   end)
 
   it("refuse expanded memory, shapes that grow and dtypes that shrink", function()

@@ -502,3 +502,38 @@ describe("helpers that scripts know", function()
     assert.same({ "`nn.init.constant` is now deprecated in favor of `nn.init.constant_`." }, said)
   end)
 end)
+
+describe("an empty table in the last place", function()
+  local F = nn.functional
+  local x, w, b = torch.randn(1, 2, 5, 5), torch.randn(3, 2, 3, 3), torch.randn(3)
+  local function same(f, ...)
+    local n, given = select("#", ...), { ... }
+    local plain = f(table.unpack(given, 1, n))
+    given[n + 1] = {}
+    assert.is_true(torch.equal(plain, (f(table.unpack(given, 1, n + 1)))))
+  end
+
+  it("holds no keywords where a number for each dim may be left out", function()
+    for _, arguments in ipairs { { x, w }, { x, w, b }, { x, w, b, 2 }, { x, w, b, 2, 1 }, { x, w, b, 2, 1, 1 } } do
+      same(F.conv2d, table.unpack(arguments))
+    end
+    same(F.conv_transpose2d, x, w:transpose(1, 2), torch.zeros(3))
+    same(F.max_pool2d, x, 2)
+    same(F.max_pool2d, x, 2, 1)
+    same(F.avg_pool2d, x, 2, 2)
+    same(F.lp_pool2d, x, 2.0, 2)
+    same(F.fold, torch.randn(1, 8, 4), { 3, 3 }, { 2, 2 })
+    same(F.unfold, x, 2)
+    same(F.normalize, x, 2.0)
+    same(F.softmax, x, 1)
+    same(torch.linalg.norm, x[1][1], 2)
+    assert.same({ 1, 1 }, torch.nn.Conv2d(2, 3, 3, {}).stride)
+    assert.same({ 1, 1 }, torch.nn.Conv2d(2, 3, { kernel_size = 3 }).stride)
+  end)
+
+  it("is a list where one must stand", function()
+    assert.same({}, torch.zeros({}).shape)
+    assert.is_false(pcall(F.max_pool2d, x, {}))
+    assert.is_false(pcall(torch.optim.SGD, {}))
+  end)
+end)

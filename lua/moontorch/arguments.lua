@@ -87,8 +87,8 @@ end
 -- `list`: one entry a parameter, `{name, kind, default}`. Kinds: any, value (anything but a plain table), tensor,
 -- integer, number, scalar (a number or a tensor), string, boolean, list, dict, callable; with "?" at the end the
 -- parameter may be None. A parameter without default and without "?" is required. Floats with an integral value are
--- integers. A last argument that is a plain table with string keys holds keyword arguments, unless the parameter there
--- is a dict.
+-- integers. A last argument that is a plain table with string keys, or empty, holds keyword arguments, unless the
+-- parameter there is a dict.
 -- Returns a function of the caller's arguments that returns one value for each parameter.
 function arguments.signature(owner, list)
   local parameters, index, count = {}, {}, #list
@@ -106,7 +106,9 @@ function arguments.signature(owner, list)
     if not is_keywords(value) then return false end
     if parameter == nil then return true end
     if parameter.kind == "dict" then return false end
-    return next(value) ~= nil or not (parameter.kind == "list" or parameter.kind == "any")
+    -- An empty table is a list where one must stand; what may be left out is never meant by an empty list.
+    local required = parameter.default == nil and not parameter.optional
+    return next(value) ~= nil or not (required and (parameter.kind == "list" or parameter.kind == "any"))
   end
 
   return core._in_order(kinds, required, defaults, function(...)

@@ -273,6 +273,34 @@ static Tensor *waiting_sum(Pass *p, const Node *n) {
   return sum && exclusive(sum) && sum->dtype == n->meta[0].dtype && tensor_is_contiguous(sum) ? sum : NULL;
 }
 
+/* Hides the edges of an operator's node that lead to no wanted input, so that its formula leaves their gradients out;
+ * they come back after. A function that the host wrote sees all: what it returns goes where it is wanted. */
+enum { HIDDEN_EDGES = 16 };
+typedef struct {
+  Node *few[HIDDEN_EDGES], **node; /* what edge k led to, or NULL where it was not hidden */
+} Hidden;
+static bool hide_edges(Pass *p, Node *n, Hidden *h) {
+  h->node = NULL;
+  if (!p->limited || n->kind == NODE_HOST) return true;
+  for (int k = 0; k < n->edges; k++) {
+    Visit *to = n->edge[k].node ? visit_of(p, n->edge[k].node, false) : NULL;
+    if (!n->edge[k].node || (to && (to->runs || to->captures))) continue;
+    if (!h->node) {
+      h->node = n->edges <= HIDDEN_EDGES ? h->few : mem_alloc(sizeof *h->node * (size_t)n->edges);
+      if (!h->node) return false;
+      memset(h->node, 0, sizeof *h->node * (size_t)n->edges);
+    }
+    h->node[k] = n->edge[k].node;
+    n->edge[k].node = NULL;
+  }
+  return true;
+}
+static void show_edges(Node *n, Hidden *h) {
+  for (int k = 0; h->node && k < n->edges; k++)
+    if (h->node[k]) n->edge[k].node = h->node[k];
+  if (h->node != h->few) mem_free(h->node);
+}
+
 static bool process(Pass *p, int index) {
   Visit *v = &p->visit[index];
   Node *n = v->node;
@@ -282,9 +310,12 @@ static bool process(Pass *p, int index) {
   if (p->limited && !v->runs) return true;
   Tensor *few[8] = {NULL}, **gx = few;
   if (n->edges > 8 && !(gx = mem_zero(sizeof *gx * (size_t)n->edges))) return false;
+  Hidden hidden;
+  bool good = hide_edges(p, n, &hidden);
   int mark = pool_open();
-  bool good = graph_watched() || n->watch ? run_watched(n, v->gy, gx) : run_node(n, v->gy, gx, waiting_sum(p, n));
+  if (good) good = graph_watched() || n->watch ? run_watched(n, v->gy, gx) : run_node(n, v->gy, gx, waiting_sum(p, n));
   pool_shut(mark);
+  show_edges(n, &hidden);
   v = NULL; /* a backward written by the host may have started passes of its own, never on this Pass */
   for (int i = 0; i < n->edges; i++) {
     if (!gx[i]) continue;

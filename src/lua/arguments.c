@@ -426,8 +426,9 @@ bool parse_arguments(lua_State *L, OpDef *def, int first, bool numbers, Parsed *
       if (!good) return false;
       idx += n;
     } else {
-      /* `{}` in the last place is a list only where one may stand */
-      if (idx == last && !keywords && !numbers && !is_list_type(param->type) && is_empty_table(L, idx)) {
+      /* `{}` in the last place is a list only where one may stand that is empty: not for a number of each dim */
+      bool never = !is_list_type(param->type) || (param->type == TYPE_INTS && param->has_default && !param->optional);
+      if (idx == last && !keywords && !numbers && never && is_empty_table(L, idx)) {
         idx++;
         break;
       }
