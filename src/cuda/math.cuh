@@ -54,7 +54,7 @@ DEFINE_2(nextafter)
 FORMULA_FN float ldexp_f32(float x, float e) { return ldexpf(x, e > 9999 ? 9999 : e > -9999 ? (int)e : -9999); }
 FORMULA_FN double ldexp_f64(double x, double e) { return ldexp(x, e > 9999 ? 9999 : e > -9999 ? (int)e : -9999); }
 
-FORMULA_FN float erfinv_f32(float x) { return erfinvf(x); }
+FORMULA_FN float erfinv_f32(float x) { return (float)erfinv_f64(x); }
 FORMULA_FN float normal_f32(float x) { return normcdff(x); }
 FORMULA_FN double normal_f64(double x) { return normcdf(x); }
 
