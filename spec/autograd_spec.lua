@@ -311,8 +311,8 @@ describe("in-place writes", function()
   end)
 
   it("refuse operands that reach into what is written", function()
-    local some = "some elements of the input tensor and the written-to tensor refer to a single memory location. Please "
-      .. "clone() the tensor before performing the operation"
+    local some = "some elements of the input tensor and the written-to tensor refer to a single memory location. "
+      .. "Please clone() the tensor before performing the operation"
     local x = torch.arange(10.0)
     near.refuses(function() x[{ { 1, 9 } }]:add_(x[{ { 2, 10 } }]) end, some)
     near.refuses(function() x[{ { 1, 9 } }]:div_(x[{ { 2, 10 } }]) end, some)

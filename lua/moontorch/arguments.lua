@@ -107,8 +107,8 @@ function arguments.signature(owner, list)
     if parameter == nil then return true end
     if parameter.kind == "dict" then return false end
     -- An empty table is a list where one must stand; what may be left out is never meant by an empty list.
-    local required = parameter.default == nil and not parameter.optional
-    return next(value) ~= nil or not (required and (parameter.kind == "list" or parameter.kind == "any"))
+    local must_stand = parameter.default == nil and not parameter.optional
+    return next(value) ~= nil or not (must_stand and (parameter.kind == "list" or parameter.kind == "any"))
   end
 
   return core._in_order(kinds, required, defaults, function(...)
