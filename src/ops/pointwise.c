@@ -116,7 +116,7 @@ OP(div, .schema = "div(Tensor input, Operand other, *, str? rounding_mode=None) 
           "integers.",
    .samples = "f(3,4) p(3,4) | f(3,4) p(4) | f(3) 2 | i(3) 2", .errors = "f(3) f(4)",
    .saves = "input: other; other: input other", .flags = OP_BOTH | OP_INPLACE, .infer = infer_div,
-   .kernel = EVERYWHERE(cpu_div), .formula = PW_div, .backward = back_div);
+   .kernel = EVERYWHERE(cpu_div), .backward = back_div);
 static bool compose_true_divide(OpCall *c) {
   Arg arg[] = {c->arg[0], c->arg[1], ARG_NIL};
   return compose_return(c, 0, c->inplace ? op_run_inplace(&def_div, arg) : op_run(&def_div, arg));
