@@ -195,7 +195,7 @@ describe("modules on a device", function()
   -- A process of its own, whose device on the stand-in has little memory; on a GPU most of it is taken first.
   it("stay where they are when memory runs out in the middle", function()
     local here = debug.getinfo(1, "S").source:match("^@(.*)/[^/]*$") or "."
-    local pipe = assert(io.popen(("STANDIN_BYTES=16777216 '%s' '%s/support/move_out_of_memory.lua' 2>&1"):format(
+    local pipe = assert(io.popen(("STANDIN_BYTES=134217728 '%s' '%s/support/move_out_of_memory.lua' 2>&1"):format(
       arg[-1] or "lua5.4", here)))
     local said = pipe:read "a"
     pipe:close()
