@@ -302,7 +302,7 @@ standin: $(STANDIN)/moontorch/cuda.so $(CUDA_TESTS)
 STANDIN_PROVE = $(PROVE) --build $(STANDIN) $(addprefix --env ,$(ASAN_ENV)) --timeout 1200 \
   --lua-env LD_PRELOAD=$$(gcc -print-file-name=libasan.so)
 CUDA_PROVE = $(PROVE) --build $(BUILD) --timeout 3600
-MODULE_SPECS = spec/autocast_spec.lua spec/scaler_spec.lua spec/device_spec.lua
+MODULE_SPECS = spec/autocast_spec.lua spec/scaler_spec.lua spec/device_spec.lua spec/pitfalls_spec.lua
 CUDA_SPECS = $(wildcard spec/cuda*_spec.lua)
 ON_CUDA_SPECS = spec/examples_spec.lua
 test-cuda-standin:
@@ -312,7 +312,7 @@ test-cuda-standin:
 	@for order in "STANDIN_LAZY=0" "STANDIN_LAZY=1 STANDIN_REVERSE=1"; do echo "threads: $$order"; \
 	  $(STANDIN_PROVE) --env STANDIN_DEVICES=3 $$(for word in $$order; do echo --env $$word; done) --busted "$(BUSTED)" \
 	    $(or $(SPEC),$(CUDA_TESTS) $(CUDA_SPECS)) || exit 1; done
-	@$(if $(SPEC),:,echo "modules, autocast:"; $(STANDIN_PROVE) $(MODULE_SPECS))
+	@$(if $(SPEC),:,echo "modules, autocast, pitfalls:"; $(STANDIN_PROVE) $(MODULE_SPECS))
 	@$(if $(SPEC),:,echo "what makes its tensors on the GPU:"; $(STANDIN_PROVE) --env EXAMPLE_DEVICE=cuda \
 	  --busted "--helper=spec/support/on_cuda.lua" $(ON_CUDA_SPECS))
 
