@@ -123,6 +123,9 @@ void start() {
     d.bytes = given ? strtoull(given, nullptr, 10) : (size_t)1 << 30;
     d.arena = (char *)mmap(nullptr, d.bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (d.arena == MAP_FAILED) standin_die("no room for the device's memory");
+#ifdef MADV_HUGEPAGE
+    madvise(d.arena, d.bytes, MADV_HUGEPAGE); /* opening and closing costs by the page; without it, only more time */
+#endif
     d.free_blocks[0] = d.bytes;
     d.legacy.blocking = true;
     add_stream(&d.legacy, k);
