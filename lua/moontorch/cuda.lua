@@ -178,7 +178,6 @@ function cuda.set_sync_debug_mode(debug_mode)
       .. "0, 1, 2, got %s", tostring(debug_mode))
   end
   call("set_sync_debug_mode", "sync_mode", math.tointeger(mode))
-  core._watch_calls(mode == 1)
 end
 
 --- What set_sync_debug_mode set: 0, 1 or 2.

@@ -312,10 +312,9 @@ static void resize(int threads) {
   pthread_sigmask(SIG_SETMASK, &block, &before);
   pthread_mutex_lock(&lock);
   for (Worker *w = worker; workers < threads - 1; w++, workers++) {
-    *w = (Worker) {
-      .seen = atomic_load(&gate) / LOOP
-      , .kept_off = -1
-    };
+    w->seen = atomic_load(&gate) / LOOP;
+    w->asleep = false;
+    w->kept_off = -1;
     if (pthread_create(&w->thread, NULL, work, w) != 0) break;
     keep_off(w, this_processor());
   }

@@ -150,6 +150,7 @@ static void defaults_release(void *context) {
   Defaults *d = context;
   for (int k = 0; k <= GENERATOR_DEVICES; k++) generator_release(d->of[k]);
   mem_free(d);
+  defaults = NULL;
 }
 static void defaults_make_key(void) { defaults_key_made = pthread_key_create(&defaults_key, defaults_release) == 0; }
 

@@ -114,13 +114,6 @@ static bool check_result(OpCall *c) {
   return true;
 }
 
-/* First and one past the last byte that t can reach. */
-static void reach(const Tensor *t, char **first, char **last) {
-  *first = *last = tensor_data(t);
-  for (int d = 0; d < t->ndim; d++) *last += (t->shape[d] - 1) * t->stride[d] * dtype_size((DType)t->dtype);
-  *last += dtype_size((DType)t->dtype);
-}
-
 /* What must hold before argument 0 may be written. */
 static bool check_inplace(OpCall *c) {
   Tensor *self = in(c, 0);
@@ -146,6 +139,13 @@ static bool check_inplace(OpCall *c) {
                   c->def->info->param[0].name, c->def->info->name, c->def->info->param[0].name);
   }
   return true;
+}
+
+/* First and one past the last byte that t can reach. */
+static void reach(const Tensor *t, char **first, char **last) {
+  *first = *last = tensor_data(t);
+  for (int d = 0; d < t->ndim; d++) *last += (t->shape[d] - 1) * t->stride[d] * dtype_size((DType)t->dtype);
+  *last += dtype_size((DType)t->dtype);
 }
 
 /* Another argument lies in the same memory as argument 0, and not element on element of a pointwise op. */

@@ -20,6 +20,10 @@ void watch_here(char *place) {
   if (watch_host) watch_host->place(place, WATCH_PLACE);
 }
 
+void host_warn(const char *message) {
+  if (watch_host) watch_host->warn(message);
+}
+
 void watch_devices(void) {
   static atomic_bool watched;
   if (!atomic_exchange(&watched, true)) atomic_fetch_add(&graph_watchers, 1);
@@ -94,16 +98,6 @@ void anomaly_set(bool on, bool nan) {
 }
 
 bool packing_enabled(void) { return packing; }
-void host_warn(const char *message) {
-  if (watch_host) watch_host->warn(message);
-}
-
-void watch_calls(bool on) {
-  static _Thread_local bool watches;
-  count(watches, on);
-  watches = on;
-}
-
 void packing_set(bool on) {
   count(packing, on);
   packing = on;

@@ -20,10 +20,8 @@ typedef struct WatchHost {
 } WatchHost;
 void watch_start(const WatchHost *host); /* at load */
 void watch_here(char *place);            /* WATCH_PLACE bytes; "" when the host cannot say */
-void watch_devices(void);            /* from now on the host notes whose call it is: devices tell of mistakes later */
-void host_warn(const char *message); /* WatchHost.warn, if there is a host */
-/* This thread counts among graph_watchers for as long, so that warn and place know the call that is made. */
-void watch_calls(bool on);
+void watch_devices(void);                /* from now on warn and place know the call: devices tell of mistakes later */
+void host_warn(const char *message);     /* WatchHost.warn, if there is a host */
 
 extern __attribute__((visibility("hidden")))
 atomic_int graph_watchers; /* threads that watch, each mode counted by itself */

@@ -35,13 +35,11 @@ static int f_generator(lua_State *L) {
   return b->generator ? 1 : raise_failure(L, "Generator");
 }
 
-static int seed_with(lua_State *L, Generator *g, int idx) {
-  int64_t seed;
-  if (!g) return raise_failure(L, "manual_seed");
+static uint64_t check_seed(lua_State *L, int idx) {
+  int64_t seed = 0;
   if (!read_integer(L, idx, &seed))
-    return raise_text(L, "manual_seed", "seed must be an integer, not %s", luaL_typename(L, idx));
-  generator_manual_seed(g, (uint64_t)seed);
-  return push_generator(L, g);
+    raise_text(L, "manual_seed", "seed must be an integer, not %s", luaL_typename(L, idx));
+  return (uint64_t)seed;
 }
 
 static int push_state(lua_State *L, Generator *g) {
@@ -67,9 +65,10 @@ static int restore_state(lua_State *L, Generator *g, int idx) {
 
 /* All default generators of the thread, so that a script that is moved to a GPU keeps its seed. */
 static int f_manual_seed(lua_State *L) {
-  int results = seed_with(L, generator_default(), 1);
-  generators_manual_seed(generator_default()->seed);
-  return results;
+  Generator *g = generator_default();
+  if (!g) return raise_failure(L, "manual_seed");
+  generators_manual_seed(check_seed(L, 1));
+  return push_generator(L, g);
 }
 static int f_seed(lua_State *L) {
   Generator *g = generator_default();
@@ -86,7 +85,11 @@ static int f_default(lua_State *L) {
   return g ? push_generator(L, g) : raise_failure(L, "default_generator");
 }
 
-static int m_manual_seed(lua_State *L) { return seed_with(L, check_generator(L, 1, "manual_seed"), 2); }
+static int m_manual_seed(lua_State *L) {
+  Generator *g = check_generator(L, 1, "manual_seed");
+  generator_manual_seed(g, check_seed(L, 2));
+  return push_generator(L, g);
+}
 static int m_seed(lua_State *L) {
   return lua_pushinteger(L, (lua_Integer)generator_random_seed(check_generator(L, 1, "seed"))), 1;
 }

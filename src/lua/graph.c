@@ -105,18 +105,11 @@ static int warn_protected(lua_State *L) { return warn_text(L, lua_touserdata(L, 
 
 /* An error in the script's own warning function is dropped: the call that is made goes on. */
 static void warn(const char *message) {
-  lua_State *L = owner ? callback_state(owner) : NULL;
+  lua_State *L = calling ? calling : owner;
   if (!L || !lua_checkstack(L, 8)) return;
   lua_pushcfunction(L, warn_protected);
   lua_pushlightuserdata(L, (void *)(uintptr_t)message);
   if (lua_pcall(L, 1, 0, 0) != LUA_OK) lua_pop(L, 1);
-}
-
-/* _watch_calls(on): warnings of the core, such as of calls that wait for a device, find the script's line. */
-static int f_watch_calls(lua_State *L) {
-  own(L);
-  watch_calls(lua_toboolean(L, 1));
-  return 0;
 }
 
 /* _anomaly_mode(on, check_nan) -> the old two */
@@ -271,7 +264,6 @@ static int end_modes(lua_State *L) {
   if (!owner || owner != main_thread(L)) return 0;
   anomaly_set(false, false);
   packing_set(false);
-  watch_calls(false);
   owner = calling = NULL;
   return 0;
 }
@@ -279,7 +271,6 @@ static int end_modes(lua_State *L) {
 static int f_nodes(lua_State *L) { return lua_pushinteger(L, nodes_living()), 1; }
 
 static const luaL_Reg functions[] = {{"_anomaly_mode", f_anomaly},
-                                     {"_watch_calls", f_watch_calls},
                                      {"_nodes_living", f_nodes},
                                      {"_with_anomaly", f_with_anomaly},
                                      {"is_anomaly_enabled", f_anomaly_enabled},
