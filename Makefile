@@ -223,7 +223,8 @@ fuzz-calls:
 fuzz-files:
 	@$(MAKE) $(J) --no-print-directory BUILD=$(BUILD)/asan CC=gcc CFLAGS="-O1 -g1 $(SANITIZE)" VEC_OPT=-O1 module
 	@seed=$${FUZZ_SEED:-$$(date +%s)}; echo "FUZZ_SEED=$$seed"; $(PROVE) --build $(BUILD)/asan \
-	  $(addprefix --env ,$(ASAN_ENV)) --env FUZZ_SEED=$$seed --env FUZZ_SECONDS=$${FUZZ_SECONDS:-10} --timeout 3600 \
+	  $(addprefix --env ,$(ASAN_ENV)) --env FUZZ_SEED=$$seed --env FUZZ_SECONDS=$${FUZZ_SECONDS:-10} \
+	  --timeout $$((600 + 20 * $${FUZZ_SECONDS:-10})) \
 	  --lua-env LD_PRELOAD=$$(gcc -print-file-name=libasan.so) spec/fuzz_files_spec.lua
 
 # The specs again with the collector at its most eager, once in each of its modes.
