@@ -1,9 +1,10 @@
-/* What the machine can do, measured without the library: `machine THREADS [FLOATS]` prints a line for each figure.
+/* What the machine can do, measured without the library: `machine THREADS [FLOATS [PASSES FIGURE...]]` prints a line for
+ * each figure, or for those named: f32, f64 (of the widest instruction set only), read, fill, copy, add.
  *
  *   fma SET f32|f64 FLOPS      multiply-adds a second, two operations each, of the instruction set SET, all threads together
  *   read|fill|copy|add BYTES   bytes moved a second over arrays of FLOATS floats (16M): s += a, c = 1, c = a, c = a + b
  *
- * Each figure is the median of several passes; of loops that write through the caches and past them the better counts. */
+ * Each figure is the median of PASSES passes (15); of loops that write through the caches and past them the better counts. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <sched.h>
@@ -18,7 +19,7 @@
 #include <immintrin.h>
 #endif
 
-enum { PASSES = 15, MOST_THREADS = 256, ALIGN = 2 << 20, CHAINS = 24, ROUNDS = 2000000 };
+enum { MOST_PASSES = 15, MOST_THREADS = 256, ALIGN = 2 << 20, CHAINS = 24, ROUNDS = 2000000 };
 
 typedef struct Part {
   void (*run)(struct Part *p);
@@ -89,13 +90,15 @@ static int by_size(const void *x, const void *y) {
   return a < b ? -1 : a > b;
 }
 
+static int passes = MOST_PASSES;
+
 static double median_pass(Part *part, int threads, void (*run)(Part *)) {
-  double seconds[PASSES];
+  double seconds[MOST_PASSES];
   for (int k = 0; k < threads; k++) part[k].run = run;
   pass(part, threads);
-  for (int i = 0; i < PASSES; i++) seconds[i] = pass(part, threads);
-  qsort(seconds, PASSES, sizeof *seconds, by_size);
-  return seconds[PASSES / 2];
+  for (int i = 0; i < passes; i++) seconds[i] = pass(part, threads);
+  qsort(seconds, (size_t)passes, sizeof *seconds, by_size);
+  return seconds[passes / 2];
 }
 
 /* ---- multiply-adds ---- */
@@ -141,12 +144,25 @@ static const struct {
 static int set_is_there(int k) { return k == 0; }
 #endif
 
+/* The figures that were asked for; NULL: all. */
+static char **asked;
+
+static int is_asked(const char *figure) {
+  if (!asked) return 1;
+  for (char **a = asked; *a; a++)
+    if (strcmp(*a, figure) == 0) return 1;
+  return 0;
+}
+
 static void show_fma(Part *part, int threads) {
-  for (int k = 0; k < (int)(sizeof sets / sizeof *sets); k++) {
-    if (!set_is_there(k)) continue;
+  int count = (int)(sizeof sets / sizeof *sets);
+  while (!set_is_there(count - 1)) count--;
+  for (int k = asked ? count - 1 : 0; k < count; k++) {
     double lanes = sets[k].bytes / 4.0, work = 2.0 * CHAINS * ROUNDS * threads;
-    printf("fma %s f32 %.0f\n", sets[k].set, work * lanes / median_pass(part, threads, sets[k].f32));
-    printf("fma %s f64 %.0f\n", sets[k].set, work * lanes / 2 / median_pass(part, threads, sets[k].f64));
+    if (is_asked("f32"))
+      printf("fma %s f32 %.0f\n", sets[k].set, work * lanes / median_pass(part, threads, sets[k].f32));
+    if (is_asked("f64"))
+      printf("fma %s f64 %.0f\n", sets[k].set, work * lanes / 2 / median_pass(part, threads, sets[k].f64));
   }
 }
 
@@ -214,7 +230,9 @@ static void show_memory(Part *part, int threads, int64_t n) {
                {"copy", copy, copy_past, 2},
                {"add", add, add_past, 3}};
   for (int k = 0; k < 4; k++) {
-    double through = median_pass(part, threads, loops[k].through), past = median_pass(part, threads, loops[k].past);
+    if (!is_asked(loops[k].name)) continue;
+    double through = median_pass(part, threads, loops[k].through);
+    double past = k == 0 ? through : median_pass(part, threads, loops[k].past);
     double bytes = (double)loops[k].arrays * sizeof(float) * (double)n;
     printf("%s %.0f\n", loops[k].name, bytes / (past < through ? past : through));
   }
@@ -224,7 +242,12 @@ int main(int argc, char **argv) {
   int threads = argc > 1 ? atoi(argv[1]) : 1;
   int64_t n = (argc > 2 ? atoll(argv[2]) : 1 << 24) / 64 * 64;
   if (threads < 1 || threads > MOST_THREADS || n < 64 * threads) return 1;
-  float *a = array(n), *b = array(n), *c = array(n);
+  if (argc > 3) passes = atoi(argv[3]);
+  if (argc > 4) asked = argv + 4;
+  if (passes < 1 || passes > MOST_PASSES) return 1;
+  int memory = is_asked("read") || is_asked("fill") || is_asked("copy") || is_asked("add");
+  float *a = NULL, *b = NULL, *c = NULL;
+  if (memory) a = array(n), b = is_asked("add") ? array(n) : NULL, c = array(n);
   Part part[MOST_THREADS];
   memset(part, 0, sizeof part);
 #ifdef __linux__
@@ -237,6 +260,6 @@ int main(int argc, char **argv) {
     part[k].begin = n / 64 * k / threads * 64, part[k].end = n / 64 * (k + 1) / threads * 64;
   }
   show_fma(part, threads);
-  show_memory(part, threads, n);
+  if (memory) show_memory(part, threads, n);
   return 0;
 }

@@ -1,8 +1,9 @@
 --- The benchmark: lua bench/run.lua MACHINE, where MACHINE is the compiled bench/machine.c (`make bench` makes it).
 --
 -- First what the machine can do, for one thread and for all; then every workload of workloads.lua here and in PyTorch,
--- rounds alternating, medians. A row's floor is the time that its operations and its memory traffic need at those
--- limits; "ours" and "PyTorch's" are floor over time. PyTorch is what $PYTHON (python3) imports; without it its columns
+-- rounds alternating, medians. A row's floor is the time that its operations and its memory traffic need at the limits
+-- measured just before and just after its rounds, the better of the two, since they wander; "ours" and "PyTorch's" are
+-- floor over time. PyTorch is what $PYTHON (python3) imports; without it its columns
 -- stay empty. $ONLY runs the rows whose group or title holds that text, $BENCH_JSON names a file for the figures.
 local here = arg[0]:match("^(.*)/[^/]*$") or "."
 package.path = here .. "/?.lua;" .. package.path
@@ -17,6 +18,7 @@ local only = os.getenv("ONLY")
 local all_threads = torch.get_num_threads()
 -- A workload is measured in at least and at most so many rounds, and for about so many seconds on our side.
 local FEWEST, MOST, SECONDS = 5, 15, 1.5
+local FLOATS = 1 << 24 -- in each array that the machine's bandwidth is measured with
 local quoted, output = rivals.quoted, rivals.output
 
 -- This interpreter, as it was called.
@@ -42,10 +44,12 @@ local rival
 -- The machine ---------------------------------------------------------------------------------------------------------
 
 -- Limits for that many threads: f32, f64 in operations, read, fill, copy, add in bytes a second; `sets` for the text.
-local function measure_machine(threads)
+-- Of the figures named, in a few passes; of all without names.
+local function measure_machine(threads, figures)
   say("measuring the machine, %d thread%s", threads, threads == 1 and "" or "s")
   local m = { threads = threads, f32 = 0, f64 = 0, sets = {} }
-  for line in output(("%s %d"):format(quoted(machine_program), threads)):gmatch("[^\n]+") do
+  local few = figures and ("%d %d %s"):format(FLOATS, FEWEST, table.concat(figures, " ")) or ""
+  for line in output(("%s %d %s"):format(quoted(machine_program), threads, few)):gmatch("[^\n]+") do
     local set, kind, flops = line:match("^fma (%S+) (%S+) (%d+)$")
     if set then
       m[kind] = math.max(m[kind], tonumber(flops))
@@ -102,21 +106,34 @@ local function compare(w, threads)
   return median(ours), #theirs == rounds and median(theirs) or nil
 end
 
--- The least time that a row can take on the machine, or nil.
-local function floor_of(w, m)
-  local floor = 0
-  if w.flops then floor = w.flops / (w.f64 and m.f64 or m.f32) end
-  if w.bytes then floor = math.max(floor, w.bytes / m[w.stream]) end
-  return floor > 0 and floor or nil
+-- The limits that a row is held against.
+local function figures_of(w)
+  local figures = {}
+  if w.flops then figures[1] = w.f64 and "f64" or "f32" end
+  if w.bytes then figures[#figures + 1] = w.stream end
+  return figures
 end
 
-local function time_row(w, m)
-  local r = { title = w.title, threads = m.threads, unit = "s", floor = floor_of(w, m) }
-  r.ours, r.theirs = compare(w, m.threads)
+-- The least time that a row can take on a machine that did as well as it does in one of two measurements, or nil.
+local function floor_of(w, before, after)
+  local floor
+  for k, figure in ipairs(figures_of(w)) do
+    local work = k == 1 and w.flops or w.bytes
+    floor = math.max(floor or 0, work / math.max(before[figure], after[figure]))
+  end
+  return floor
+end
+
+local function time_row(w, threads)
+  local figures = figures_of(w)
+  local r = { title = w.title, threads = threads, unit = "s" }
+  local before = #figures > 0 and measure_machine(threads, figures)
+  r.ours, r.theirs = compare(w, threads)
+  r.floor = before and floor_of(w, before, measure_machine(threads, figures))
   r.ratio = r.theirs and r.theirs / r.ours
   r.share = r.floor and r.floor / r.ours
   r.their_share = r.floor and r.theirs and r.floor / r.theirs
-  local least = w.least or m.threads > 1 and w.least_all
+  local least = w.least or threads > 1 and w.least_all
   if least then
     r.target, r.met = (">= %.0f %% of the limit"):format(100 * least), r.share >= least
   elseif w.most then
@@ -200,7 +217,7 @@ local function main()
   for _, w in ipairs(workloads.rows) do
     if wanted(w.group, w.title) then
       for k, m in ipairs(machine) do
-        if k == 1 or w.threads ~= "one" then time_row(w, m) end
+        if k == 1 or w.threads ~= "one" then time_row(w, m.threads) end
       end
     end
   end
@@ -219,6 +236,7 @@ local function main()
   for _, m in ipairs(machine) do describe(m) end
   print()
   report.show(rows)
+  print("limits: measured before and after each row, the better counts; those above: once, at the start")
   local path = os.getenv("BENCH_JSON")
   if path and path ~= "" then report.write_json(path, machine, rows) end
 end
