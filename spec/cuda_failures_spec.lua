@@ -65,6 +65,16 @@ local programs = {
     g:reset()
     return result
   end,
+  random_graphs = function()
+    local g, x = cuda.CUDAGraph(), nil
+    cuda.graph(g, function() x = torch.rand(5, { device = "cuda" }) end)
+    cuda.manual_seed(3)
+    g:replay()
+    g:replay()
+    local result = x:cpu():tolist()[4]
+    g:reset()
+    return result
+  end,
   memory = function()
     local x = torch.empty(3 << 20, { device = "cuda", dtype = torch.uint8 })
     local y = x:clone()

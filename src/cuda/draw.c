@@ -17,11 +17,12 @@ static unsigned blocks_of(int index, int64_t n) {
   return (unsigned)(wanted < most ? wanted : most > 0 ? most : 1);
 }
 
-/* The offset to draw from, moved past `calls` calls of four words by each thread. */
-static uint64_t take_offset(Generator *g, uint64_t calls) {
-  uint64_t offset = g->offset;
+/* Where to draw from, and the generator moves past `calls` calls of four words by each thread. */
+static bool take(Generator *g, uint64_t calls, DrawFrom *from) {
+  *from = (DrawFrom){.seed = g->seed, .offset = g->offset};
+  if (capturing_here() && !capture_draw(g, from)) return false;
   g->offset += calls * 4;
-  return offset;
+  return true;
 }
 
 /* The largest integer up to which a dtype holds all of them. */
@@ -45,15 +46,15 @@ static void set_range(DrawRun *r, const Draw *draw, DType d) {
 static bool draw_packed(const Draw *draw, Generator *g, Tensor *to) {
   DType d = (DType)to->dtype;
   int index = tensor_device(to).index;
-  DrawRun r = {.to = tensor_data(to), .n = to->numel, .seed = g->seed, .kind = draw->kind, .a = draw->a, .b = draw->b};
+  DrawRun r = {.to = tensor_data(to), .n = to->numel, .kind = draw->kind, .a = draw->a, .b = draw->b};
   if (draw->kind >= DRAW_BETWEEN)
     set_range(&r, draw, d);
   else
     r.wide = d == MT_F64;
   if (!(r.blocks = blocks_of(index, r.n))) return false;
   uint64_t threads = (uint64_t)r.blocks * DRAW_THREADS * (r.wide ? 2 : 4);
-  r.offset = take_offset(g, ((uint64_t)r.n - 1) / threads + 1);
-  return driver_launched(cuda_launch_draw(d, &r, driver_stream(index)), "random numbers");
+  return take(g, ((uint64_t)r.n - 1) / threads + 1, &r.from) &&
+         driver_launched(cuda_launch_draw(d, &r, driver_stream(index)), "random numbers");
 }
 
 bool cuda_draw(const Draw *draw, Generator *g, Tensor *to, const Tensor *order) {
@@ -75,13 +76,13 @@ bool cuda_draw_by(DrawBy by, Generator *g, Tensor *numbers, Tensor *to) {
   DType d = (DType)numbers->dtype;
   if (to->numel == 0) return true;
   Tensor *packed = cuda_packed(numbers, d);
-  DrawByRun r = {.to = tensor_data(to), .n = to->numel, .seed = g->seed, .kind = by};
+  DrawByRun r = {.to = tensor_data(to), .n = to->numel, .kind = by};
   bool good = packed && fault_place(index, &r.fault) && (r.blocks = blocks_of(index, r.n)) != 0;
   if (good) {
     int64_t threads = (int64_t)r.blocks * DRAW_THREADS, each = (r.n - 1) / threads + 1;
     r.numbers = tensor_data(packed);
-    r.offset = take_offset(g, (uint64_t)(each * (by == DRAW_BY_RATE ? POISSON_CALLS : 1)));
-    good = driver_launched(cuda_launch_draw_by(d, to->dtype, &r, driver_stream(index)), "random numbers");
+    good = take(g, (uint64_t)(each * (by == DRAW_BY_RATE ? POISSON_CALLS : 1)), &r.from) &&
+           driver_launched(cuda_launch_draw_by(d, to->dtype, &r, driver_stream(index)), "random numbers");
   }
   tensor_release(packed);
   return good;

@@ -85,7 +85,7 @@ template <class T, int WORDS> __global__ void __launch_bounds__(DRAW_THREADS) fi
   typedef typename T::Memory M;
   int64_t threads = (int64_t)gridDim.x * blockDim.x, own = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
   int each = (WORDS == BITS ? r.wide : std::is_same<T, F64>::value) ? 2 : 4;
-  Philox p(r.seed, (uint64_t)own, r.offset);
+  Philox p(r.from, (uint64_t)own);
   for (int64_t first = own; first - own < r.n; first += threads * each) {
     M out[4];
     int n = draw<T, WORDS>(r, p, out);
@@ -114,6 +114,15 @@ CUDA_API int cuda_launch_draw(int dtype, const DrawRun *run, void *stream) {
   return error;
 }
 
+__global__ void set_state(uint64_t *state, uint64_t seed, uint64_t offset) {
+  state[0] = seed;
+  state[1] = offset;
+}
+CUDA_API int cuda_launch_draw_state(uint64_t *state, uint64_t seed, uint64_t offset, void *stream) {
+  CUDA_LAUNCH(set_state, 1, 1, 0, (cudaStream_t)stream, state, seed, offset);
+  return launched();
+}
+
 /* A Poisson count: below 10 the product of uniforms, from 10 on transformed rejection (Hoermann, 1993: PTRS). */
 static __device__ inline double unit(Philox &p) {
   uint4 x = p.next();
@@ -138,7 +147,7 @@ static __device__ double poisson(Philox &p, double rate) {
 }
 
 template <class P, class T> __global__ void __launch_bounds__(DRAW_THREADS) fill_by(DrawByRun r) {
-  Philox p(r.seed, (uint64_t)blockIdx.x * blockDim.x + threadIdx.x, r.offset);
+  Philox p(r.from, (uint64_t)blockIdx.x * blockDim.x + threadIdx.x);
   EACH_ELEMENT(i, r.n) {
     double number = P::load(((const typename P::Memory *)r.numbers)[i]), y = 0;
     bool chance = r.kind == DRAW_BY_CHANCE;

@@ -4,12 +4,20 @@
 #include "cuda/fault.h"
 #include "cuda/rows.h"
 
-/* `blocks` blocks draw n packed elements; a thread's numbers are those of its own sequence from `offset` on. */
+/* Where a launch's numbers begin: at `offset` of the stream of `seed`; in a graph, whose kernels are launched again and
+ * again, `offset` past the pair that lies in the device's memory at `state`: seed, offset. */
+typedef struct DrawFrom {
+  uint64_t seed, offset;
+  const uint64_t *state;
+} DrawFrom;
+CUDA_API int cuda_launch_draw_state(uint64_t *state, uint64_t seed, uint64_t offset, void *stream);
+
+/* `blocks` blocks draw n packed elements; a thread's numbers are those of its own sequence. */
 typedef struct DrawRun {
   void *to;
   int64_t n;
   unsigned blocks;
-  uint64_t seed, offset;
+  DrawFrom from;
   int kind; /* a DrawKind of cpu/draw.h */
   double a, b;
   uint64_t range; /* integers: low + a number below range, 0 stands for 2^64 */
@@ -24,7 +32,7 @@ typedef struct DrawByRun {
   void *to;
   int64_t n;
   unsigned blocks;
-  uint64_t seed, offset;
+  DrawFrom from;
   int kind;
   FaultPlace fault;
 } DrawByRun;

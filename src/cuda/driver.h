@@ -121,7 +121,11 @@ bool graph_capture_end(Graph *g, bool *empty);
 void graph_capture_abort(Graph *g); /* leaves the stream as it was before, whatever happened */
 bool graph_replay(Graph *g);
 bool graph_reset(Graph *g);
-bool capturing_here(void);   /* this thread captures */
+bool capturing_here(void); /* this thread captures */
+/* What is captured draws from g: `from`, which names the numbers that g gives now, is made to name those that g gives at
+ * each replay. Nothing changes where the current stream is no part of the capture. False and a failure. */
+struct DrawFrom;
+bool capture_draw(Generator *g, struct DrawFrom *from);
 void capture_spoil(void);    /* what it captures will not become a graph */
 int captures_underway(void); /* of all threads */
 

@@ -3,10 +3,22 @@
  * While a thread captures, its launches are noted instead of run, its memory comes from the graph's pool, and waiting is
  * refused before the runtime hears of it (driver.c). Invariant: whatever fails in between, ending a capture leaves the
  * stream and the thread as they were. https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs */
+#include "cuda/draw.h"
 #include "cuda/driver.h"
 #include <stdatomic.h>
 
+/* A generator that captured kernels draw from. They read seed and offset from the device's memory, where a replay writes
+ * them; their own offsets count from `begin`. As PyTorch does it. */
+typedef struct Drawn {
+  struct Drawn *next;
+  Generator *generator;
+  Tensor *state;        /* two int64 */
+  uint64_t seed, begin; /* the generator's when it was first drawn from */
+  uint64_t by;          /* how far a replay moves it */
+} Drawn;
+
 struct Graph {
+  Drawn *drawn;
   cudaGraphExec_t exec;
   MemoryPool *pool;
   int64_t pool_id;
@@ -27,9 +39,63 @@ int64_t graph_pool(const Graph *g) { return g->pool_id; }
 
 Graph *graph_new(void) { return mem_zero(sizeof(Graph)); }
 
+/* The generators are again where they were when the capture began: nothing has been drawn. */
+static void rewind_drawn(Graph *g) {
+  for (Drawn *d = g->drawn; d; d = d->next) {
+    d->by = d->generator->offset - d->begin;
+    d->generator->offset = d->begin;
+  }
+}
+
+static void forget_drawn(Graph *g) {
+  for (Drawn *d = g->drawn, *next; d; d = next) {
+    next = d->next;
+    tensor_release(d->state);
+    generator_release(d->generator);
+    mem_free(d);
+  }
+  g->drawn = NULL;
+}
+
+/* The graph's record of a generator; its memory is not the graph's, whose other kernels may use that before they are
+ * through with it. */
+static Drawn *drawn_of(Graph *g, Generator *generator) {
+  for (Drawn *d = g->drawn; d; d = d->next)
+    if (d->generator == generator) return d;
+  memory_capture(0, NULL);
+  Tensor *state = tensor_new(MT_I64, 1, (int64_t[]){2}, (Device){MT_CUDA, (uint8_t)g->index});
+  memory_capture(g->index, g->pool);
+  Drawn *d = state ? mem_alloc(sizeof *d) : NULL;
+  if (!d) return tensor_release(state), NULL;
+  *d = (Drawn){.next = g->drawn, .generator = generator_retain(generator), .state = state};
+  d->seed = generator->seed;
+  d->begin = generator->offset;
+  return g->drawn = d;
+}
+
+bool capture_draw(Generator *generator, DrawFrom *from) {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  if (!driver_check(cudaStreamIsCapturing(driver_stream(generator->device), &status), "cudaStreamIsCapturing"))
+    return false;
+  if (status == cudaStreamCaptureStatusNone) return true;
+  if (generator->device != capturing->index)
+    return fail(MT_ERUNTIME,
+                "Offset increment outside graph capture encountered unexpectedly: a graph of cuda:%d draws from a "
+                "generator of cuda:%d; draw those numbers before, into a tensor that the graph reads",
+                capturing->index, generator->device);
+  Drawn *d = drawn_of(capturing, generator);
+  if (!d) return false;
+  if (d->seed != generator->seed)
+    return fail(MT_ERUNTIME, "CUDAGeneratorImpl::set_current_seed can be called during stream capture only if new seed "
+                             "is the same as the original seed: seed the generator before the capture or a replay");
+  *from = (DrawFrom){.offset = generator->offset - d->begin, .state = tensor_data(d->state)};
+  return true;
+}
+
 bool graph_reset(Graph *g) {
   if (g->captures) graph_capture_abort(g);
   bool good = true;
+  forget_drawn(g);
   if (g->exec) good = driver_check(cudaGraphExecDestroy(g->exec), "cudaGraphExecDestroy");
   g->exec = NULL;
   g->has = false;
@@ -88,6 +154,7 @@ static cudaError_t end(Graph *g, cudaGraph_t *noted) {
   cudaError_t error = cudaStreamEndCapture(stream, noted);
   cudaGetLastError();
   memory_capture(0, NULL);
+  rewind_drawn(g);
   g->captures = false;
   if (capturing == g) capturing = NULL;
   atomic_fetch_sub(&underway, 1);
@@ -132,5 +199,15 @@ bool graph_capture_end(Graph *g, bool *empty) {
 
 bool graph_replay(Graph *g) {
   if (!g->has) return fail(MT_ERUNTIME, "Called CUDAGraph::replay without a preceding successful capture.");
-  return driver_use(g->index) && driver_check(cudaGraphLaunch(g->exec, driver_stream(g->index)), "cudaGraphLaunch");
+  if (!driver_use(g->index)) return false;
+  cudaStream_t stream = driver_stream(g->index);
+  for (Drawn *d = g->drawn; d; d = d->next)
+    if (!cuda_record_stream(d->state->storage, g->index, stream_current(g->index)) ||
+        !driver_launched(
+            cuda_launch_draw_state(tensor_data(d->state), d->generator->seed, d->generator->offset, stream),
+            "random numbers"))
+      return false;
+  if (!driver_check(cudaGraphLaunch(g->exec, stream), "cudaGraphLaunch")) return false;
+  for (Drawn *d = g->drawn; d; d = d->next) d->generator->offset += d->by;
+  return true;
 }

@@ -3,13 +3,15 @@
  * seed: the words that PyTorch's kernels draw. */
 #ifndef MT_CUDA_PHILOX_CUH
 #define MT_CUDA_PHILOX_CUH
+#include "cuda/draw.h"
 #include "cuda/kernel.cuh"
 
 struct Philox {
   uint64_t seed, sequence, count;
 
-  __device__ Philox(uint64_t seed, uint64_t sequence, uint64_t offset)
-      : seed(seed), sequence(sequence), count(offset / 4) {}
+  __device__ Philox(const DrawFrom &from, uint64_t sequence)
+      : seed(from.state ? from.state[0] : from.seed), sequence(sequence),
+        count((from.state ? from.state[1] + from.offset : from.offset) / 4) {}
 
   __device__ uint4 next() {
     uint4 c = {(unsigned)count, (unsigned)(count >> 32), (unsigned)sequence, (unsigned)(sequence >> 32)};

@@ -374,10 +374,7 @@ static bool limit(Pass *p) {
 
 static Tensor *ones_for(const Tensor *root) {
   Tensor *one = tensor_new((DType)root->dtype, root->ndim, root->shape, tensor_device(root));
-  Tensor *scalar = one ? tensor_from_scalar(scalar_int(1)) : NULL;
-  bool good = scalar && tensor_copy_into(one, scalar);
-  tensor_release(scalar);
-  if (good) return one;
+  if (one && tensor_fill(one, scalar_int(1))) return one;
   tensor_release(one);
   return NULL;
 }

@@ -22,6 +22,8 @@ enum { CORE_API_VERSION = 1 };
   X(const char *, device_text, (Device d), (d))                                                                       \
   X(const char *, tensor_text, (const Tensor *t), (t))                                                                \
   X(Tensor *, tensor_new, (DType d, int ndim, const int64_t *shape, Device device), (d, ndim, shape, device))         \
+  X(Generator *, generator_retain, (Generator * g), (g))                                                              \
+  X(void, generator_release, (Generator * g), (g))                                                                    \
   X(void, tensor_destroy, (Tensor * t), (t))                                                                          \
   X(bool, tensor_is_contiguous, (const Tensor *t), (t))                                                               \
   X(bool, tensor_same_shape, (const Tensor *a, const Tensor *b), (a, b))                                              \

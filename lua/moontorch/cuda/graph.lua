@@ -66,7 +66,8 @@ function CUDAGraph:capture_end()
   end
 end
 
---- Sends the captured work to the current stream of its device. Does not wait.
+--- Sends the captured work to the current stream of its device. Does not wait. Random numbers are those that the
+-- generators it drew from would give now, and these move on.
 function CUDAGraph:replay() call("replay", "graph_replay", self.graph) end
 
 --- Forgets the captured work; its memory is free when no tensor holds it. Another capture may follow.
