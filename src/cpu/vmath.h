@@ -67,13 +67,15 @@ VECTOR_FN double exp_less_one_f64(double r) {
   q = FMA64(q, r, 0x1.000000000000ap-1);
   return FMA64(r * r, q, r);
 }
-/* exp(r) where x = k ln 2 + r, |r| <= ln 2 / 2, and k is exact for |x| that small. Adding `magic` rounds to an integer,
- * which is left in the low bits of *t beside those of magic. */
-VECTOR_FN float exp_rest_f32(float x, float magic, float *t) {
+/* r, and then exp(r), where x = k ln 2 + r, |r| <= ln 2 / 2, and k is exact for |x| that small. Adding `magic` rounds to
+ * an integer, which is left in the low bits of *t beside those of magic. */
+VECTOR_FN float exp_argument_f32(float x, float magic, float *t) {
   *t = FMA32(x, 0x1.715476p+0f, magic);
   float n = *t - magic, r = FMA32(n, -0x1.62e400p-1f, x);
-  r = FMA32(n, -0x1.7f7d1cp-20f, r);
-  return exp_less_one_f32(r) + 1.0f;
+  return FMA32(n, -0x1.7f7d1cp-20f, r);
+}
+VECTOR_FN float exp_rest_f32(float x, float magic, float *t) {
+  return exp_less_one_f32(exp_argument_f32(x, magic, t)) + 1.0f;
 }
 VECTOR_FN float exp_reduced_f32(float x, int32_t *k) {
   const float magic = 0x1.8p23f;
@@ -106,13 +108,22 @@ VECTOR_FN float exp_up_f32(float x) {
 }
 /* exp of what is at most 60, as softmax and gelu need it: the same as exp, but shorter. */
 static inline float exp_below_f32(float x) { return exp_up_f32(x) * (1 / EXP_UP_f32); }
+/* The same, but 0 where it would be below 2^-126, and shorter still: weights beside one of 1. */
+VECTOR_FN float exp_weight_f32(float x) {
+  float c = x < -88.0f ? -88.0f : x;
+  float t, r = exp_argument_f32(c, 0x1.8p23f + 127, &t), scale = float_of_bits(bits_of_float(t) << 23);
+  return FMA32(exp_less_one_f32(r), scale, scale);
+}
 
-/* The same for double: exp(r), and t, whose low bits are those of k beside those of magic. */
+/* The same for double. */
 #define MAGIC64 0x1.8p52
-VECTOR_FN double exp_rest_f64(double x, double magic, double *t) {
+VECTOR_FN double exp_argument_f64(double x, double magic, double *t) {
   *t = FMA64(x, 0x1.71547652b82fep+0, magic);
   double n = *t - magic, r = FMA64(n, -0x1.62e42fefa0000p-1, x);
-  return exp_less_one_f64(FMA64(n, -0x1.cf79abc9e3b3ap-40, r)) + 1.0;
+  return FMA64(n, -0x1.cf79abc9e3b3ap-40, r);
+}
+VECTOR_FN double exp_rest_f64(double x, double magic, double *t) {
+  return exp_less_one_f64(exp_argument_f64(x, magic, t)) + 1.0;
 }
 VECTOR_FN double exp_f64(double x) {
   double c = x < -746.0 ? -746.0 : x;
@@ -127,6 +138,11 @@ VECTOR_FN double exp_up_f64(double x) {
   return p * double_of_bits(bits_of_double(t) << 52);
 }
 VECTOR_FN double exp_below_f64(double x) { return exp_up_f64(x) * (1 / EXP_UP_f64); }
+VECTOR_FN double exp_weight_f64(double x) {
+  double c = x < -709.0 ? -709.0 : x;
+  double t, r = exp_argument_f64(c, MAGIC64 + 1023, &t), scale = double_of_bits(bits_of_double(t) << 52);
+  return FMA64(exp_less_one_f64(r), scale, scale);
+}
 
 /* 2^x = 2^k exp(r ln 2), r = x - k */
 VECTOR_FN float exp2_f32(float x) {
