@@ -170,16 +170,18 @@ static void use_scores(const Job *j, GemmBlock *g, const char *scores, char *c, 
   }
 }
 
-/* c (n, g->n) += scores^T (n, rows) times b (rows, g->n); key j0 + k is seen by query j0 + k and those behind it. */
-static void use_turned(const Job *j, GemmBlock *g, const char *scores, char *c, int64_t c_row, const void *one,
-                       int64_t i, int64_t rows, int64_t j0, int64_t n) {
-  int64_t step = j->causal && i + 1 < j0 + n ? j->kernels->mr : n;
+/* c (n, g->n) += scores^T (n, rows) times b (rows, g->n); key j0 + k is seen by query j0 + k and those behind it. The first
+ * block of rows that sees a key writes its row of c. */
+static void use_turned(const Job *j, GemmBlock *g, const char *scores, char *c, int64_t c_row, const void *zero,
+                       const void *one, int64_t i, int64_t rows, int64_t j0, int64_t n) {
+  int64_t step = j->causal && i < j0 + n ? j->kernels->mr : n;
   const char *b = g->b, *tail = g->b_packed;
-  g->a_row = 1, g->a_col = j->row, g->c_row = g->add_row = c_row, g->alpha = g->beta = one;
+  g->a_row = 1, g->a_col = j->row, g->c_row = g->add_row = c_row, g->alpha = one;
   for (int64_t k = 0; k < n; k += step) {
     int64_t some = least(step, n - k), first = j->causal ? most(0, j0 + k - i) : 0;
     if (first >= rows) break;
     g->m = some, g->k = rows - first;
+    g->beta = (j->causal ? j0 + k >= i : i == 0) ? zero : one;
     g->a = element(j, scores, first * j->row + k);
     g->b = element(j, b, first * g->b_row);
     if (tail) g->b_packed = element(j, (void *)tail, first * whole(g->n - g->b_first, j->kernels->lanes));
@@ -273,7 +275,7 @@ static void clear(const Job *j, char *p, int64_t row, int64_t rows, int64_t n) {
 
 /* Keys and values j0 .. j1 - 1 of matrix n: their gradients, and what they add to those of the queries. */
 static void attend_back(const Job *j, int64_t n, int64_t part, int64_t j0, int64_t j1, char *memory) {
-  const Number one = number(j, 1), scale = number(j, j->scale);
+  const Number zero = number(j, 0), one = number(j, 1), scale = number(j, j->scale);
   char *query = matrix(j, &j->query, n), *key = matrix(j, &j->key, n), *value = matrix(j, &j->value, n);
   char *grad = matrix(j, &j->grad, n), *mask = matrix(j, &j->mask, n), *lse = matrix(j, &j->lse, n);
   char *gq = matrix(j, &j->gq, n), *gk = matrix(j, &j->gk, n), *gv = matrix(j, &j->gv, n);
@@ -284,10 +286,13 @@ static void attend_back(const Job *j, int64_t n, int64_t part, int64_t j0, int64
        *tail_g = tail_k + j->tail_bytes, *delta = tail_g + j->tail_bytes;
   j->table->dots[j->wide](grad, j->grad.row, matrix(j, &j->out, n), j->out.row, j->length, j->value_width,
                           matrix(j, &j->grad_lse, n), delta);
-  clear(j, gq, gq_row, j->length, j->width);
-  clear(j, row_of(j, &j->gk, gk, j0), j->gk.row, j1 - j0, j->width);
-  clear(j, row_of(j, &j->gv, gv, j0), j->gv.row, j1 - j0, j->value_width);
-  for (; j0 < j1; j0 += j->keys) {
+  /* Products write what they reach first; these rows are reached by none. */
+  clear(j, gq, gq_row, j->causal ? least(j->length, j0 / j->block_rows * j->block_rows) : 0, j->width);
+  int64_t unseen = j->causal ? most(j0, least(j1, j->length)) : j1;
+  clear(j, row_of(j, &j->gk, gk, unseen), j->gk.row, j1 - unseen, j->width);
+  clear(j, row_of(j, &j->gv, gv, unseen), j->gv.row, j1 - unseen, j->value_width);
+  const void *beta_q = &zero;
+  for (; j0 < j1; j0 += j->keys, beta_q = &one) {
     int64_t count = least(j->keys, j1 - j0);
     GemmBlock scores, backs, for_q = {0}, for_k = {0}, for_v = {0};
     set_packed(j, &scores, row_of(j, &j->key, key, j0), j->key.row, count, j->width, packed_key);
@@ -300,17 +305,17 @@ static void attend_back(const Job *j, int64_t n, int64_t part, int64_t j0, int64
       make_scores(j, &backs, g, j->grad.row, back, &one, i, rows, j0, count);
       int64_t step = j->causal ? j->kernels->mr : rows;
       for (int64_t r = 0; r < rows; r += step) {
-        ScoreBlock b = score_block(j, element(j, score, r * j->row), mask, i + r, least(step, rows - r), j0, seen_here,
+        ScoreBlock b = score_block(j, element(j, score, r * j->row), mask, i + r, least(step, rows - r), j0, count,
                                    j->kernels->mr);
         b.back = element(j, back, r * j->row);
         b.lse = element(j, lse, i + r), b.delta = element(j, delta, i + r);
         j->table->weigh_back[j->wide](&b);
       }
-      use_scores(j, &for_q, back, element(j, gq, i * gq_row), gq_row, &one, &one, i, rows, j0, seen_here);
+      use_scores(j, &for_q, back, element(j, gq, i * gq_row), gq_row, beta_q, &one, i, rows, j0, seen_here);
       set_columns(j, &for_v, g, j->grad.row, j->value_width, rows, tail_g);
-      use_turned(j, &for_v, score, row_of(j, &j->gv, gv, j0), j->gv.row, &one, i, rows, j0, seen_here);
+      use_turned(j, &for_v, score, row_of(j, &j->gv, gv, j0), j->gv.row, &zero, &one, i, rows, j0, count);
       set_columns(j, &for_k, q, j->query.row, j->width, rows, tail_q);
-      use_turned(j, &for_k, back, row_of(j, &j->gk, gk, j0), j->gk.row, &one, i, rows, j0, seen_here);
+      use_turned(j, &for_k, back, row_of(j, &j->gk, gk, j0), j->gk.row, &zero, &one, i, rows, j0, count);
     }
   }
 }

@@ -1,8 +1,8 @@
 /* Rows of attention's scores, in each instruction set: masks, running maximum and sum, exponentials and their gradients.
  *
- * What lies behind a row's last valid score is set to -inf first, so that loops run over whole vectors. Sums run in LANES
- * partial sums, joined in one order. All rows' maxima are found before any exponential: row after row, each would wait for
- * its own maximum. */
+ * What lies behind a row's last valid score is set to -inf first, and gradients there to 0, so that loops run over whole
+ * vectors; nobody need have made either. Sums run in LANES partial sums, joined in one order. All rows' maxima are found
+ * before any exponential: row after row, each would wait for its own maximum. */
 #include "cpu/attention.h"
 #include "cpu/vec/each.h"
 #include "cpu/vmath.h"
@@ -14,7 +14,7 @@ enum { LANES_f32 = 16, LANES_f64 = 8 };
     JOIN_LANES(LANES_##S, lane, JOIN_SUM);                                                                  \
     return lane[0];                                                                                         \
   }                                                                                                         \
-  static inline void mask_row_##S(const ScoreBlock *b, int64_t r, T *restrict s) {                          \
+  static inline int64_t mask_row_##S(const ScoreBlock *b, int64_t r, T *restrict s) {                       \
     int64_t valid = b->valid + r * b->step;                                                                 \
     valid = valid < 0 ? 0 : valid < b->columns ? valid : b->columns;                                        \
     if (b->mask && b->mask_is_bool) {                                                                       \
@@ -26,6 +26,7 @@ enum { LANES_f32 = 16, LANES_f64 = 8 };
     }                                                                                                       \
     for (int64_t at = valid / LANES_##S * LANES_##S; at < b->width; at += LANES_##S)                        \
       for (int k = 0; k < LANES_##S; k++) s[at + k] = at + k < valid ? s[at + k] : -(T)INFINITY;            \
+    return valid;                                                                                           \
   }                                                                                                         \
   static T most_##S(const T *s, int64_t width) {                                                            \
     T lane[LANES_##S];                                                                                      \
@@ -57,7 +58,9 @@ enum { LANES_f32 = 16, LANES_f64 = 8 };
     for (int64_t r = 0; r < b->rows; r++) {                                                                 \
       T *restrict s = (T *)b->score + r * b->row, *restrict d = (T *)b->back + r * b->row;                  \
       T lse = ((const T *)b->lse)[r], delta = ((const T *)b->delta)[r];                                     \
-      mask_row_##S(b, r, s);                                                                                \
+      int64_t valid = mask_row_##S(b, r, s);                                                                \
+      for (int64_t at = valid / LANES_##S * LANES_##S; at < b->width; at += LANES_##S)                      \
+        for (int k = 0; k < LANES_##S; k++) d[at + k] = at + k < valid ? d[at + k] : 0;                     \
       for (int64_t j = 0; j < b->width; j += LANES_##S)                                                     \
         for (int k = 0; k < LANES_##S; k++) {                                                               \
           s[j + k] = exp_weight_##S(s[j + k] - lse);                                                        \

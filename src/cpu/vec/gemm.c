@@ -217,6 +217,7 @@ static void pack_columns(REAL *to, int64_t to_row, const REAL *from, int64_t w_s
       REAL *square = to + p * to_row + w;
       Vec v[LANES];
       UNROLL for (int i = 0; i < LANES; i++) v[i] = i < n ? load(at + i * w_stride) : (Vec){0};
+      UNROLL for (int i = 0; i < LANES; i++) __builtin_prefetch(at + (i + NR) * w_stride);
       transpose(v);
       if ((p + LANES - 1) * to_row + w + LANES <= k * to_row) {
         UNROLL for (int i = 0; i < LANES; i++) store(square + i * to_row, v[i]);
