@@ -34,7 +34,7 @@
 #undef MR
 #define MR 4
 #endif
-enum { LANES = VECTOR_BYTES / sizeof(REAL), NV = 2, NR = NV * LANES, LINE = 64 };
+enum { LANES = VECTOR_BYTES / sizeof(REAL), NV = 2, NR = NV * LANES, LINE = 64, AHEAD = 16 };
 
 typedef REAL Vec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
 INLINE Vec load(const REAL *from) { return *(const Vec *)from; }
@@ -160,6 +160,7 @@ INLINE void copy_some(REAL *to, const REAL *from, int64_t n) {
 static void pack_rows(REAL *to, int64_t to_row, const REAL *from, int64_t from_row, int64_t width, int64_t k) {
   for (int64_t p = 0; p < k; p++, to += to_row, from += from_row) {
     int64_t w = 0;
+    UNROLL for (int j = 0; j < NR; j += LINE / (int)sizeof *from) __builtin_prefetch(from + AHEAD * from_row + j);
     for (; w + LANES <= width; w += LANES) store(to + w, load(from + w));
     copy_some(to + w, from + w, width - w);
     for (w = width; w < to_row; w++) to[w] = 0;

@@ -18,7 +18,7 @@
 #else
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
-enum { MR = 14, NV = 2, LANES = 16, NR = NV * LANES };
+enum { MR = 14, NV = 2, LANES = 16, NR = NV * LANES, AHEAD = 16 };
 
 static int64_t least(int64_t x, int64_t y) { return x < y ? x : y; }
 
@@ -92,6 +92,7 @@ TARGET static void pack_rows(uint16_t *to, int64_t width, const uint16_t *from, 
       const uint16_t *at = from + p * k_stride + w;
       __m256i low = _mm256_maskz_loadu_epi16(there, at), high = _mm256_setzero_si256();
       if (p + 1 < k) high = _mm256_maskz_loadu_epi16(there, at + k_stride);
+      __builtin_prefetch(at + AHEAD * k_stride), __builtin_prefetch(at + (AHEAD + 1) * k_stride);
       __m512i both = _mm512_or_si512(_mm512_cvtepu16_epi32(low), _mm512_slli_epi32(_mm512_cvtepu16_epi32(high), 16));
       _mm512_mask_storeu_epi32(to + p * width + 2 * w, (__mmask16)((1u << places) - 1), both);
     }
