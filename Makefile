@@ -305,7 +305,7 @@ STANDIN_PROVE = $(PROVE) --build $(STANDIN) $(addprefix --env ,$(ASAN_ENV)) --ti
 CUDA_PROVE = $(PROVE) --build $(BUILD) --timeout 3600
 MODULE_SPECS = spec/autocast_spec.lua spec/scaler_spec.lua spec/device_spec.lua spec/pitfalls_spec.lua
 CUDA_SPECS = $(wildcard spec/cuda*_spec.lua)
-ON_CUDA_SPECS = spec/examples_spec.lua
+ON_CUDA_SPECS = spec/guide_spec.lua spec/pitfalls_spec.lua spec/examples_spec.lua
 test-cuda-standin:
 	@$(MAKE) $(J) --no-print-directory BUILD=$(BUILD)/asan CC=gcc CFLAGS="-O1 -g1 $(SANITIZE)" VEC_OPT=-O1 module \
 	  $(BUILD)/asan/libcore.a

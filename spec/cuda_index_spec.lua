@@ -339,7 +339,15 @@ describe("CUDA faults", function()
     met(99, "12 elements", "take", function() x:take(bad) end)
     met(99, "12 elements", "put", function() x:put(bad, bad:float()) end)
     met(-5, "size 4", "index_put", function() x:index_put({ torch.tensor({ -5 }):cuda() }, x[1]) end)
-    met(99, "size 3", "embedding", function() torch.nn.functional.embedding(bad, x[{ { 1, 3 } }]) end)
+    local embedding = torch.nn.functional.embedding
+    for _, positions in ipairs { bad, bad:int() } do
+      met("index out of range in self: element 2 of the indices [3] is 99", "3 rows", "embedding",
+        function() embedding(positions, x[{ { 1, 3 } }]) end)
+    end
+    local apart = torch.tensor({ { 1, 2, 1 }, { 3, 2, 0 } }):cuda():t() -- counted in rows, not as it lies
+    met("element 6 of the indices [3, 2] is 0", "indices + 1", "embedding", function() embedding(apart, x) end)
+    met("element 2 of the indices [3] is 99", "4 rows", "embedding_renorm_",
+      function() embedding(bad, x:clone(), nil, 1) end)
     met(99, "size 3", "searchsorted", function() torch.searchsorted(bad:float(), x, { sorter = bad }) end)
     met(99, "12 elements", "unravel_index", function() torch.unravel_index(bad, { 4, 3 }) end)
     met(0, "size 4", "index_select", function() x:index_select(1, torch.zeros(1):long():cuda()) end)

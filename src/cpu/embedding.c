@@ -11,6 +11,13 @@
 
 enum { UNIT = 16384 };
 
+bool row_fail(int64_t value, int64_t element, int ndim, const int64_t *shape, int64_t rows) {
+  return fail(
+      MT_EINDEX, "index out of range in self: element %lld of the indices %s is %lld, but the table has %lld rows%s",
+      (long long)element, shape_text(ndim, shape), (long long)value, (long long)rows,
+      value == 0 ? ". Positions count from 1 in Lua: use indices + 1" : ", and positions count from 1");
+}
+
 /* The first element that is no position, for the message. */
 static bool refuse(const Tensor *index, int64_t rows) {
   Tensor *packed = tensor_packed((Tensor *)index, MT_I64);
@@ -18,9 +25,7 @@ static bool refuse(const Tensor *index, int64_t rows) {
   const int64_t *at = (const int64_t *)(const void *)tensor_data(packed);
   int64_t i = 0;
   while (i < packed->numel - 1 && at[i] >= 1 && at[i] <= rows) i++;
-  fail(MT_EINDEX, "index out of range in self: element %lld of the indices %s is %lld, but the table has %lld rows%s",
-       (long long)i + 1, shape_text(index->ndim, index->shape), (long long)at[i], (long long)rows,
-       at[i] == 0 ? ". Positions count from 1 in Lua: use indices + 1" : ", and positions count from 1");
+  row_fail(at[i], i + 1, index->ndim, index->shape, rows);
   tensor_release(packed);
   return false;
 }

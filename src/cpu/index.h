@@ -31,6 +31,7 @@ typedef struct IndexMove {
   Reach reach;
   int dim;    /* that positions are of, for messages; -1: of the flattened tensor */
   bool plain; /* no element of moved has two places */
+  bool table; /* a device says of a bad position that it is none of a table's rows; index is packed */
 } IndexMove;
 /* Positions are checked before anything is written; on a device, elements with bad ones are left out. */
 bool cpu_index_move(const IndexMove *m);

@@ -6,9 +6,10 @@
 
 bool cuda_embedding(Tensor *weight, Tensor *index, Tensor *out) {
   int64_t moved_stride[MT_MAX_DIMS] = {0}, index_stride[MT_MAX_DIMS] = {0};
+  if (tensor_device(weight).kind != MT_CUDA) return left_to_host();
+  if (!(index = cuda_packed(index, (DType)index->dtype))) return false;
   moved_stride[index->ndim] = weight->stride[1];
   if (index->ndim > 0) memcpy(index_stride, index->stride, sizeof(int64_t) * (size_t)index->ndim);
-  if (tensor_device(weight).kind != MT_CUDA) return left_to_host();
   IndexMove m = {
       .mode = READ,
       .ndim = out->ndim,
@@ -22,10 +23,13 @@ bool cuda_embedding(Tensor *weight, Tensor *index, Tensor *out) {
       .other_stride = out->stride,
       .index = index,
       .index_stride = index_stride,
+      .table = true,
       .reach = {.wide = index->dtype == MT_I64, .dims = 1, .size = weight->shape[0], .alpha = scalar_int(1)}};
   m.reach.shape[0] = weight->shape[0];
   m.reach.stride[0] = weight->stride[0] * dtype_size((DType)weight->dtype);
-  return cuda_index_move(&m);
+  bool good = cuda_index_move(&m);
+  tensor_release(index);
+  return good;
 }
 
 /* What is known of positions into a table: they are packed, and counted where that is asked for. */
@@ -47,6 +51,7 @@ static bool table_open(Table *t, Tensor *index, int64_t rows, bool counted, int 
   if (!t->index || (counted && !t->count)) return false;
   t->run = (TableRun){.index = (const int64_t *)(const void *)tensor_data(t->index), .n = index->numel, .rows = rows};
   if (!fault_place(at, &t->run.fault)) return false;
+  fault_shape(at, t->run.fault, index);
   if (!counted) return true;
   t->run.count = (uint32_t *)(void *)tensor_data(t->count);
   return cuda_fill(t->count, scalar_int(0)) &&

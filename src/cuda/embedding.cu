@@ -4,7 +4,7 @@
 #include "cuda/group.cuh"
 
 static __device__ inline int64_t row_of(const TableRun &r, int64_t i) {
-  return position_at(r.fault, r.index[i], r.rows, false, 0);
+  return position_at(r.fault, r.index[i], r.rows, false, 0, i + 1);
 }
 
 __global__ void __launch_bounds__(THREADS) table_count(TableRun r) {

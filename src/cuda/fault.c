@@ -11,7 +11,7 @@ typedef struct {
   struct {
     int ndim;
     int64_t shape[MT_MAX_DIMS];
-  } of[TICKETS]; /* the tensor whose elements may be faults, see fault_shape */
+  } of[TICKETS]; /* the tensor whose elements may be faults, see fault_shape; ndim -1: not said */
   int32_t next;
 } Faults;
 
@@ -43,6 +43,7 @@ bool fault_place(int index, FaultPlace *place) {
   if (f && !driver_check(cudaHostGetDevicePointer(&seen, f->record, 0), "cudaHostGetDevicePointer")) f = NULL;
   if (f) {
     *place = (FaultPlace){seen, f->next};
+    f->of[f->next % TICKETS].ndim = -1;
     memcpy(f->place[f->next % TICKETS], here, sizeof here);
     f->next = f->next == INT32_MAX ? 0 : f->next + 1;
   }
@@ -62,10 +63,12 @@ static bool fail_fault(const Fault *fault, int ndim, const int64_t *shape) {
   double number;
   memcpy(&number, &fault->value, sizeof number);
   switch (fault->kind) {
-  case FAULT_POSITION: return position_fail(fault->value, fault->limit, fault->dim);
+  case FAULT_POSITION:
+    return ndim < 0 ? position_fail(fault->value, fault->limit, fault->dim)
+                    : row_fail(fault->value, fault->element, ndim, shape, fault->limit);
   case FAULT_CHANCE: return rng_chance_fail(fault->element, number);
   case FAULT_RATE: return rng_rate_fail(fault->element, number);
-  case FAULT_LABEL: return label_fail(fault->value, fault->element, ndim, shape, fault->limit);
+  case FAULT_LABEL: return label_fail(fault->value, fault->element, ndim < 0 ? 0 : ndim, shape, fault->limit);
   case FAULT_PROBABILITY: return probability_fail(number, fault->element, fault->dim == 0);
   default: return fail(MT_ERUNTIME, "CUDA error: a kernel met a value that it cannot take");
   }
@@ -74,7 +77,7 @@ static bool fail_fault(const Fault *fault, int ndim, const int64_t *shape) {
 bool fault_check(int index) {
   Fault met = {FAULT_NONE};
   char place[PLACE] = "an earlier call";
-  int ndim = 0;
+  int ndim = -1;
   int64_t shape[MT_MAX_DIMS];
   pthread_mutex_lock(&lock);
   Faults *f = faults[index];

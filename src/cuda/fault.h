@@ -11,7 +11,8 @@
 enum {
   FAULT_NONE,
   FAULT_BUSY,        /* being written */
-  FAULT_POSITION,    /* value is no position of dimension dim (from 0; -1: flattened) with size limit */
+  FAULT_POSITION,    /* value is no position of dimension dim (from 0; -1: flattened) with size limit; with a tensor of
+                      * fault_shape, whose element number `element` it is, no row of a table */
   FAULT_LABEL,       /* value, label number `element` of the tensor of fault_shape, is none of `limit` classes */
   FAULT_PROBABILITY, /* a double whose bits are value, element number `element` of input (dim 0) or target (dim 1) */
   FAULT_CHANCE,      /* the same number `element` of what bernoulli draws by */

@@ -120,6 +120,7 @@ bool cuda_index_move(const IndexMove *m) {
   rows_of(&r.rows, &local, index, NULL, false);
   r.rows.value[BESIDE] = value;
   bool good = fault_place(at, &r.fault), plain = m->mode == READ || m->mode == WRITE;
+  if (good && m->table) fault_shape(at, r.fault, m->index);
   if (good && keeps_order(m))
     good = move_in_order(&local, &r, index);
   else if (good && plain)

@@ -8,7 +8,8 @@
 /* Byte offset that a position at `p` means; -1 and a fault for none. */
 static __device__ inline int64_t place(const MoveRun &r, const char *p) {
   int64_t value = r.wide ? *(const int64_t *)p : *(const int32_t *)p;
-  int64_t at = position_at(r.fault, value, r.size, r.negative, r.dim);
+  int64_t element = (p - r.rows.ptr[INDEX]) / (r.wide ? 8 : 4) + 1; /* of a packed index */
+  int64_t at = position_at(r.fault, value, r.size, r.negative, r.dim, element);
   if (at < 0) return -1;
   if (r.dims == 1) return at * r.stride[0];
   int64_t bytes = 0;
