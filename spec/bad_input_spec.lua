@@ -1,10 +1,14 @@
 --- Bad input: every wrong call is an error that pcall catches, that begins with the caller's position, names the
--- function and says what to do, and that leaves everything as it was. The calls are rows of spec/support/bad_calls.lua.
+-- function and says what to do, and that leaves everything as it was. The calls are rows of spec/support/bad_calls.
 
 local torch = require "moontorch"
-local calls = require "spec.support.bad_calls"
 local near = require "spec.support.near"
 local nn, F = torch.nn, torch.nn.functional
+
+local calls = {}
+for _, theme in ipairs { "tensors", "operators", "training" } do
+  for _, topic in ipairs(require("spec.support.bad_calls." .. theme)) do calls[#calls + 1] = topic end
+end
 
 local function freed_tensor()
   local t = torch.ones(2, 3)

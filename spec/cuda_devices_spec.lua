@@ -2,12 +2,12 @@
 -- And what torch.cuda tells of each.
 local torch = require "moontorch"
 local warnings_of = require "spec.support.warnings"
+local gpu = require "spec.support.gpu"
 local cuda = torch.cuda
+local refuses = gpu.refuses
 
 if not cuda.is_available() then
   describe("several GPUs", function()
-    it("are skipped: this machine has no GPU that moontorch/cuda.so can use", function() end)
-
     it("are missed with PyTorch's words at the script's line", function()
       local x = torch.ones(2)
       for _, ask in ipairs {
@@ -39,13 +39,6 @@ if not cuda.is_available() then
     end)
   end)
   return
-end
-
-local function refuses(fn, text)
-  local ok, why = pcall(fn)
-  assert.is_false(ok)
-  assert.is_truthy(why:find(text, 1, true), why)
-  assert.is_truthy(why:find("cuda_devices_spec.lua:%d+: "), why)
 end
 
 describe("one GPU", function()

@@ -1,23 +1,11 @@
 --- CUDA graphs: captured once, replayed on what their inputs hold then; and what cannot be captured.
 local torch = require "moontorch"
 local warnings_of = require "spec.support.warnings"
+local gpu = require "spec.support.gpu"
 local cuda = torch.cuda
+local refuses, zeros = gpu.refuses, gpu.zeros
 
-if not cuda.is_available() then
-  describe("CUDA graphs", function()
-    it("are skipped: this machine has no GPU that moontorch/cuda.so can use", function() end)
-  end)
-  return
-end
-
-local function refuses(fn, text)
-  local ok, why = pcall(fn)
-  assert.is_false(ok)
-  assert.is_truthy(why:find(text, 1, true), why)
-  assert.is_truthy(why:find("cuda_graph_spec.lua:%d+: "), why)
-end
-
-local function zeros(n) return torch.zeros(n, { device = "cuda" }) end
+if gpu.missing(describe, it, "CUDA graphs") then return end
 
 -- The device, its default stream and captures work.
 local function works()

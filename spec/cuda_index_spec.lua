@@ -1,13 +1,9 @@
 --- Indexing, joining, sorting, embedding and creation on a GPU at sizes where kernels take more than one block, tile or
 -- pass, against the same calls on the CPU; and faults: bad positions that a kernel meets.
 local torch = require "moontorch"
+local gpu = require "spec.support.gpu"
 
-if not torch.cuda.is_available() then
-  describe("CUDA indexing", function()
-    it("is skipped: this machine has no GPU that moontorch/cuda.so can use", function() end)
-  end)
-  return
-end
+if gpu.missing(describe, it, "CUDA indexing") then return end
 
 local ALL = {
   torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16, torch.int8,
@@ -332,7 +328,7 @@ describe("CUDA faults", function()
     met(99, "size 4", "scatter", function() x:scatter(1, row, 5) end)
     met(99, "size 4", "scatter_add", function() x:scatter_add(1, row, x) end)
     met(99, "size 4", "scatter_reduce", function() x:scatter_reduce(1, row, x, "amax") end)
-    met(99, "size 4", "index_select", function() x:index_select(1, bad) end)
+    met("index out of range in self: index 99", "size 4", "index_select", function() x:index_select(1, bad) end)
     met(99, "size 3", "index_add", function() x:index_add(2, bad, x) end)
     met(99, "size 3", "index_copy", function() x:index_copy(2, bad, x) end)
     met(99, "size 3", "index_fill", function() x:index_fill(2, bad, 0) end)
@@ -346,7 +342,7 @@ describe("CUDA faults", function()
     end
     local apart = torch.tensor({ { 1, 2, 1 }, { 3, 2, 0 } }):cuda():t() -- counted in rows, not as it lies
     met("element 6 of the indices [3, 2] is 0", "indices + 1", "embedding", function() embedding(apart, x) end)
-    met("element 2 of the indices [3] is 99", "4 rows", "embedding_renorm_",
+    met("element 2 of the indices [3] is 99", "4 rows", "embedding",
       function() embedding(bad, x:clone(), nil, 1) end)
     met(99, "size 3", "searchsorted", function() torch.searchsorted(bad:float(), x, { sorter = bad }) end)
     met(99, "12 elements", "unravel_index", function() torch.unravel_index(bad, { 4, 3 }) end)

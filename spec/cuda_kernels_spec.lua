@@ -1,15 +1,10 @@
 --- Kernels of a GPU at sizes beyond the samples of cuda_spec.lua, each against the CPU: lines and results of few and of
--- many elements, alone and side by side, cut into several units, in layouts with gaps. Runs where moontorch/cuda.so
--- finds a device; `make test-cuda-standin` gives it one that is not there.
+-- many elements, alone and side by side, cut into several units, in layouts with gaps.
 local torch = require "moontorch"
 local operators = require "spec.support.operators"
+local gpu = require "spec.support.gpu"
 
-if not torch.cuda.is_available() then
-  describe("CUDA kernels", function()
-    it("are skipped: this machine has no GPU that moontorch/cuda.so can use", function() end)
-  end)
-  return
-end
+if gpu.missing(describe, it, "CUDA kernels") then return end
 
 local F = torch.nn.functional
 local BOUND = { [torch.float64] = 1e-11, [torch.float32] = 2e-5, [torch.float16] = 4e-3, [torch.bfloat16] = 3e-2 }

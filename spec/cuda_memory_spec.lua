@@ -1,19 +1,21 @@
 --- What torch.cuda tells of memory, and how it is shared out. Sizes are those of PyTorch's allocator: requests in units
 -- of 512 bytes, segments of 2 MiB up to 1 MiB, of 20 MiB below 10 MiB, else in units of 2 MiB.
 local torch = require "moontorch"
-local library = require "moontorch.cuda.library"
+local binding = require "moontorch.cuda.binding"
 local golden = dofile "spec/golden/cuda.lua"
+local gpu = require "spec.support.gpu"
 local cuda = torch.cuda
+local refuses = gpu.refuses
 
 local MIB = 1 << 20
 
 describe("memory_summary", function()
-  local original = library.call
-  after_each(function() library.call = original end)
+  local original = binding.call
+  after_each(function() binding.call = original end)
 
   for name, case in pairs(golden) do
     it("is PyTorch's text, " .. name, function()
-      library.call = function(_, what, index) return what == "memory_stats" and index == 3 and case.stats end
+      binding.call = function(_, what, index) return what == "memory_stats" and index == 3 and case.stats end
       assert.equal(case.full, cuda.memory_summary(3))
       assert.equal(case.abbreviated, cuda.memory_summary("cuda:3", true))
       assert.equal(case.abbreviated, cuda.memory.memory_summary { device = 3, abbreviated = true })
@@ -32,14 +34,6 @@ if not cuda.is_available() then
     end)
   end)
   return
-end
-
-local function refuses(fn, text)
-  local ok, why = pcall(fn)
-  assert.is_false(ok)
-  assert.is_truthy(why:find(text, 1, true), why)
-  assert.is_truthy(why:find("cuda_memory_spec.lua:%d+: "), why)
-  return why
 end
 
 local function bytes(n) return torch.empty(n, { dtype = torch.uint8, device = "cuda" }) end

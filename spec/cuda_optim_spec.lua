@@ -1,12 +1,8 @@
 --- Optimisers on a GPU: parameters and state after some steps are the CPU's.
 local torch = require "moontorch"
+local gpu = require "spec.support.gpu"
 
-if not torch.cuda.is_available() then
-  describe("optimisers on a GPU", function()
-    it("are skipped: this machine has no GPU that moontorch/cuda.so can use", function() end)
-  end)
-  return
-end
+if gpu.missing(describe, it, "optimisers on a GPU") then return end
 
 local OPTIMISERS = {
   { "SGD", { lr = 0.1 } }, { "SGD", { lr = 0.1, momentum = 0.9, weight_decay = 0.01, nesterov = true } },

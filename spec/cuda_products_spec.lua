@@ -1,14 +1,10 @@
 --- Products, convolution, pooling and resampling on a GPU at sizes that samples do not reach, against the CPU;
 -- the modes of torch.backends; libraries that are missing or fail.
 local torch = require "moontorch"
+local gpu = require "spec.support.gpu"
 local F = torch.nn.functional
 
-if not torch.cuda.is_available() then
-  describe("CUDA products", function()
-    it("are skipped: this machine has no GPU that moontorch/cuda.so can use", function() end)
-  end)
-  return
-end
+if gpu.missing(describe, it, "CUDA products") then return end
 
 local TOLERANCE = {
   [torch.float64] = 1e-12, [torch.float32] = 1e-5, [torch.float16] = 2e-3, [torch.bfloat16] = 1.6e-2,

@@ -1,12 +1,8 @@
 --- Random numbers on a GPU: Philox's own answers, PyTorch's numbers on a GPU for seed 0, generators, distributions.
 local torch = require "moontorch"
+local gpu = require "spec.support.gpu"
 
-if not torch.cuda.is_available() then
-  describe("random numbers on a GPU", function()
-    it("are skipped: this machine has no GPU that moontorch/cuda.so can use", function() end)
-  end)
-  return
-end
+if gpu.missing(describe, it, "random numbers on a GPU") then return end
 
 local function near(wanted, got, bound)
   assert.is_true(math.abs(wanted - got) <= bound, ("%g is not within %g of %g"):format(got, bound, wanted))

@@ -1,17 +1,12 @@
---- Every operator on a GPU against the same call on the CPU: values, dtypes, layouts, gradients. Runs where
--- moontorch/cuda.so finds a device; `make test-cuda-standin` gives it one that is not there. Half of the operators are
--- here, the others in cuda_rest_spec.lua, so that two processors share the work.
+--- Every operator on a GPU against the same call on the CPU: values, dtypes, layouts, gradients. Half of the operators
+-- are here, the others in cuda_rest_spec.lua, so that two processors share the work.
 local rest = ... == "rest"
 local torch = require "moontorch"
 local samples = require "spec.support.samples"
 local operators = require "spec.support.operators"
+local gpu = require "spec.support.gpu"
 
-if not torch.cuda.is_available() then
-  describe("CUDA", function()
-    it("is skipped: this machine has no GPU that moontorch/cuda.so can use", function() end)
-  end)
-  return
-end
+if gpu.missing(describe, it, "CUDA") then return end
 
 local try, difference = operators.try, operators.difference
 

@@ -1,21 +1,11 @@
 --- Streams, events, pinned memory and asynchronous copies on a GPU. Where nothing orders two streams the stand-in runs
 -- them in the order that shows it, so a missing event is a wrong result here.
 local torch = require "moontorch"
+local gpu = require "spec.support.gpu"
 local cuda = torch.cuda
+local refuses = gpu.refuses
 
-if not cuda.is_available() then
-  describe("CUDA streams", function()
-    it("are skipped: this machine has no GPU that moontorch/cuda.so can use", function() end)
-  end)
-  return
-end
-
-local function refuses(fn, text)
-  local ok, why = pcall(fn)
-  assert.is_false(ok)
-  assert.is_truthy(why:find(text, 1, true), why)
-  assert.is_truthy(why:find("cuda_stream_spec.lua:%d+: "), why) -- at the script's line
-end
+if gpu.missing(describe, it, "CUDA streams") then return end
 
 -- A copy that several kernels make, so that it takes a while.
 local function slow_copy(x)

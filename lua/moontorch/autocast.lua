@@ -41,8 +41,7 @@ local function check_region(name, kind, dtype, enabled)
       core.warn(name .. "(): CUDA is not available. Disabling autocast.")
       return false
     end
-    local supported = core.cuda.is_bf16_supported
-    if dtype == core.bfloat16 and supported and not supported() then
+    if dtype == core.bfloat16 and not core.cuda.is_bf16_supported() then
       core.raise(name, "Current CUDA Device does not support bfloat16. Please switch dtype to float16.")
     end
   elseif dtype ~= core.bfloat16 and dtype ~= core.float16 then

@@ -1,12 +1,12 @@
 --- torch.cuda: what can be said of GPUs. The kernels are a shared object of their own, moontorch/cuda.so, which is
--- looked for when something here first needs it (cuda/library.lua). Devices are here; streams, memory and graphs have
+-- looked for when something here first needs it (cuda/binding.lua). Devices are here; streams, memory and graphs have
 -- files of their own.
 
 local core = require "moontorch.core"
-local library = require "moontorch.cuda.library"
+local binding = require "moontorch.cuda.binding"
 
 local cuda = {}
-local call, device_index = library.call, library.index
+local call, device_index = binding.call, binding.index
 
 for _, part in ipairs { "stream", "memory", "graph", "graphed", "random" } do
   local functions = require("moontorch.cuda." .. part)
@@ -15,28 +15,28 @@ end
 cuda.memory = require "moontorch.cuda.memory"
 
 --- For the core: looks once.
-function cuda._load() library.get() end
+function cuda._load() binding.get() end
 
 -- Devices -------------------------------------------------------------------------------------------------------------
 
 --- Is there a GPU, its driver, and moontorch/cuda.so?
 -- https://docs.pytorch.org/docs/stable/generated/torch.cuda.is_available.html
-function cuda.is_available() return library.get() ~= false end
+function cuda.is_available() return binding.get() ~= false end
 
 --- Was moontorch/cuda.so loaded, and a device found?
 -- https://docs.pytorch.org/docs/stable/generated/torch.cuda.is_initialized.html
-function cuda.is_initialized() return library.is_loaded() end
+function cuda.is_initialized() return binding.is_loaded() end
 
 --- Loads moontorch/cuda.so, which every use does by itself; raises what is missing.
 -- https://docs.pytorch.org/docs/stable/generated/torch.cuda.init.html
 function cuda.init()
-  if not library.get() then library.refuse("init") end
+  if not binding.get() then binding.refuse("init") end
 end
 
 --- How many GPUs there are.
 -- https://docs.pytorch.org/docs/stable/generated/torch.cuda.device_count.html
 function cuda.device_count()
-  local found = library.get()
+  local found = binding.get()
   return found and found.device_count() or 0
 end
 
@@ -55,7 +55,7 @@ end
 
 --- For torch.backends: cuDNN's version, nil where there is none.
 function cuda._dnn_version()
-  local found = library.get()
+  local found = binding.get()
   local version = found and found.dnn_version() or 0
   return version > 0 and version or nil
 end
@@ -64,7 +64,7 @@ end
 local function device_block(name, index, f)
   local before
   local changes = index ~= nil and index >= 0
-  return library.block(name, f, function()
+  return binding.block(name, f, function()
     if not changes then return end
     before = call(name, "current_device")
     call(name, "set_device", index)
@@ -135,7 +135,7 @@ end
 --- What moontorch/cuda.so was built for: an array like {"sm_80", "sm_90", "compute_90"}, empty where there is none.
 -- https://docs.pytorch.org/docs/stable/generated/torch.cuda.get_arch_list.html
 function cuda.get_arch_list()
-  local found, list, last = library.get(), {}, nil
+  local found, list, last = binding.get(), {}, nil
   for number in (found and found.archs or ""):gmatch("%S+") do
     list[#list + 1], last = "sm_" .. number, number
   end

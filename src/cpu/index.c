@@ -17,6 +17,7 @@
 #include "tensor/shape.h"
 #include <math.h>
 #include <stdatomic.h>
+#include <string.h>
 
 bool position_fail(int64_t value, int64_t size, int dim) {
   const char *where = dim < 0 ? text("a tensor of %lld elements", (long long)size)
@@ -24,6 +25,23 @@ bool position_fail(int64_t value, int64_t size, int dim) {
   if (value == 0) return fail(MT_EINDEX, "position 0: positions count from 1 in Lua, here in %s", where);
   return dim < 0 ? fail(MT_EINDEX, "out of range: tried to access index %lld on %s", (long long)value, where)
                  : fail(MT_EINDEX, "index %lld is out of bounds for %s", (long long)value, where);
+}
+
+bool class_fail(int64_t value, int64_t classes) {
+  if (value < 1)
+    return fail(MT_EINDEX,
+                "Class values must be non-negative, and in Lua they count from 1 (labels from 0: use input + 1): got %lld",
+                (long long)value);
+  return fail(MT_EINDEX,
+              "Class values must be smaller than num_classes. Labels count from 1: got %lld, num_classes is %lld",
+              (long long)value, (long long)classes);
+}
+
+bool position_fail_in(const char *call, int64_t value, int64_t size, int dim) {
+  if (strncmp(call, "one_hot(", 8) == 0) return class_fail(value, size);
+  position_fail(value, size, dim);
+  if (strncmp(call, "index_select(", 13) == 0) fail_prefix("%s", POSITION_IN_SELF);
+  return false;
 }
 
 typedef struct {
@@ -415,7 +433,7 @@ bool any_index_select(OpCall *c) {
   if (vector_layout(&l, in(c, 0), c->arg[1].i, in(c, 2)) &&
       by_layout(c, READ, in(c, 0), &l, in(c, 2), false, beside(c->out[0]), scalar_int(1)))
     return true;
-  if (fail_code() == MT_EINDEX) fail_prefix("index out of range in self: ");
+  if (fail_code() == MT_EINDEX) fail_prefix("%s", POSITION_IN_SELF);
   return false;
 }
 static bool write_vector(OpCall *c, MoveMode mode, Scalar alpha) {

@@ -34,6 +34,9 @@ static inline bool position_read(const char *p, DType dtype, int64_t size, bool 
 
 /* Records that `value` is no position of dimension `dim` (from 0; -1: of the flattened tensor). Returns false. */
 bool position_fail(int64_t value, int64_t size, int dim) __attribute__((cold));
+/* `value` is none of so many classes. Returns false. */
+bool class_fail(int64_t value, int64_t classes) __attribute__((cold));
+#define POSITION_IN_SELF "index out of range in self: " /* what index_select and embedding begin with */
 /* Whether index, on the host, is an index tensor and every element of it a position of a dim of that size; else fails with
  * the first that is not. */
 bool position_check(const Tensor *index, int64_t size, bool negative, int dim);

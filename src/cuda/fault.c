@@ -59,12 +59,12 @@ void fault_shape(int index, FaultPlace place, const Tensor *t) {
   pthread_mutex_unlock(&lock);
 }
 
-static bool fail_fault(const Fault *fault, int ndim, const int64_t *shape) {
+static bool fail_fault(const Fault *fault, const char *place, int ndim, const int64_t *shape) {
   double number;
   memcpy(&number, &fault->value, sizeof number);
   switch (fault->kind) {
   case FAULT_POSITION:
-    return ndim < 0 ? position_fail(fault->value, fault->limit, fault->dim)
+    return ndim < 0 ? position_fail_in(place, fault->value, fault->limit, fault->dim)
                     : row_fail(fault->value, fault->element, ndim, shape, fault->limit);
   case FAULT_CHANCE: return rng_chance_fail(fault->element, number);
   case FAULT_RATE: return rng_rate_fail(fault->element, number);
@@ -93,7 +93,7 @@ bool fault_check(int index) {
   pthread_mutex_unlock(&lock);
   if (met.kind == FAULT_NONE) return true;
   if (!failed()) {
-    fail_fault(&met, ndim, shape);
+    fail_fault(&met, place, ndim, shape);
     fail_suffix(": met by %s on cuda:%d, which runs later than it is called; elements with such values were left out",
                 place, index);
   }

@@ -1,5 +1,5 @@
 /* Elements that are not zero, on a device. How many there are is asked for on the host, since it is the size of results:
- * that waits for the device, as in PyTorch. Tensors of 2^32 elements and more are left to the host. */
+ * that waits for the device, and the kernel counts again, as in PyTorch. Tensors of 2^32 elements and more are left to the host. */
 #include "cuda/mask.h"
 #include "cuda/driver.h"
 #include <string.h>

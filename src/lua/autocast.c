@@ -1,14 +1,8 @@
 /* Autocast for scripts: the settings of the thread, and regions that put them back. lua/moontorch/amp.lua checks what is
- * given. Invariant: what a region needs memory for is made before a setting is changed. */
+ * given. */
 #include "graph/autocast.h"
 #include "lua/binding.h"
 #include <string.h>
-
-typedef struct Region {
-  DeviceKind kind;
-  bool open, enabled, cache;
-  DType dtype;
-} Region;
 
 static DeviceKind kind_at(lua_State *L, int idx) {
   return strcmp(luaL_checkstring(L, idx), "cuda") == 0 ? MT_CUDA : MT_CPU;
@@ -22,58 +16,34 @@ static void apply(DeviceKind kind, lua_State *L, int idx) {
   if (!lua_isnil(L, idx + 2)) autocast_cache_enable(lua_toboolean(L, idx + 2));
 }
 
+enum { ENABLED = 1, CACHE = 2, CUDA = 4, DTYPE_AT = 3 }; /* a region's old settings */
+
 /* (kind, enabled, dtype, cache) at 1 to 4 */
-static void enter(lua_State *L, Region *r) {
+static lua_KContext enter(lua_State *L) {
   DeviceKind kind = kind_at(L, 1);
-  *r = (Region){kind, true, autocast_enabled(kind), autocast_cache_enabled(), autocast_dtype(kind)};
+  lua_KContext old = (autocast_enabled(kind) ? ENABLED : 0) | (autocast_cache_enabled() ? CACHE : 0) |
+                     (kind == MT_CUDA ? CUDA : 0) | (lua_KContext)autocast_dtype(kind) << DTYPE_AT;
   apply(kind, L, 2);
   autocast_enter();
+  return old;
 }
 
-static void leave(Region *r) {
-  if (!r->open) return;
-  r->open = false;
+static void leave(lua_KContext old) {
+  DeviceKind kind = old & CUDA ? MT_CUDA : MT_CPU;
   autocast_leave();
-  autocast_enable(r->kind, r->enabled);
-  autocast_set_dtype(r->kind, r->dtype);
-  autocast_cache_enable(r->cache);
+  autocast_enable(kind, old & ENABLED);
+  autocast_set_dtype(kind, (DType)(old >> DTYPE_AT));
+  autocast_cache_enable(old & CACHE);
 }
 
-/* The region lies at 4 of the stack, in a userdata, so that a function that yields finds it again. */
-static int leave_region(lua_State *L, int status, lua_KContext unused) {
-  (void)unused;
-  leave(lua_touserdata(L, 4));
-  return status == LUA_OK || status == LUA_YIELD ? lua_gettop(L) - 4 : lua_error(L);
-}
+static int left(lua_State *L, int status, lua_KContext old);
+static const Mode REGION = {4, enter, leave, left};
+static int left(lua_State *L, int status, lua_KContext old) { return mode_left(L, status, old, &REGION); }
 
 /* _with_autocast(kind, enabled, dtype, cache, f, ...) -> results of f(...) */
-static int f_with(lua_State *L) {
-  luaL_checkany(L, 5);
-  luaL_checkstack(L, LUA_MINSTACK, NULL);
-  Region *r = lua_newuserdatauv(L, sizeof *r, 0);
-  r->open = false;
-  lua_insert(L, 5);
-  enter(L, r);
-  lua_copy(L, 5, 4);
-  lua_remove(L, 5);
-  return leave_region(L, lua_pcallk(L, lua_gettop(L) - 5, LUA_MULTRET, 0, 0, leave_region), 0);
-}
-
-static int close_region(lua_State *L) {
-  Region *r = lua_touserdata(L, 1);
-  if (r) leave(r);
-  return 0;
-}
-
+static int f_with(lua_State *L) { return mode_call(L, &REGION); }
 /* _autocast_block(kind, enabled, dtype, cache) -> a value to be closed */
-static int f_block(lua_State *L) {
-  lua_settop(L, 4);
-  Region *r = lua_newuserdatauv(L, sizeof *r, 0);
-  lua_pushvalue(L, lua_upvalueindex(1));
-  lua_setmetatable(L, -2);
-  enter(L, r);
-  return 1;
-}
+static int f_block(lua_State *L) { return mode_block(L, &REGION); }
 
 /* _autocast_state(kind) -> enabled, dtype, cache */
 static int f_state(lua_State *L) {
@@ -132,17 +102,14 @@ static int f_cast(lua_State *L) {
   return 2;
 }
 
-static int leave_pause(lua_State *L, int status, lua_KContext old) {
-  autocast_pause(old);
-  return status == LUA_OK || status == LUA_YIELD ? lua_gettop(L) : lua_error(L);
-}
+static lua_KContext pause(lua_State *L) { return (void)L, autocast_pause(true); }
+static void unpause(lua_KContext old) { autocast_pause(old); }
+static int unpaused(lua_State *L, int status, lua_KContext old);
+static const Mode PAUSE = {0, pause, unpause, unpaused};
+static int unpaused(lua_State *L, int status, lua_KContext old) { return mode_left(L, status, old, &PAUSE); }
 
 /* _autocast_paused(f, ...) -> results of f(...), whose operators run as they are given */
-static int f_paused(lua_State *L) {
-  luaL_checkany(L, 1);
-  lua_KContext old = autocast_pause(true);
-  return leave_pause(L, lua_pcallk(L, lua_gettop(L) - 1, LUA_MULTRET, 0, old, leave_pause), old);
-}
+static int f_paused(lua_State *L) { return mode_call(L, &PAUSE); }
 
 void autocast_open(lua_State *L, int core) {
   static const luaL_Reg functions[] = {{"_with_autocast", f_with},
@@ -158,12 +125,7 @@ void autocast_open(lua_State *L, int core) {
                                        {NULL, NULL}};
   lua_pushvalue(L, core);
   luaL_setfuncs(L, functions, 0);
-  lua_createtable(L, 0, 2);
-  lua_pushcfunction(L, close_region);
-  lua_setfield(L, -2, "__close");
-  lua_pushliteral(L, "moontorch.Block");
-  lua_setfield(L, -2, "__name");
-  lua_pushcclosure(L, f_block, 1);
+  mode_push(L, f_block);
   lua_setfield(L, -2, "_autocast_block");
   lua_pop(L, 1);
 }

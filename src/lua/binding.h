@@ -121,6 +121,17 @@ void construct_open(lua_State *L, int core, int methods); /* construct.c: torch.
 void autograd_open(lua_State *L, int core, int methods, int properties); /* autograd.c */
 void storage_open(lua_State *L, int core, int methods);                  /* storage.c: resize_, set_ */
 void modes_open(lua_State *L, int core);                                 /* modes.c: no_grad, inference_mode */
+/* A mode that a block sets: from so many arguments, what `leave` puts back comes from `enter`; `left` calls mode_left. */
+typedef struct Mode {
+  int taken;
+  lua_KContext (*enter)(lua_State *L);
+  void (*leave)(lua_KContext old);
+  int (*left)(lua_State *L, int status, lua_KContext old);
+} Mode;
+int mode_call(lua_State *L, const Mode *mode);  /* behind the mode's arguments f, ...: results of f(...) */
+int mode_left(lua_State *L, int status, lua_KContext old, const Mode *mode);
+int mode_block(lua_State *L, const Mode *mode); /* a value to be closed, for a function of mode_push */
+void mode_push(lua_State *L, lua_CFunction block);
 void autocast_open(lua_State *L, int core);                              /* autocast.c */
 void signatures_open(lua_State *L, int core); /* signature.c: arguments of functions written in Lua */
 void graph_open(lua_State *L, int core);      /* graph.c: nodes, anomaly mode, hooks on saving */

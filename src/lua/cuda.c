@@ -1,4 +1,4 @@
-/* moontorch/cuda.so as Lua sees it: opened with the core's table of functions by lua/moontorch/cuda/library.lua.
+/* moontorch/cuda.so as Lua sees it: opened with the core's table of functions by lua/moontorch/cuda/binding.lua.
  *
  * Functions take devices and streams as numbers, which are checked here, and events and graphs as userdata that own them.
  * They raise the bare message; the Lua files add the function's name and the caller's line. */

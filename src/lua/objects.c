@@ -201,60 +201,32 @@ static int f_set_default_device(lua_State *L) {
 
 /* A device as the default one for a while: torch.device(...):enter() until the value is closed, or a function's run. */
 
-typedef struct Standard {
-  Device device;
-  bool given, open;
-} Standard;
+enum { GIVEN = 1, KIND_AT = 1, INDEX_AT = 9 }; /* the old one in an integer */
 
-static void enter_device(Standard *old, Device d) {
-  *old = (Standard){standard_device, standard_given, true};
+static lua_KContext enter_device(lua_State *L) {
+  lua_KContext old =
+      (lua_KContext)standard_device.index << INDEX_AT | (lua_KContext)standard_device.kind << KIND_AT | standard_given;
+  Device d;
+  if (!read_device(L, 1, &d)) luaL_argerror(L, 1, "device expected");
+  want_device(L, d);
   standard_device = d;
   standard_given = true;
+  return old;
 }
 
-static void leave_device(Standard *old) {
-  if (!old->open) return;
-  standard_device = old->device;
-  standard_given = old->given;
-  old->open = false;
+static void leave_device(lua_KContext old) {
+  standard_device = (Device){(uint8_t)(old >> KIND_AT), (uint8_t)(old >> INDEX_AT)};
+  standard_given = old & GIVEN;
 }
 
-static int close_device(lua_State *L) {
-  Standard *old = lua_touserdata(L, 1);
-  if (old) leave_device(old);
-  return 0;
-}
+static int left_device(lua_State *L, int status, lua_KContext old);
+static const Mode DEVICE = {1, enter_device, leave_device, left_device};
+static int left_device(lua_State *L, int status, lua_KContext old) { return mode_left(L, status, old, &DEVICE); }
 
-/* (device) -> a value to be closed; upvalue 1 its metatable */
-static int device_enter(lua_State *L) {
-  Device d;
-  if (!read_device(L, 1, &d)) return luaL_argerror(L, 1, "device expected");
-  want_device(L, d);
-  Standard *old = lua_newuserdatauv(L, sizeof *old, 0);
-  lua_pushvalue(L, lua_upvalueindex(1));
-  lua_setmetatable(L, -2);
-  enter_device(old, d);
-  return 1;
-}
-
-static int leave_run(lua_State *L, int status, lua_KContext unused) {
-  (void)unused;
-  leave_device(lua_touserdata(L, 1));
-  return status == LUA_OK || status == LUA_YIELD ? lua_gettop(L) - 1 : lua_error(L);
-}
-
+/* (device) -> a value to be closed */
+static int device_enter(lua_State *L) { return mode_block(L, &DEVICE); }
 /* (device, f, ...) -> results of f(...) */
-static int device_run(lua_State *L) {
-  Device d;
-  if (!read_device(L, 1, &d)) return luaL_argerror(L, 1, "device expected");
-  luaL_checkany(L, 2);
-  luaL_checkstack(L, LUA_MINSTACK, NULL);
-  want_device(L, d);
-  Standard *old = lua_newuserdatauv(L, sizeof *old, 0);
-  lua_replace(L, 1);
-  enter_device(old, d);
-  return leave_run(L, lua_pcallk(L, lua_gettop(L) - 2, LUA_MULTRET, 0, 0, leave_run), 0);
-}
+static int device_run(lua_State *L) { return mode_call(L, &DEVICE); }
 
 static int f_get_default_device(lua_State *L) {
   Device d = {MT_CPU, 0};
@@ -335,12 +307,7 @@ static void open_devices(lua_State *L, int core) {
   static const luaL_Reg meta[] = {{"__tostring", device_tostring}, {"__call", device_run}, {NULL, NULL}};
   lua_createtable(L, 0, 5);
   luaL_setfuncs(L, meta, 0);
-  lua_createtable(L, 0, 2);
-  lua_pushcfunction(L, close_device);
-  lua_setfield(L, -2, "__close");
-  lua_pushliteral(L, "moontorch.Block");
-  lua_setfield(L, -2, "__name");
-  lua_pushcclosure(L, device_enter, 1);
+  mode_push(L, device_enter);
   lua_pushcclosure(L, device_index, 1);
   lua_setfield(L, -2, "__index");
   lua_pushliteral(L, "torch.device");

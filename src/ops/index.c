@@ -4,12 +4,13 @@
  * positions from 1; the kernels check them before anything is written. */
 #include "cpu/index.h"
 #include "cpu/kernels.h"
+#include "cpu/position.h"
 #include "graph/record.h"
 #include "ops/ops.h"
 #include "ops/scatter.h"
 #include <string.h>
 
-extern OpDef def_scatter_add, def_scatter_value, def_index_add, def_index_fill;
+extern OpDef def_amax, def_amin, def_scatter_add, def_scatter_value, def_index_add, def_index_fill;
 
 static bool check_index_dtype(const OpCall *c, int k) {
   DType d = (DType)in(c, k)->dtype;
@@ -290,6 +291,11 @@ OP(take_along_dim, .schema = "take_along_dim(Tensor input, Index indices, Dim? d
    .samples = "f(3,4) x(3,2;4) d2 | f(3,4) x(1,4;3) d1 | f(3,4) x(5;12)",
    .errors = "f(3,4) x(2;3) d1 | f(3,4) x(3,2;9) d2", .flags = OP_BOTH, .compose = compose_take_along_dim);
 
+/* The largest or the smallest element. */
+static int64_t limit_of(Tensor *t, OpDef *def) {
+  Tensor *element = op_run(def, (Arg[]){ARG_T(t), ARG_NIL, ARG_I(0)});
+  return element ? tensor_scalar(element).i : 0;
+}
 static bool compose_one_hot(OpCall *c) {
   Tensor *t = in(c, 0);
   int64_t classes = c->arg[1].i, shape[MT_MAX_DIMS + 1];
@@ -302,20 +308,15 @@ static bool compose_one_hot(OpCall *c) {
     return fail(MT_EARG, "num_classes should be positive, or -1 to take the largest label, got %lld",
                 (long long)classes);
   if (classes == -1 && t->numel == 0) return fail(MT_EARG, "Can not infer total number of classes from empty tensor.");
-  int64_t largest = 0;
-  if (t->numel > 0) {
-    extern OpDef def_amax;
-    Tensor *most = op_run(&def_amax, (Arg[]){ARG_T(t), ARG_NIL, ARG_I(0)});
-    if (!most) return false;
-    largest = tensor_scalar(most).i;
+  /* With classes given, a device is not waited for: a label that is none is a fault there. */
+  if (t->numel > 0 && (classes == -1 || tensor_device(t).kind == MT_CPU)) {
+    int64_t largest = limit_of(t, &def_amax);
     if (failed()) return false;
+    if (classes == -1)
+      classes = largest;
+    else if (largest > classes)
+      return class_fail(largest, classes);
   }
-  if (classes == -1)
-    classes = largest;
-  else if (largest > classes)
-    return fail(MT_EINDEX,
-                "Class values must be smaller than num_classes. Labels count from 1: got %lld, num_classes is %lld",
-                (long long)largest, (long long)classes);
   if (classes < 1) classes = 1; /* the labels themselves are refused below */
   if (t->ndim == MT_MAX_DIMS)
     return fail(MT_EARG, "one_hot: the result would have more than %d dimensions", MT_MAX_DIMS);
@@ -324,8 +325,11 @@ static bool compose_one_hot(OpCall *c) {
   Tensor *zeros = op_full(MT_I64, t->ndim + 1, shape, tensor_device(t), scalar_int(0));
   Tensor *hot = op_run_inplace(&def_scatter_value,
                                (Arg[]){ARG_T(zeros), ARG_I(-1), ARG_T(op_unsqueeze(t, -1)), ARG_N(scalar_int(1))});
-  if (!hot && fail_code() == MT_EINDEX)
-    fail_prefix("Class values must be non-negative, and in Lua they count from 1 (labels from 0: use input + 1): ");
+  if (!hot && fail_code() == MT_EINDEX) {
+    fail_clear();
+    int64_t smallest = limit_of(t, &def_amin);
+    return !failed() && class_fail(smallest, classes);
+  }
   return compose_return(c, 0, hot);
 }
 OP(one_hot, .schema = "one_hot(Index input, int num_classes=-1) -> Tensor",

@@ -3,6 +3,7 @@
  * replaced is zero. */
 #include "base/size.h"
 #include "cpu/kernels.h"
+#include "cpu/position.h"
 #include "graph/record.h"
 #include "ops/ops.h"
 #include "ops/scatter.h"
@@ -186,7 +187,7 @@ static bool compose_index_reduce(OpCall *c) {
   for (int d = 0; d < source->ndim; d++) shape[d] = d == dim ? index->numel : 1;
   index = op_expand(op_reshape(index, source->ndim, shape), source->ndim, source->shape);
   if (index && compose_return(c, 0, reduced(t, dim, index, source, how, c->arg[5].i, c->inplace))) return true;
-  if (fail_code() == MT_EINDEX) fail_prefix("index out of range in self: ");
+  if (fail_code() == MT_EINDEX) fail_prefix("%s", POSITION_IN_SELF);
   return false;
 }
 OP(index_reduce,

@@ -39,7 +39,7 @@ enum { CORE_API_VERSION = 1 };
   X(void, mem_free, (void *memory), (memory))                                                                         \
   X(Deterministic, deterministic, (void), ())                                                                         \
   X(bool, dim_wrap, (int64_t dim, int ndim, int *out), (dim, ndim, out))                                              \
-  X(bool, position_fail, (int64_t value, int64_t size, int dim), (value, size, dim))                                  \
+  X(bool, position_fail_in, (const char *call, int64_t value, int64_t size, int dim), (call, value, size, dim))       \
   X(bool, row_fail, (int64_t value, int64_t element, int ndim, const int64_t *shape, int64_t rows),                   \
     (value, element, ndim, shape, rows))                                                                              \
   X(bool, rng_chance_fail, (int64_t number, double chance), (number, chance))                                         \
@@ -58,7 +58,8 @@ enum { CORE_API_VERSION = 1 };
 bool tensor_copy_into(Tensor *to, const Tensor *from);
 Tensor *tensor_copy(const Tensor *from, DType d, Device device);
 int device_kernels(void); /* how many there are in cpu/device_kernels.h */
-bool position_fail(int64_t value, int64_t size, int dim);
+/* position_fail in the words of the operator that `call`, a text of call_place, begins with. */
+bool position_fail_in(const char *call, int64_t value, int64_t size, int dim);
 /* Element (from 1) of indices of that shape is none of a table's rows. Returns false. */
 bool row_fail(int64_t value, int64_t element, int ndim, const int64_t *shape, int64_t rows);
 /* Failures of losses: label number `label` (from 1) of a target of that shape is no class; an element (from 1) of input or

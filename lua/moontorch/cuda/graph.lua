@@ -5,16 +5,16 @@
 
 local core = require "moontorch.core"
 local arguments = require "moontorch.arguments"
-local library = require "moontorch.cuda.library"
+local binding = require "moontorch.cuda.binding"
 local streams = require "moontorch.cuda.stream"
 local memory = require "moontorch.cuda.memory"
 
 local graphs = {}
-local call = library.call
+local call = binding.call
 
 local MODES = { global = 0, thread_local = 1, relaxed = 2 }
 
-local CUDAGraph = library.class("CUDAGraph")
+local CUDAGraph = binding.class("CUDAGraph")
 
 local function mode_of(name, mode)
   if mode == nil then mode = "global" end
@@ -29,7 +29,7 @@ end
 -- The number in what CUDAGraph:pool() or graph_pool_handle() gave; 0 for none.
 local function pool_of(name, pool)
   if pool == nil then return 0 end
-  local number = type(pool) == "table" and (library.is(pool, CUDAGraph) and pool:pool()[2] or pool[2])
+  local number = type(pool) == "table" and (binding.is(pool, CUDAGraph) and pool:pool()[2] or pool[2])
   if math.type(number) ~= "integer" then
     core.raise(name, "argument 'pool' must be what graph:pool() or torch.cuda.graph_pool_handle() gave, not %s",
       arguments.type_name(pool))
@@ -88,7 +88,7 @@ function graphs.graph_pool_handle() return { 0, call("graph_pool_handle", "pool_
 --- Is what this thread sends to its stream being captured?
 -- https://docs.pytorch.org/docs/stable/generated/torch.cuda.is_current_stream_capturing.html
 function graphs.is_current_stream_capturing()
-  return library.is_loaded() and call("is_current_stream_capturing", "capturing")
+  return binding.is_loaded() and call("is_current_stream_capturing", "capturing")
 end
 
 local options = arguments.signature("graph", {
@@ -111,7 +111,7 @@ function graphs.graph(...)
     f = nil
   end
   local g, pool, stream, mode = options(table.unpack(given, 1, given.n))
-  if not library.is(g, CUDAGraph) then
+  if not binding.is(g, CUDAGraph) then
     core.raise("graph", "argument 'cuda_graph' (position 1) must be a torch.cuda.CUDAGraph, not %s",
       arguments.type_name(g))
   end
@@ -126,7 +126,7 @@ function graphs.graph(...)
     call("graph", "stream_set", stream.device_index, number)
     call("graph", "set_device", device)
   end
-  return library.block("graph", f, function()
+  return binding.block("graph", f, function()
     call("graph", "synchronize")
     collectgarbage()
     memory.empty_cache()

@@ -7,7 +7,7 @@
 local core = require "moontorch.core"
 local autograd = require "moontorch.autograd"
 local arguments = require "moontorch.arguments"
-local library = require "moontorch.cuda.library"
+local binding = require "moontorch.cuda.binding"
 local streams = require "moontorch.cuda.stream"
 local graphs = require "moontorch.cuda.graph"
 
@@ -66,7 +66,7 @@ local function warm_up(f, args, inputs, rounds, allow_unused)
     end
   end)
   streams.current_stream():wait_stream(side)
-  library.call(NAME, "synchronize")
+  binding.call(NAME, "synchronize")
 end
 
 -- The callable as a Function of its arguments and parameters.

@@ -4,16 +4,16 @@
 -- reserved count it. https://docs.pytorch.org/docs/stable/notes/cuda.html#memory-management
 
 local core = require "moontorch.core"
-local library = require "moontorch.cuda.library"
+local binding = require "moontorch.cuda.binding"
 
 local memory = {}
-local device_index = library.index
+local device_index = binding.index
 
 -- Numbers of a device; nil where no GPU is: then nothing is held.
 local function stats(name, device)
   local index = device_index(name, device)
-  if not library.get() then return nil end
-  return library.call(name, "memory_stats", index)
+  if not binding.get() then return nil end
+  return binding.call(name, "memory_stats", index)
 end
 
 local function number(name, device, key)
@@ -24,13 +24,13 @@ end
 --- Gives memory that no tensor holds back to the devices, and pinned memory to the system.
 -- https://docs.pytorch.org/docs/stable/generated/torch.cuda.memory.empty_cache.html
 function memory.empty_cache()
-  if library.get() then library.call("empty_cache", "empty_cache") end
+  if binding.get() then binding.call("empty_cache", "empty_cache") end
 end
 
 --- Free and total memory of the device, in bytes.
 -- https://docs.pytorch.org/docs/stable/generated/torch.cuda.memory.mem_get_info.html
 function memory.mem_get_info(device)
-  return library.call("mem_get_info", "mem_get_info", device_index("mem_get_info", device))
+  return binding.call("mem_get_info", "mem_get_info", device_index("mem_get_info", device))
 end
 
 --- Everything that is counted, by PyTorch's names: "allocation", "segment", "active", "inactive_split",
@@ -67,14 +67,14 @@ end
 --- The most so far becomes what is held now.
 -- https://docs.pytorch.org/docs/stable/generated/torch.cuda.memory.reset_peak_memory_stats.html
 function memory.reset_peak_memory_stats(device)
-  library.call("reset_peak_memory_stats", "reset_peak", device_index("reset_peak_memory_stats", device))
+  binding.call("reset_peak_memory_stats", "reset_peak", device_index("reset_peak_memory_stats", device))
 end
 
 --- What was allocated and freed so far is counted from 0 again.
 -- https://docs.pytorch.org/docs/stable/generated/torch.cuda.memory.reset_accumulated_memory_stats.html
 function memory.reset_accumulated_memory_stats(device)
   local name = "reset_accumulated_memory_stats"
-  library.call(name, "reset_accumulated", device_index(name, device))
+  binding.call(name, "reset_accumulated", device_index(name, device))
 end
 
 --- This process may reserve that share of the device's memory, from 0 to 1; what needs more is out of memory. Memory
@@ -87,14 +87,14 @@ function memory.set_per_process_memory_fraction(fraction, device)
   if not (fraction >= 0 and fraction <= 1) then
     core.raise(name, "Invalid fraction value: %s. Allowed range: 0~1", tostring(fraction))
   end
-  library.call(name, "set_fraction", device_index(name, device), fraction)
+  binding.call(name, "set_fraction", device_index(name, device), fraction)
 end
 
 --- The share that set_per_process_memory_fraction set; 1.0 at first.
 -- https://docs.pytorch.org/docs/stable/generated/torch.cuda.memory.get_per_process_memory_fraction.html
 function memory.get_per_process_memory_fraction(device)
   local name = "get_per_process_memory_fraction"
-  return library.call(name, "fraction", device_index(name, device))
+  return binding.call(name, "fraction", device_index(name, device))
 end
 
 -- The summary ---------------------------------------------------------------------------------------------------------
@@ -147,8 +147,8 @@ function memory.memory_summary(device, abbreviated)
   elseif type(abbreviated) == "table" then
     abbreviated = abbreviated.abbreviated
   end
-  local index = device_index(name, device) or library.call(name, "current_device")
-  local all = library.call(name, "memory_stats", index)
+  local index = device_index(name, device) or binding.call(name, "current_device")
+  local all = binding.call(name, "memory_stats", index)
   local double, single = ("="):rep(75), ("-"):rep(75)
   local lines = {
     double,

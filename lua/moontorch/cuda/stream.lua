@@ -5,13 +5,13 @@
 
 local core = require "moontorch.core"
 local arguments = require "moontorch.arguments"
-local library = require "moontorch.cuda.library"
+local binding = require "moontorch.cuda.binding"
 
 local streams = {}
-local call, device_index = library.call, library.index
+local call, device_index = binding.call, binding.index
 
-local Stream = library.class("Stream")
-local Event = library.class("Event")
+local Stream = binding.class("Stream")
+local Event = binding.class("Event")
 
 -- The object of a stream that is there.
 local function set_stream(self, index, number, priority)
@@ -26,14 +26,14 @@ local function stream_object(index, number)
 end
 
 local function check_stream(name, stream)
-  if not library.is(stream, Stream) then
+  if not binding.is(stream, Stream) then
     core.raise(name, "argument 'stream' must be a torch.cuda.Stream, not %s", arguments.type_name(stream))
   end
   return stream
 end
 
 local function check_event(name, event)
-  if not library.is(event, Event) then
+  if not binding.is(event, Event) then
     core.raise(name, "argument 'event' must be a torch.cuda.Event, not %s", arguments.type_name(event))
   end
   return event
@@ -77,7 +77,7 @@ function Stream:record_event(event)
 end
 
 rawset(Stream, "__eq", function(a, b)
-  return library.is(a, Stream) and library.is(b, Stream) and a.device_index == b.device_index
+  return binding.is(a, Stream) and binding.is(b, Stream) and a.device_index == b.device_index
     and a.stream_id == b.stream_id
 end)
 rawset(Stream, "__tostring", function(self)
@@ -178,7 +178,7 @@ end
 local function stream_block(name, stream, f)
   if stream ~= nil then check_stream(name, stream) end
   local device, number
-  return library.block(name, f, function()
+  return binding.block(name, f, function()
     if stream == nil then return end
     device = call(name, "current_device")
     number = call(name, "stream_current", stream.device_index)

@@ -138,7 +138,8 @@ enum { LANES = 16, SPAN = 512 };
     EACH(LANES, i, n, to[i] += (double)sum[i]; sum[i] = 0;);                                                   \
   }
 
-/* Short rows, LANES of them side by side: turned, so that a vector holds one column. */
+/* Short rows, LANES of them side by side: turned, so that a vector holds one column. The empty asm keeps the compiler from
+ * vectorising these loops: gathers and scatters of single elements, with their set-up, cost more than such short rows. */
 #define TURN(T, to, from, n, rows)                       \
   for (int64_t r_ = 0; r_ < (rows); r_++)                \
     for (int64_t k_ = 0; k_ < (n); k_++) {               \

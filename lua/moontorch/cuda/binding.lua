@@ -5,7 +5,7 @@
 
 local core = require "moontorch.core"
 
-local library = {}
+local binding = {}
 
 -- The functions of moontorch/cuda.so, false where there is none or no device; nil until it was looked for.
 local found, missing
@@ -21,7 +21,7 @@ local function find()
 end
 
 --- The functions, or false.
-function library.get()
+function binding.get()
   if found == nil then
     found, missing = find()
     if missing then core._device_missing(missing) end
@@ -30,12 +30,12 @@ function library.get()
 end
 
 --- Was it looked for, and found?
-function library.is_loaded()
+function binding.is_loaded()
   return found ~= nil and found ~= false
 end
 
 --- Raises, as `name`, what is missing.
-function library.refuse(name)
+function binding.refuse(name)
   core.raise(name, "%s", missing or "Torch not compiled with CUDA enabled: moontorch/cuda.so is not installed. Install "
     .. "the moontorch-cuda rock, or keep to the cpu: torch.cuda.is_available() is false")
 end
@@ -46,14 +46,14 @@ local function results(name, good, ...)
 end
 
 --- Calls the object's function `what` for torch.cuda's function `name`.
-function library.call(name, what, ...)
-  local functions = library.get()
-  if not functions then library.refuse(name) end
+function binding.call(name, what, ...)
+  local functions = binding.get()
+  if not functions then binding.refuse(name) end
   return results(name, pcall(functions[what], ...))
 end
 
 --- A device's number: of a number, a string or a torch.device; nil (the current one) when left out.
-function library.index(name, device)
+function binding.index(name, device)
   if device == nil or device == core.none then return nil end
   local number = type(device) == "number" and math.tointeger(device)
   if number then return number end
@@ -68,7 +68,7 @@ end
 -- Objects -------------------------------------------------------------------------------------------------------------
 
 --- A class whose instances are made by calling it; `init` gets the arguments.
-function library.class(name)
+function binding.class(name)
   local cls = { __name = name }
   cls.__index = cls
   local function make(_, ...)
@@ -80,7 +80,7 @@ function library.class(name)
 end
 
 --- Is `v` an instance of the class?
-function library.is(v, cls) return getmetatable(v) == cls end
+function binding.is(v, cls) return getmetatable(v) == cls end
 
 -- Blocks --------------------------------------------------------------------------------------------------------------
 
@@ -92,7 +92,7 @@ end
 
 --- What `with` is in Python: enter() before f and leave(did f end well) after it, whose results are returned; or a
 -- value to be closed.
-function library.block(name, f, enter, leave)
+function binding.block(name, f, enter, leave)
   if f == nil then
     local block = setmetatable({}, { __close = function(_, problem) leave(problem == nil) end })
     enter()
@@ -106,4 +106,4 @@ function library.block(name, f, enter, leave)
   return left(leave, pcall(f))
 end
 
-return library
+return binding
