@@ -237,7 +237,11 @@ gcstress:
 # PYTHON names the one whose PyTorch is the rival; ONLY=text the rows that are run; BENCH_JSON a file for the figures.
 bench:
 	@$(MAKE) $(J) --no-print-directory module $(BUILD)/bench/machine
-	ONLY="$(ONLY)" $(RUN) bench/run.lua $(BUILD)/bench/machine
+	ONLY="$(ONLY)" $(RUN) bench/run.lua cpu $(BUILD)/bench/machine
+# The same on a GPU; where there is none, a line says so. BENCH_TINY=1 only sees that every row runs.
+bench-cuda:
+	@$(MAKE) $(J) --no-print-directory module cuda
+	ONLY="$(ONLY)" $(RUN) bench/run.lua cuda
 # Memory of 10,000 training steps of each model, beside PyTorch's; ARGS=names picks models, STEPS=1000 shortens.
 bench-memory:
 	@$(MAKE) $(J) --no-print-directory module
@@ -370,5 +374,5 @@ clean:
 	rm -rf $(BUILD)
 
 .PHONY: all rock module archive ctests static-test deps demo example test check asan oom fuzz fuzz-calls fuzz-files \
-  gcstress bench bench-memory golden-table crossover coverage cuda standin test-cuda-standin test-cuda docs format install install-cuda clean FORCE
+  gcstress bench bench-cuda bench-memory golden-table crossover coverage cuda standin test-cuda-standin test-cuda docs format install install-cuda clean FORCE
 .DELETE_ON_ERROR:

@@ -16,10 +16,16 @@ function models.mlp(sizes, activation)
   return nn.Sequential(table.unpack(layers))
 end
 
---- (N, 1, 28, 28) to ten classes.
-function models.mnist_cnn()
-  return nn.Sequential(nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
-    nn.Linear(9216, 128), nn.ReLU(), nn.Linear(128, 10))
+--- (N, 1, 28, 28) to ten classes, with `width` channels and then twice as many.
+function models.mnist_cnn(width)
+  return nn.Sequential(nn.Conv2d(1, width, 3), nn.ReLU(), nn.Conv2d(width, 2 * width, 3), nn.ReLU(), nn.MaxPool2d(2),
+    nn.Flatten(), nn.Linear(288 * width, 128), nn.ReLU(), nn.Linear(128, 10))
+end
+
+--- Operations of a training step for one image: forward, and the two gradients of each product but the first layer's by
+--- its input.
+function models.mnist_cnn_flops(width)
+  return 2 * (2 * width * 9 * 26 ^ 2 + 3 * 2 * width * width * 9 * 24 ^ 2 + 3 * 288 * width * 128 + 3 * 128 * 10)
 end
 
 -- ResNet-18 for images of 32x32 (He et al., 2016, with the first layers of the CIFAR variant) ------------------------
@@ -39,33 +45,35 @@ function Block:forward(x)
   return F.relu(self.bn2(self.conv2(y)) + (self.shortcut and self.shortcut(x) or x))
 end
 
--- Channels, size of the image, and the stride of the first block of each stage.
-local STAGES = { { 64, 32, 1 }, { 128, 16, 2 }, { 256, 8, 2 }, { 512, 4, 2 } }
+-- Channels in widths, size of the image, and the stride of the first block of each stage.
+local STAGES = { { 1, 32, 1 }, { 2, 16, 2 }, { 4, 8, 2 }, { 8, 4, 2 } }
 
-function models.resnet18(classes)
-  local layers = { nn.Conv2d(3, 64, 3, { padding = 1, bias = false }), nn.BatchNorm2d(64), nn.ReLU() }
-  local from = 64
+--- The first layer has `width` channels: 64 in the paper.
+function models.resnet18(classes, width)
+  local layers = { nn.Conv2d(3, width, 3, { padding = 1, bias = false }), nn.BatchNorm2d(width), nn.ReLU() }
+  local from = width
   for _, stage in ipairs(STAGES) do
-    layers[#layers + 1] = Block(from, stage[1], stage[3])
-    layers[#layers + 1] = Block(stage[1], stage[1], 1)
-    from = stage[1]
+    local c = stage[1] * width
+    layers[#layers + 1] = Block(from, c, stage[3])
+    layers[#layers + 1] = Block(c, c, 1)
+    from = c
   end
   layers[#layers + 1] = nn.AdaptiveAvgPool2d(1)
   layers[#layers + 1] = nn.Flatten()
-  layers[#layers + 1] = nn.Linear(512, classes)
+  layers[#layers + 1] = nn.Linear(from, classes)
   return nn.Sequential(table.unpack(layers))
 end
 
 --- Operations of a training step for one image.
-function models.resnet18_flops()
-  local sum, from = 2 * 2 * 3 * 64 * 9 * 32 ^ 2, 64
+function models.resnet18_flops(width)
+  local sum, from = 2 * 2 * 3 * width * 9 * 32 ^ 2, width
   for _, stage in ipairs(STAGES) do
-    local c, pixels = stage[1], stage[2] ^ 2
+    local c, pixels = stage[1] * width, stage[2] ^ 2
     sum = sum + 3 * 2 * pixels * 9 * c * (from + 3 * c)
     if from ~= c then sum = sum + 3 * 2 * pixels * from * c end
     from = c
   end
-  return sum + 3 * 2 * 512 * 10
+  return sum + 3 * 2 * from * 10
 end
 
 -- A decoder of the GPT-2 kind ---------------------------------------------------------------------------------------
@@ -90,7 +98,8 @@ function Gpt:init(o)
   self.tokens, self.places = nn.Embedding(o.vocabulary, o.width), nn.Embedding(o.length, o.width)
   self.layers = {}
   for k = 1, o.layers do self.layers[k] = Layer(o.width, o.heads) end
-  self.norm, self.head = nn.LayerNorm(o.width), nn.Linear(o.width, o.vocabulary)
+  self.norm, self.head = nn.LayerNorm(o.width), nn.Linear(o.width, o.vocabulary, not o.tied)
+  if o.tied then self.head.weight = self.tokens.weight end
   self:register_buffer("range", torch.arange(1, o.length + 1))
 end
 function Gpt:forward(index)
@@ -99,7 +108,8 @@ function Gpt:forward(index)
   return self.head(self.norm(x))
 end
 
---- o: layers, width, heads, length, vocabulary. Indices (N, length) to scores (N, length, vocabulary).
+--- o: layers, width, heads, length, vocabulary, tied (scores are products with the embedding, as in GPT-2). Indices
+--- (N, length) to scores (N, length, vocabulary).
 function models.gpt(o) return Gpt(o) end
 
 --- Operations of a training step for one token: six for each weight of a product, and the causal attention.
@@ -192,7 +202,7 @@ function models.training.shakespeare()
 end
 
 function models.training.resnet18()
-  return classifier(models.resnet18(10), function() return torch.randn(32, 3, 32, 32) end, 10, { 32 })
+  return classifier(models.resnet18(10, 64), function() return torch.randn(32, 3, 32, 32) end, 10, { 32 })
 end
 
 function models.training.gpt()

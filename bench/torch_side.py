@@ -1,8 +1,10 @@
-"""PyTorch's side of the benchmark: workloads.lua and models.lua again.
+"""PyTorch's side of the benchmarks: workloads.lua and models.lua again, on the kind of device given as second argument.
 
-Reads lines "threads repeats key args..." from the named pipe given as its argument and answers each with the seconds that
-one repeat took. The first line it writes is PyTorch's version.
+Reads lines "threads repeats clock options key args..." from the named pipe given as first argument and answers each with the
+seconds that one repeat took, or with what went wrong. The clock is the device's or, "host", the caller's, who does not
+wait; options are "-" or "name=value,...", see configure(). The first line it writes is PyTorch's version.
 """
+import contextlib
 import gc
 import sys
 import time
@@ -10,6 +12,19 @@ import time
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+
+DEVICE = sys.argv[2]
+autocast = contextlib.nullcontext
+
+
+def configure(options):
+    """What a row wants to be other than usual: dtype, precision (of float32 products), autocast (a dtype)."""
+    global autocast
+    torch.set_default_dtype(getattr(torch, options.get("dtype", "float32")))
+    torch.set_float32_matmul_precision(options.get("precision", "highest"))
+    cast = options.get("autocast")
+    autocast = (lambda: torch.autocast(DEVICE, getattr(torch, cast))) if cast else contextlib.nullcontext
 
 
 def gradients(y, inputs):
@@ -131,9 +146,13 @@ def attention(way, b, heads, length, width, causal):
 
 
 def step(model, x, labels, optimizer):
+    casting = autocast
+
     def run():
         optimizer.zero_grad()
-        F.cross_entropy(model(x).flatten(0, -2), labels).backward()
+        with casting():
+            loss = F.cross_entropy(model(x).flatten(0, -2), labels)
+        loss.backward()
         optimizer.step()
     return run
 
@@ -153,9 +172,9 @@ def mlp_step(batch, *sizes):
     return classifier(mlp(sizes, nn.ReLU), torch.randn(batch, sizes[0]), sizes[-1])
 
 
-def mnist_cnn_step(batch):
-    model = nn.Sequential(nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
-                          nn.Linear(9216, 128), nn.ReLU(), nn.Linear(128, 10))
+def mnist_cnn_step(batch, width):
+    model = nn.Sequential(nn.Conv2d(1, width, 3), nn.ReLU(), nn.Conv2d(width, 2 * width, 3), nn.ReLU(), nn.MaxPool2d(2),
+                          nn.Flatten(), nn.Linear(288 * width, 128), nn.ReLU(), nn.Linear(128, 10))
     return classifier(model, torch.randn(batch, 1, 28, 28), 10)
 
 
@@ -173,16 +192,16 @@ class Block(nn.Module):
         return F.relu(y + self.shortcut(x))
 
 
-def resnet18():
-    layers, n = [nn.Conv2d(3, 64, 3, padding=1, bias=False), nn.BatchNorm2d(64), nn.ReLU()], 64
-    for out, stride in ((64, 1), (128, 2), (256, 2), (512, 2)):
+def resnet18(width):
+    layers, n = [nn.Conv2d(3, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()], width
+    for out, stride in ((width, 1), (2 * width, 2), (4 * width, 2), (8 * width, 2)):
         layers += [Block(n, out, stride), Block(out, out, 1)]
         n = out
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10))
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(n, 10))
 
 
-def resnet_step(batch):
-    return classifier(resnet18(), torch.randn(batch, 3, 32, 32), 10)
+def resnet_step(batch, width):
+    return classifier(resnet18(width), torch.randn(batch, 3, 32, 32), 10)
 
 
 class Layer(nn.Module):
@@ -202,20 +221,22 @@ class Layer(nn.Module):
 
 
 class Gpt(nn.Module):
-    def __init__(self, layers, width, heads, length, vocabulary):
+    def __init__(self, layers, width, heads, length, vocabulary, tied):
         super().__init__()
         self.tokens, self.places = nn.Embedding(vocabulary, width), nn.Embedding(length, width)
         self.layers = nn.Sequential(*(Layer(width, heads) for _ in range(layers)))
-        self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, vocabulary)
+        self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, vocabulary, bias=not tied)
+        if tied:
+            self.head.weight = self.tokens.weight
         self.register_buffer("range", torch.arange(length))
 
     def forward(self, index):
         return self.head(self.norm(self.layers(self.tokens(index) + self.places(self.range))))
 
 
-def gpt_step(layers, width, length, batch):
-    model = Gpt(layers, width, width // 64, length, 65)
-    return classifier(model, torch.randint(0, 65, (batch, length)), 65, length)
+def gpt_step(layers, width, length, batch, vocabulary, tied):
+    model = Gpt(layers, width, width // 64, length, vocabulary, tied == 1)
+    return classifier(model, torch.randint(0, vocabulary, (batch, length)), vocabulary, length)
 
 
 def adam_step(count):
@@ -299,28 +320,59 @@ def settle():
             return
 
 
+def timed(run, repeats, clock):
+    """Seconds of the device, or of the caller, for one repeat."""
+    if DEVICE == "cpu":
+        begin = time.perf_counter()
+        run(repeats)
+        return (time.perf_counter() - begin) / repeats
+    torch.cuda.synchronize()
+    if clock == "host":
+        begin = time.perf_counter()
+        run(repeats)
+        seconds = (time.perf_counter() - begin) / repeats
+        torch.cuda.synchronize()
+        return seconds
+    first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    first.record()
+    run(repeats)
+    last.record()
+    last.synchronize()
+    return first.elapsed_time(last) / 1000 / repeats
+
+
+def prepare(options, key, args):
+    """The work of a row, in the place of that of the row before."""
+    gc.collect()
+    if DEVICE == "cuda":
+        torch.cuda.empty_cache()
+    configure(dict(o.split("=") for o in options.split(",")) if options != "-" else {})
+    make = globals()[key]
+    run = make(*(int(a) if a.isdigit() else a for a in args))
+    return run if make in LOOPS else repeated(run)
+
+
 def main():
     name, run = None, None
+    if DEVICE != "cpu":
+        torch.set_default_device(DEVICE)
     print(torch.__version__, flush=True)
     with open(sys.argv[1]) as pipe:
         for line in pipe:
-            threads, repeats, key, *args = line.split()
+            threads, repeats, clock, options, key, *args = line.split()
             torch.set_num_threads(int(threads))
-            if name != (key, args):
-                run = None
-                gc.collect()
-                make = globals()[key]
-                run = make(*(int(a) if a.isdigit() else a for a in args))
-                if make not in LOOPS:
-                    run = repeated(run)
-                name = (key, args)
-            run(1)
-            begin = time.perf_counter()
-            run(int(repeats))
-            seconds = (time.perf_counter() - begin) / int(repeats)
+            try:
+                if name != (options, key, args):
+                    name, run = None, None
+                    run = prepare(options, key, args)
+                    name = (options, key, args)
+                run(1)
+                answer = timed(run, int(repeats), clock)
+            except Exception as problem:  # the other side tells of it, and the next row has its turn
+                answer = repr(problem).replace("\n", " ")
             if int(threads) > 1:
                 settle()
-            print(seconds, flush=True)
+            print(answer, flush=True)
 
 
 if __name__ == "__main__":

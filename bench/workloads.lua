@@ -1,20 +1,24 @@
---- What `make bench` times: each row names a workload, what it costs at least, and what it must reach.
+--- The work that the benchmarks time: functions of what a row's args say, that return a function which does the work
+-- once, or, where a row says `loops`, as often as it is told. torch_side.py has the same ones.
 --
--- A row: { group, title, key, args…, and
---   flops   operations that the mathematics asks for, or nil        f64  they are float64
---   bytes   memory traffic that it cannot avoid, or nil             stream  which loop of bench/machine.c moves it
---   least   the share of the nearer limit that must be reached      most    the share of PyTorch's time allowed
---   threads "one" where it is timed so only                         loops   the work is a function of the repeats }
--- `key` is a function of this file and of torch_side.py; it takes args and returns a function that does the work once.
--- Invariant: both sides do the same work on the same shapes, and results are freed at once on both.
+-- Invariant: both sides do the same work on the same shapes, and results are freed at once on both. Tensors are made on
+-- the default device with the default dtype, so a row for a GPU or for another dtype needs no other function.
 
 local torch = require "moontorch"
 local models = require "models"
 
 local nn, F = torch.nn, torch.nn.functional
-local BIG = 1 << 24
-
 local make = {}
+
+-- The dtype that training steps are cast to where it pays, or nil.
+local cast
+
+--- What a row wants to be other than usual: dtype, precision (of float32 products), autocast (a dtype).
+local function configure(options)
+  torch.set_default_dtype(torch[options.dtype or "float32"])
+  torch.set_float32_matmul_precision(options.precision or "highest")
+  cast = options.autocast and torch[options.autocast]
+end
 
 local function each(n, f)
   local list = {}
@@ -134,10 +138,12 @@ end
 
 -- A training step of a model: labels from 1.
 local function step(model, x, labels, optimizer)
+  local function loss() return F.cross_entropy(model(x):flatten(1, -2), labels) end
+  local dtype, device = cast, x.device.type
   return function()
     optimizer:zero_grad()
-    local y = model(x)
-    F.cross_entropy(y:flatten(1, -2), labels):backward()
+    local l = dtype and torch.autocast(device, { dtype = dtype }, loss) or loss()
+    l:backward()
     optimizer:step()
   end
 end
@@ -149,11 +155,16 @@ function make.mlp_step(batch, ...)
   local sizes = { ... }
   return classifier(models.mlp(sizes, nn.ReLU), torch.randn(batch, sizes[1]), sizes[#sizes])
 end
-function make.mnist_cnn_step(batch) return classifier(models.mnist_cnn(), torch.randn(batch, 1, 28, 28), 10) end
-function make.resnet_step(batch) return classifier(models.resnet18(10), torch.randn(batch, 3, 32, 32), 10) end
-function make.gpt_step(layers, width, length, batch)
-  local model = models.gpt { layers = layers, width = width, heads = width // 64, length = length, vocabulary = 65 }
-  return classifier(model, torch.randint(1, 66, { batch, length }), 65, length)
+function make.mnist_cnn_step(batch, width)
+  return classifier(models.mnist_cnn(width), torch.randn(batch, 1, 28, 28), 10)
+end
+function make.resnet_step(batch, width)
+  return classifier(models.resnet18(10, width), torch.randn(batch, 3, 32, 32), 10)
+end
+function make.gpt_step(layers, width, length, batch, vocabulary, tied)
+  local model = models.gpt { layers = layers, width = width, heads = width // 64, length = length,
+    vocabulary = vocabulary, tied = tied == 1 }
+  return classifier(model, torch.randint(1, vocabulary + 1, { batch, length }), vocabulary, length)
 end
 function make.adam_step(count)
   local list = each(10, function() return nn.Parameter(torch.randn(count // 10)) end)
@@ -211,121 +222,13 @@ function make.mlp_forward(...)
   end
 end
 
--- The rows ------------------------------------------------------------------------------------------------------------
-
-local rows = {}
-local function row(group, title, key, args, r)
-  r = r or {}
-  r.group, r.title, r.key, r.args = group, title, key, args
-  rows[#rows + 1] = r
-end
-
-for i, n in ipairs { 64, 128, 256, 512, 1024, 2048 } do
-  row("matmul", "matmul " .. n, "matmul", { n },
-    { flops = 2 * n ^ 3, least = ({ 0.75, 0.85, 0.9, 0.92, 0.92, 0.92 })[i] })
-end
-row("matmul", "matmul 512, float64", "matmul_f64", { 512 }, { flops = 2 * 512 ^ 3, f64 = true })
--- bfloat16 may pass float32's limit: some processors multiply it in pairs.
-for _, name in ipairs { "bfloat16", "float16" } do
-  row("matmul", "matmul 1024, " .. name, "matmul_half", { name, 1024 }, { flops = 2 * 1024 ^ 3 })
-end
-row("matmul", "64x784x128 and its two gradients", "linear_gradients", { 64, 784, 128 },
-  { flops = 6 * 64 * 784 * 128, least = 0.8 })
-row("matmul", "bmm 64 of 64x64", "bmm", { 64, 64 }, { flops = 2 * 64 ^ 4 })
-row("matmul", "matrix-vector 4096", "matvec", { 4096 }, { bytes = 4 * 4096 ^ 2, stream = "read", least = 0.85 })
-
-for _, name in ipairs { "add", "mul" } do
-  row("pointwise", name .. " of 16M", "binary", { name, BIG }, { bytes = 12 * BIG, stream = "add", least = 0.9 })
-end
-row("pointwise", "relu of 16M", "unary", { "relu", BIG }, { bytes = 8 * BIG, stream = "copy", least = 0.9 })
-row("pointwise", "copy of 16M", "copy", { BIG }, { bytes = 8 * BIG, stream = "copy", least = 0.9 })
-row("pointwise", "fill of 16M", "fill", { BIG }, { bytes = 4 * BIG, stream = "fill", least = 0.9 })
-for _, name in ipairs { "exp", "tanh", "sigmoid", "gelu", "log", "sin", "erf" } do
-  row("pointwise", name .. " of 16M", "unary", { name, BIG },
-    { bytes = 8 * BIG, stream = "copy", least_all = ({ exp = 0.6, tanh = 0.6, sigmoid = 0.6, gelu = 0.6 })[name] })
-end
-for _, name in ipairs { "sum", "max", "mean" } do
-  row("reduce", name .. " of 16M", "reduce", { name, BIG, 1, 0 }, { bytes = 4 * BIG, stream = "read", least = 0.85 })
-  for dim = 1, 2 do
-    row("reduce", ("%s of 4096x4096, dim %d"):format(name, dim), "reduce", { name, 4096, 4096, dim },
-      { bytes = 4 * 4096 ^ 2, stream = "read", least = 0.85 })
-  end
-end
-row("copy", "transposed copy of 4096x4096", "transpose_copy", { 4096 },
-  { bytes = 8 * 4096 ^ 2, stream = "copy", least = 0.6 })
-
-local TABLE = 4096 * 1024
-for _, name in ipairs { "softmax", "layer_norm" } do
-  row("norm", name .. " of 4096x1024, forward", name, { "forward", 4096, 1024 },
-    { bytes = 8 * TABLE, stream = "copy", least = 0.7 })
-  row("norm", name .. " of 4096x1024, backward", name, { "backward", 4096, 1024 },
-    { bytes = 12 * TABLE, stream = "add", least = 0.7 })
-end
-row("norm", "batch norm 32x64x56x56, forward", "batch_norm", { "forward", 32, 64, 56 },
-  { bytes = 12 * 32 * 64 * 56 ^ 2, stream = "add" })
-row("norm", "batch norm 32x64x56x56, backward", "batch_norm", { "backward", 32, 64, 56 },
-  { bytes = 20 * 32 * 64 * 56 ^ 2, stream = "add" })
-row("norm", "cross entropy of 4096x1024, forward", "cross_entropy", { "forward", 4096, 1024 },
-  { bytes = 4 * TABLE, stream = "read" })
-row("norm", "cross entropy of 4096x1024, backward", "cross_entropy", { "backward", 4096, 1024 },
-  { bytes = 8 * TABLE, stream = "copy" })
-
-local function convolution(title, least, b, c, out, size, kernel, groups)
-  local flops = 2 * b * out * (c // groups) * size ^ 2 * kernel ^ 2
-  local bytes = 4 * b * (c + out) * size ^ 2
-  row("conv", title .. ", forward", "conv", { "forward", b, c, out, size, kernel, groups },
-    { flops = flops, bytes = bytes, stream = "copy", least = least })
-  row("conv", title .. ", both gradients", "conv", { "backward", b, c, out, size, kernel, groups },
-    { flops = 2 * flops, bytes = 2 * bytes, stream = "copy", least = least })
-end
-convolution("conv 3x3, 64 to 64, 56x56, batch 8", 0.75, 8, 64, 64, 56, 3, 1)
-convolution("conv 1x1, 64 to 256, 56x56, batch 8", 0.75, 8, 64, 256, 56, 1, 1)
-convolution("depthwise 3x3, 128, 56x56, batch 8", 0.75, 8, 128, 128, 56, 3, 128)
-for _, way in ipairs { "forward", "backward" } do
-  row("conv", "max pool 2x2, 32x64x56x56, " .. way, "max_pool", { way, 32, 64, 56 },
-    { bytes = (way == "forward" and 5 or 6) * 32 * 64 * 56 ^ 2, stream = "copy" })
-end
-
-for _, kind in ipairs { "LSTM", "GRU" } do
-  local gates = kind == "LSTM" and 4 or 3
-  for i, way in ipairs { "forward", "backward" } do
-    row("recurrent", ("%s 50x32x128 to 256, %s"):format(kind, way), "recurrent", { kind, way, 50, 32, 128, 256 },
-      { flops = i * 2 * 50 * 32 * gates * 256 * (128 + 256), least = kind == "LSTM" and 0.65 or nil })
-  end
-end
-for causal = 0, 1 do
-  for _, way in ipairs { "forward", "backward" } do
-    local products = way == "forward" and 2 or 5
-    row("attention", ("attention 4x8x256x64%s, %s"):format(causal == 1 and ", causal" or "", way), "attention",
-      { way, 4, 8, 256, 64, causal },
-      { flops = products * 2 * 4 * 8 * 256 ^ 2 * 64 / (causal + 1), least = causal == 0 and 0.6 or nil })
+--- A function of the repeats that frees each result at once.
+local function repeated(once)
+  return function(repeats)
+    for _ = 1, repeats do
+      local result <close> = once() -- luacheck: ignore
+    end
   end
 end
 
--- Operations of a step: forward, and the two gradients of each product but the first layer's by its input.
-local CNN = 2 * 64 * (2 * 32 * 9 * 26 ^ 2 + 3 * 64 * 32 * 9 * 24 ^ 2 + 3 * 9216 * 128 + 3 * 128 * 10)
-row("model", "MNIST CNN step, batch 64", "mnist_cnn_step", { 64 }, { flops = CNN, least = 0.6 })
-row("model", "ResNet-18 step, 32x32, batch 32", "resnet_step", { 32 },
-  { flops = 32 * models.resnet18_flops(), least = 0.6 })
-row("model", "GPT step, 6 layers of 384, 256 long, batch 8", "gpt_step", { 6, 384, 256, 8 },
-  { flops = 8 * 256 * models.gpt_flops { layers = 6, width = 384, length = 256, vocabulary = 65 }, least = 0.65 })
-row("model", "step of 784-256-128-10, batch 64, Adam", "mlp_step", { 64, 784, 256, 128, 10 })
-row("model", "Adam step over 10M", "adam_step", { 10000000 }, { bytes = 7 * 4 * 1e7, stream = "add", least = 0.85 })
-
-row("other", "randn and sort of 1M", "sort", { 1000000 }, { threads = "one" })
-row("other", "topk 10 of 256x10000", "topk", { 256, 10000, 10 }, { bytes = 4 * 2560000, stream = "read" })
-row("other", "cumsum of 4096x1024, dim 2", "cumsum", { 4096, 1024, 2 }, { bytes = 8 * TABLE, stream = "copy" })
-row("other", "gather of 4096x1024, dim 2", "gather", { 4096, 1024 }, { bytes = 16 * TABLE, stream = "add" })
-row("other", "embedding 10000x256, 32768 rows, forward", "embedding", { "forward", 10000, 256, 32768 },
-  { bytes = 8 * 32768 * 256, stream = "copy" })
-row("other", "embedding 10000x256, 32768 rows, backward", "embedding", { "backward", 10000, 256, 32768 },
-  { bytes = 8 * 32768 * 256, stream = "copy" })
-
-row("call", "add of 4 elements", "add_small", { 4 }, { most = 0.2, threads = "one", loops = true })
-row("call", "add, sum and backward of 4 elements", "recorded", { 4 },
-  { most = 0.15, threads = "one", loops = true })
-row("call", "forward of 16-64-64-4, tanh, batch 1", "mlp_forward", { 16, 64, 64, 4 },
-  { most = 0.15, threads = "one", loops = true })
-row("call", "step of 32-64-64-8, batch 16, Adam", "mlp_step", { 16, 32, 64, 64, 8 }, { most = 0.1, threads = "one" })
-
-return { make = make, rows = rows }
+return { make = make, configure = configure, repeated = repeated }

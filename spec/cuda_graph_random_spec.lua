@@ -12,8 +12,7 @@ end
 local function zeros(n) return torch.zeros(n, { device = "cuda" }) end
 
 local function captured(f, options)
-  local g = cuda.CUDAGraph()
-  local _, out = g, nil
+  local g, out = cuda.CUDAGraph(), nil
   if options then
     cuda.graph(g, options, function() out = f() end)
   else
