@@ -308,7 +308,7 @@ STANDIN_PROVE = $(PROVE) --build $(STANDIN) $(addprefix --env ,$(ASAN_ENV)) --ti
   --lua-env LD_PRELOAD=$$(gcc -print-file-name=libasan.so)
 CUDA_PROVE = $(PROVE) --build $(BUILD) --timeout 3600
 MODULE_SPECS = spec/autocast_spec.lua spec/scaler_spec.lua spec/device_spec.lua spec/pitfalls_spec.lua
-CUDA_SPECS = $(wildcard spec/cuda*_spec.lua)
+CUDA_SPECS = $(wildcard spec/cuda*_spec.lua) spec/bench_spec.lua
 ON_CUDA_SPECS = spec/guide_spec.lua spec/pitfalls_spec.lua spec/examples_spec.lua
 test-cuda-standin:
 	@$(MAKE) $(J) --no-print-directory BUILD=$(BUILD)/asan CC=gcc CFLAGS="-O1 -g1 $(SANITIZE)" VEC_OPT=-O1 module \

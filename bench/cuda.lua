@@ -1,7 +1,7 @@
 --- `make bench-cuda`: what this GPU can do, measured through the runtime and cuBLAS, and how work on it is timed.
 --
 -- The limits are what a copy of packed memory and products of large matrices reach, here or in PyTorch, whichever is
--- faster: the chip's own figures are for clocks that it does not hold. BENCH_TINY=1 takes sizes that need no time.
+-- faster: the chip's own figures are for clocks that it does not hold.
 local torch = require "moontorch"
 local report = require "report"
 local rows = require "rows"
@@ -14,10 +14,9 @@ if not torch.cuda.is_available() then
   return cuda
 end
 
-local tiny = os.getenv("BENCH_TINY") == "1"
+local tiny = report.tiny
 torch.set_default_device "cuda"
 cuda.rows = rows.cuda(tiny)
-cuda.quick = tiny
 
 local FLOATS, SIDE, ROUNDS = tiny and 1000 or 1 << 28, tiny and 16 or 8192, tiny and 1 or 5
 local product = { key = "matmul", args = { SIDE }, work = 2 * SIDE ^ 3 }

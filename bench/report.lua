@@ -7,6 +7,9 @@ local torch = require "moontorch"
 
 local report = {}
 
+--- Figures do not matter: it is only seen that rows run.
+report.tiny = os.getenv("BENCH_TINY") == "1"
+
 --- The middle one; sorts the values.
 function report.median(values)
   table.sort(values)
@@ -110,10 +113,9 @@ local function value(v)
   return type(v) == "number" and ("%.9g"):format(v) or tostring(v)
 end
 
-local ROW_KEYS = { "title", "threads", "unit", "ours", "theirs", "floor", "share", "their_share", "ratio", "rate", "target",
-  "met", "problem", "their_problem" }
-local MACHINE_KEYS = { "threads", "f32", "f64", "read", "fill", "copy", "add", "float32", "TF32",
-  "bfloat16" }
+local ROW_KEYS = { "title", "threads", "unit", "ours", "theirs", "floor", "share", "their_share", "ratio", "rate",
+  "target", "met", "problem", "their_problem" }
+local MACHINE_KEYS = { "threads", "f32", "f64", "read", "fill", "copy", "add", "float32", "TF32", "bfloat16" }
 
 local function array(list, keys)
   local out = {}

@@ -5,7 +5,8 @@
 -- floor is the time that its operations and its memory traffic need at the limits measured just before and just after
 -- its rounds, the better of the two, since they wander; "ours" and "PyTorch's" are floor over time. PyTorch is what
 -- $PYTHON (python3) imports; without it its columns stay empty. $ONLY runs the rows whose group or title holds that
--- text, $BENCH_JSON names a file for the figures. A row that fails is told, and then the exit status is 1.
+-- text, $BENCH_JSON names a file for the figures. A row that fails is told, and then the exit status is 1. BENCH_TINY=1
+-- only sees that rows run: once, on a GPU with sizes that need no time.
 local here = arg[0]:match("^(.*)/[^/]*$") or "."
 package.path = here .. "/?.lua;" .. package.path
 local torch = require "moontorch"
@@ -19,7 +20,7 @@ local only = os.getenv("ONLY")
 -- A workload is measured in at least and at most so many rounds, and for about so many seconds on our side.
 local FEWEST, MOST, SECONDS = 5, 15, 1.5
 local LEAST_ROUND = 0.01 -- seconds, or one repeat
-if on.quick then FEWEST, MOST, SECONDS, LEAST_ROUND = 1, 1, 0, 0 end
+if report.tiny then FEWEST, MOST, SECONDS, LEAST_ROUND = 1, 1, 0, 0 end
 local median, say = report.median, report.say
 local rows = {}
 local rival
