@@ -74,7 +74,7 @@ static Drawn *drawn_of(Graph *g, Generator *generator) {
 }
 
 bool capture_draw(Generator *generator, DrawFrom *from) {
-  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  enum cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
   if (!driver_check(cudaStreamIsCapturing(driver_stream(generator->device), &status), "cudaStreamIsCapturing"))
     return false;
   if (status == cudaStreamCaptureStatusNone) return true;
@@ -88,7 +88,7 @@ bool capture_draw(Generator *generator, DrawFrom *from) {
   if (d->seed != generator->seed)
     return fail(MT_ERUNTIME, "CUDAGeneratorImpl::set_current_seed can be called during stream capture only if new seed "
                              "is the same as the original seed: seed the generator before the capture or a replay");
-  *from = (DrawFrom){.offset = generator->offset - d->begin, .state = tensor_data(d->state)};
+  *from = (DrawFrom){.offset = generator->offset - d->begin, .state = (uint64_t *)tensor_data(d->state)};
   return true;
 }
 
@@ -204,7 +204,7 @@ bool graph_replay(Graph *g) {
   for (Drawn *d = g->drawn; d; d = d->next)
     if (!cuda_record_stream(d->state->storage, g->index, stream_current(g->index)) ||
         !driver_launched(
-            cuda_launch_draw_state(tensor_data(d->state), d->generator->seed, d->generator->offset, stream),
+            cuda_launch_draw_state((uint64_t *)tensor_data(d->state), d->generator->seed, d->generator->offset, stream),
             "random numbers"))
       return false;
   if (!driver_check(cudaGraphLaunch(g->exec, stream), "cudaGraphLaunch")) return false;
