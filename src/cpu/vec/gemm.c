@@ -33,8 +33,13 @@
 #ifdef GEMM_INTEGER /* integer products are rare: small code matters more */
 #undef MR
 #define MR 4
+enum { FLOATS = 0 };
+#else
+enum { FLOATS = 1 };
 #endif
 enum { LANES = VECTOR_BYTES / sizeof(REAL), NV = 2, NR = NV * LANES, LINE = 64, AHEAD = 16 };
+/* Sums so long, rows of C so far apart and panels of so many bytes that asking for what comes next pays; where code is. */
+enum { LONG = 256, FAR_ROW = 8192, FAR = 4 << 20, ASKS = FLOATS && VECTOR_BYTES >= 32 };
 
 typedef REAL Vec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
 INLINE Vec load(const REAL *from) { return *(const Vec *)from; }
@@ -116,25 +121,34 @@ static void merge(const REAL *sum, int64_t rows, int64_t columns, REAL *c, int64
       c[i * c_row + j] = finish(sum[i * NR + j], alpha, beta, add + i * add_row + j);
 }
 
+static __attribute__((noinline)) void ask_for(const REAL *c, int64_t row, int64_t rows, int64_t columns) {
+  for (int64_t i = 0; i < rows; i++)
+    for (int64_t j = 0; j < columns; j += LINE / (int)sizeof *c) __builtin_prefetch(c + i * row + j, 1);
+}
+
 static void tiles(const GemmBlock *g, int64_t i0, int64_t i1, int64_t j0, int64_t j1) {
   const REAL alpha = *(const REAL *)g->alpha, beta = *(const REAL *)g->beta;
+  const bool far = ASKS && (j1 - j0) * g->k * (int64_t)sizeof(REAL) > FAR;
+  const bool far_rows = ASKS && g->k >= LONG && g->c_row * (int64_t)sizeof(REAL) >= FAR_ROW;
   for (int64_t j = j0; j < j1; j += NR) {
     int64_t columns = least(NR, j1 - j), width = whole_vectors(columns), b_row = g->b_row;
     const REAL *b = (const REAL *)g->b + j;
     int64_t ahead = g->b_far && j + NR < j1 ? NR : 0; /* the panel that is next */
-    if (g->b_packed && j >= g->b_first)
-      ahead = 0, b = (const REAL *)g->b_packed + (j - g->b_first) * g->k, b_row = width;
+    const bool packed = g->b_packed && j >= g->b_first;
+    if (packed) ahead = 0, b = (const REAL *)g->b_packed + (j - g->b_first) * g->k, b_row = width;
     /* Rows that lie as they are go in tiles of nearly one height: a low tile waits for its own sums. */
     int64_t parts = g->a_packed ? 0 : (i1 - i0 + MR - 1) / MR, rows;
     int64_t height = parts > 1 ? (i1 - i0 + parts - 1) / parts : MR;
     for (int64_t i = i0; i < i1; i += rows) {
       int64_t a_row = g->a_row, a_col = g->a_col;
       rows = least(height, i1 - i);
+      if (packed && far && i + rows == i1 && i > i0) ahead = width * g->k;
       const REAL *a = (const REAL *)g->a + i * a_row;
       if (g->a_packed) a = (const REAL *)g->a_packed + i * g->k, a_row = 1, a_col = rows;
       TileFn *run = tile_fn[rows - 1][width / LANES - 1];
       REAL *c = (REAL *)g->c + i * g->c_row + j;
       const REAL *add = (const REAL *)g->add + i * g->add_row + j;
+      if (far_rows) ask_for(c, g->c_row, rows, columns);
       if (columns == width) {
         run(g->k, a, a_row, a_col, b, b_row, ahead, c, g->c_row, add, g->add_row, alpha, beta);
       } else {
@@ -218,7 +232,7 @@ static void pack_columns(REAL *to, int64_t to_row, const REAL *from, int64_t w_s
       REAL *square = to + p * to_row + w;
       Vec v[LANES];
       UNROLL for (int i = 0; i < LANES; i++) v[i] = i < n ? load(at + i * w_stride) : (Vec){0};
-      UNROLL for (int i = 0; i < LANES; i++) __builtin_prefetch(at + (i + NR) * w_stride);
+      for (int i = 0; i < LANES; i++) __builtin_prefetch(at + (i + NR) * w_stride);
       transpose(v);
       if ((p + LANES - 1) * to_row + w + LANES <= k * to_row) {
         UNROLL for (int i = 0; i < LANES; i++) store(square + i * to_row, v[i]);
