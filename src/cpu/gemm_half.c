@@ -282,7 +282,9 @@ static void run_tiles(const Half *h, int64_t index, char *workspace, bool thread
         run.c += i * all->c_row + j * h->c_col;
         if (run.add) run.add += i * run.add_row + j * run.add_col;
         run.last = p + h->step >= all->k;
-        run.a_panels = quotient_up(g->m, mr);
+        /* Pairs that lie as the kernel reads them stay where they are, unless rows fall into the same lines of the cache. */
+        if (h->pairs && g->a_col == 1 && g->k % 2 == 0 && g->m % 2 == 0 && g->a_row * 2 % 4096 != 0) g->a_packed = NULL;
+        run.a_panels = g->a_packed ? quotient_up(g->m, mr) : 0;
         /* One step of k: B's panels stay for the blocks of rows that follow. */
         run.b_panels = i > 0 && h->step >= all->k ? 0 : quotient_up(g->n, nr);
         int64_t panels = run.a_panels + run.b_panels;

@@ -1,12 +1,14 @@
 /* Kernels of the matrix product for bfloat16 on processors that multiply pairs of them (AVX-512 BF16).
  *
  * Panels hold two neighbours of k side by side, an odd last one with a zero; heights are rounded up to even ones and both
- * panels padded with zeros, so that every tile is whole. C is float32 scratch of the caller with room for whole tiles.
+ * panels padded with zeros, so that every tile is whole. Where k lies side by side in A, k and m are even, its pairs are read
+ * as they lie (a_packed NULL). C is float32 scratch of the caller with room for whole tiles.
  * A sum goes on from what C holds, pair after pair, so its value does not depend on how k is cut at even places. The
  * instruction treats numbers below 2^-126 as zeros, as PyTorch's products on these processors do. */
 #include "cpu/gemm.h"
 #include "cpu/isa.h"
 #include <stddef.h>
+#include <string.h>
 
 #if defined(__AVX512F__) && (defined(__clang__) || __GNUC__ >= 10)
 #include <immintrin.h>
@@ -18,22 +20,29 @@
 #else
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
-enum { MR = 14, NV = 2, LANES = 16, NR = NV * LANES, AHEAD = 16 };
+enum { MR = 14, NV = 2, LANES = 16, NR = NV * LANES, AHEAD = 16, HALF = 2, PAIR = 4 };
 
 static int64_t least(int64_t x, int64_t y) { return x < y ? x : y; }
 
-/* c (mr, NR) += a b over `pairs` pairs of k; c is taken as zeros when `first`. */
-INLINE void tile(const int mr, int64_t pairs, const int32_t *a, const uint16_t *b, float *c, int64_t c_row,
-                 bool first) {
+/* Two neighbours of k, which need not be aligned, in every lane. */
+INLINE __m512bh pair(const char *a) {
+  int32_t two;
+  memcpy(&two, a, sizeof two);
+  return (__m512bh)_mm512_set1_epi32(two);
+}
+
+/* c (mr, NR) += a b over `pairs` pairs of k; c is taken as zeros when `first`. Pairs of A are a_row and a_col bytes apart. */
+INLINE void tile(const int mr, int64_t pairs, const char *a, int64_t a_row, int64_t a_col, const uint16_t *b, float *c,
+                 int64_t c_row, bool first) {
   __m512 sum[MR][NV];
   UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < NV; j++) {
     sum[i][j] = first ? _mm512_setzero_ps() : _mm512_loadu_ps(c + i * c_row + j * LANES);
   }
-  for (int64_t p = 0; p < pairs; p++, a += mr, b += 2 * NR) {
+  for (int64_t p = 0; p < pairs; p++, a += a_col, b += 2 * NR) {
     __m512bh row[NV];
     UNROLL for (int j = 0; j < NV; j++) row[j] = (__m512bh)_mm512_loadu_si512(b + j * 2 * LANES);
     UNROLL for (int i = 0; i < mr; i++) {
-      __m512bh one = (__m512bh)_mm512_set1_epi32(a[i]);
+      __m512bh one = pair(a + i * a_row);
       UNROLL for (int j = 0; j < NV; j++) sum[i][j] = _mm512_dpbf16_ps(sum[i][j], row[j], one);
     }
   }
@@ -41,11 +50,12 @@ INLINE void tile(const int mr, int64_t pairs, const int32_t *a, const uint16_t *
       _mm512_storeu_ps(c + i * c_row + j * LANES, sum[i][j]);
 }
 
-typedef void TileFn(int64_t pairs, const int32_t *a, const uint16_t *b, float *c, int64_t c_row, bool first);
-#define TILE(mr)                                                                                            \
-  TARGET static void tile_##mr(int64_t pairs, const int32_t *a, const uint16_t *b, float *c, int64_t c_row, \
-                               bool first) {                                                                \
-    tile(mr, pairs, a, b, c, c_row, first);                                                                 \
+typedef void TileFn(int64_t pairs, const char *a, int64_t a_row, int64_t a_col, const uint16_t *b, float *c,
+                    int64_t c_row, bool first);
+#define TILE(mr)                                                                                              \
+  TARGET static void tile_##mr(int64_t pairs, const char *a, int64_t a_row, int64_t a_col, const uint16_t *b, \
+                               float *c, int64_t c_row, bool first) {                                         \
+    tile(mr, pairs, a, a_row, a_col, b, c, c_row, first);                                                     \
   }
 TILE(2)
 TILE(4)
@@ -64,9 +74,11 @@ TARGET static void tiles(const GemmBlock *g, int64_t i0, int64_t i1, int64_t j0,
   for (int64_t j = j0; j < j1; j += NR)
     for (int64_t i = i0; i < i1; i += MR) {
       int64_t height = height_of(least(MR, i1 - i));
-      tile_fn[height / 2 - 1](pairs, (const int32_t *)g->a_packed + i * pairs,
-                              (const uint16_t *)g->b_packed + j * 2 * pairs, (float *)g->c + i * g->c_row + j, g->c_row,
-                              first);
+      const char *a =
+          g->a_packed ? (const char *)g->a_packed + i * pairs * PAIR : (const char *)g->a + i * g->a_row * HALF;
+      int64_t a_row = g->a_packed ? PAIR : g->a_row * HALF, a_col = g->a_packed ? height * PAIR : PAIR;
+      tile_fn[height / 2 - 1](pairs, a, a_row, a_col, (const uint16_t *)g->b_packed + j * 2 * pairs,
+                              (float *)g->c + i * g->c_row + j, g->c_row, first);
     }
 }
 
@@ -85,17 +97,19 @@ static void pack_any(uint16_t *to, int64_t width, const uint16_t *from, int64_t 
 /* The columns lie side by side: two rows of k are zipped. */
 TARGET static void pack_rows(uint16_t *to, int64_t width, const uint16_t *from, int64_t k_stride, int64_t present,
                              int64_t k) {
-  for (int64_t p = 0; p < k; p += 2)
-    for (int64_t w = 0; w < width; w += LANES) {
-      int64_t n = least(LANES, present - w), places = least(LANES, width - w);
-      __mmask16 there = n > 0 ? (__mmask16)((1u << n) - 1) : 0;
-      const uint16_t *at = from + p * k_stride + w;
-      __m256i low = _mm256_maskz_loadu_epi16(there, at), high = _mm256_setzero_si256();
-      if (p + 1 < k) high = _mm256_maskz_loadu_epi16(there, at + k_stride);
-      __builtin_prefetch(at + AHEAD * k_stride), __builtin_prefetch(at + (AHEAD + 1) * k_stride);
-      __m512i both = _mm512_or_si512(_mm512_cvtepu16_epi32(low), _mm512_slli_epi32(_mm512_cvtepu16_epi32(high), 16));
-      _mm512_mask_storeu_epi32(to + p * width + 2 * w, (__mmask16)((1u << places) - 1), both);
-    }
+  const __m512i even = _mm512_cvtepu16_epi32(_mm256_setr_epi16(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+  const __m512i low = _mm512_or_si512(even, _mm512_slli_epi32(_mm512_add_epi32(even, _mm512_set1_epi32(32)), 16));
+  const __m512i high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
+  const __mmask32 there = present < NR ? (1u << present) - 1 : ~0u;
+  const __mmask16 first = width < LANES ? (__mmask16)((1u << width) - 1) : (__mmask16)~0u;
+  for (int64_t p = 0; p < k; p += 2) {
+    const uint16_t *at = from + p * k_stride;
+    __m512i x = _mm512_maskz_loadu_epi16(there, at), y = _mm512_setzero_si512();
+    if (p + 1 < k) y = _mm512_maskz_loadu_epi16(there, at + k_stride);
+    __builtin_prefetch(at + AHEAD * k_stride), __builtin_prefetch(at + (AHEAD + 1) * k_stride);
+    _mm512_mask_storeu_epi32(to + p * width, first, _mm512_permutex2var_epi16(x, low, y));
+    if (width == NR) _mm512_storeu_si512(to + p * width + NR, _mm512_permutex2var_epi16(x, high, y));
+  }
 }
 
 /* k lies side by side: squares of 16 pairs are transposed by four perfect shuffles. */
@@ -110,6 +124,7 @@ TARGET static void pack_columns(uint16_t *to, int64_t width, const uint16_t *fro
       __m512i v[LANES], t[LANES];
       UNROLL for (int i = 0; i < LANES; i++) {
         v[i] = w + i < present ? _mm512_loadu_si512(from + (w + i) * w_stride + p) : _mm512_setzero_si512();
+        __builtin_prefetch(from + (w + i + width) * w_stride + p);
       }
       UNROLL for (int stage = 0; stage < 4; stage++) {
         UNROLL for (int i = 0; i < LANES / 2; i++) {
