@@ -228,7 +228,7 @@ static void cut_task(void *context, int64_t begin, int64_t end) {
 static void cut_matrix(Cut *cut, int64_t threads, int64_t tasks) {
   const GemmKernels *kernels = cut->plan->kernels;
   const bool tiles = cut->plan->method == BY_TILES;
-  const int64_t m = cut->gemm->m, n = cut->gemm->n, unit = tiles ? kernels->nr : 4 * kernels->lanes;
+  const int64_t m = cut->gemm->m, n = cut->gemm->n, unit = tiles ? kernels->lanes : 4 * kernels->lanes;
   double best = 0;
   for (int64_t down = 1; down <= tasks; down++) {
     int64_t rows = least(m, whole(quotient_up(m, down), tiles ? 2 : 4));
