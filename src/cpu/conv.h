@@ -32,15 +32,21 @@ typedef struct {
 } ConvPlaces;
 
 /* A window of a plane: lines of `line` elements, a whole number of vectors, from which `rows` lines of `columns` results are
- * computed. Result (r, q) takes tap t from place r * line + q + offset[t]; square: all taps are square * square neighbours
- * in order, or 0. As much as a vector behind the last line may be read. */
+ * computed. Result (r, q) takes tap t from place r * line + q + offset[t]. As much as a vector behind the last line may be
+ * read. */
 typedef struct {
   int64_t rows, columns, line, taps;
   const int64_t *offset;
-  int square;
   const void *next; /* next_bytes that will be read next */
   int64_t next_bytes;
 } ConvWindow;
+
+/* A plane and a kernel of square * square neighbours: result (r, q) takes tap (i, j) from row r + i + up, column
+ * q + j + left, and zero where there is none. */
+typedef struct {
+  int64_t rows, columns, x_rows, x_columns, up, left;
+  int square;
+} ConvPlane;
 
 typedef struct {
   int mr, nr, wide, lanes, size; /* rows and columns of a tile, columns of a tile of one row */
@@ -68,6 +74,9 @@ typedef struct {
   void (*window)(const ConvWindow *at, const void *x, const void *w, const void *start, void *out, int64_t out_row);
   /* sums[t] += the sum over all results of y[r][q] * what tap t takes. */
   void (*dots)(const ConvWindow *at, const void *x, const void *y, int64_t y_row, void *sums);
+  /* The same on planes as they lie, for squares of 3 and 5, and sums = rather than += for squares of 3; NULL for integers. */
+  void (*plane)(const ConvPlane *at, const void *x, const void *w, const void *start, void *out);
+  void (*plane_dots)(const ConvPlane *at, const void *x, const void *y, void *sums);
   void (*add)(void *to, const void *from, int64_t n);
 } ConvKernels;
 #endif

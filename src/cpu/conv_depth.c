@@ -25,6 +25,7 @@ typedef struct {
   ConvWindow window;
   int64_t offset[MOST_TAPS];
   int tap[MOST_TAPS]; /* of the kernel */
+  ConvPlane plane;    /* of squares, read where they lie; square is 0 for others */
 } Phase;
 
 typedef struct {
@@ -73,10 +74,22 @@ static void place_taps(Phase *p, int kernel_columns) {
       p->tap[count] = (int)((a[0].tap + t[0] * a[0].tap_step) * kernel_columns + a[1].tap + t[1] * a[1].tap_step);
     }
   p->window.taps = count, p->window.offset = p->offset;
-  p->window.square = a[0].phases * a[1].phases == 1 && a[0].taps == a[1].taps ? (int)a[0].taps : 0;
-  for (int i = 0; i < count; i++)
-    if (p->window.square && p->offset[i] != i / p->window.square * p->window.line + i % p->window.square)
-      p->window.square = 0;
+}
+
+/* A kernel of neighbours, 3 by 3 or 5 by 5, whose results lie side by side. */
+static void place_square(Phase *p) {
+  const Axis *a = p->axis;
+  int64_t taps = a[0].taps;
+  for (int d = 0; d < 2; d++)
+    if (a[d].taps != taps || a[d].step != 1 || a[d].out_step != 1 || a[d].spread * a[d].spread != 1) return;
+  if (taps != 3 && taps != 5) return;
+  p->plane = (ConvPlane){.rows = a[0].results,
+                         .columns = a[1].results,
+                         .x_rows = a[0].source,
+                         .x_columns = a[1].source,
+                         .up = a[0].low,
+                         .left = a[1].low,
+                         .square = (int)taps};
 }
 
 /* False where a window would not fit. */
@@ -97,6 +110,7 @@ static bool plan(Depth *s, const Conv *c, DType lane, bool up) {
       if (p->axis[0].results == 0 || p->axis[1].results == 0) continue;
       if (!cut(p, s->kernels->lanes, s->size)) return false;
       place_taps(p, (int)c->k[2]);
+      if (s->kernels->plane) place_square(p);
       s->phases++;
     }
   return true;
@@ -126,12 +140,17 @@ static void run_phase(const Depth *s, const Phase *p, int64_t plane, bool next, 
   for (int64_t t = 0; t < p->window.taps; t++)
     memcpy(w + t * size, at_const(s->w, group * s->taps + p->tap[t], size), (size_t)size);
   if (s->bias) memcpy(start, at_const(s->bias, group, size), (size_t)size);
+  if (p->plane.square) {
+    s->kernels->plane(&p->plane, source, w, start, out);
+    return;
+  }
   EACH_WINDOW(p) {
     int64_t columns = least(p->columns, a[1].results - q);
     fill_window(s, p, source, r, q, rows, columns, window);
     ConvWindow at_hand = p->window;
     at_hand.rows = rows, at_hand.columns = columns;
-    at_hand.next = source + s->source_plane * size, at_hand.next_bytes = next ? s->source_plane * size : 0;
+    at_hand.next = source + s->source_plane * size,
+    at_hand.next_bytes = next && rows == a[0].results ? s->source_plane * size : 0;
     char *to = at(out, r * a[0].out_step * s->out_row + q * a[1].out_step, size);
     if (a[1].out_step == 1) {
       s->kernels->window(&at_hand, window, w, start, to, a[0].out_step * s->out_row);
@@ -149,9 +168,7 @@ static void planes_task(void *context, int64_t begin, int64_t end) {
   _Alignas(64) char window[WINDOW_BYTES + VECTOR_BYTES], tile[WINDOW_BYTES + VECTOR_BYTES];
   memset(window + WINDOW_BYTES, 0, VECTOR_BYTES);
   for (int64_t plane = begin; plane < end; plane++)
-    for (int i = 0; i < s->phases; i++)
-      run_phase(s, &s->phase[i], plane, i == 0 && plane + 1 < end && s->phase[0].rows == s->phase[0].axis[0].results,
-                window, tile);
+    for (int i = 0; i < s->phases; i++) run_phase(s, &s->phase[i], plane, i == 0 && plane + 1 < end, window, tile);
 }
 
 /* Sums for each plane of x with a plane of y. */
@@ -163,6 +180,11 @@ static void dots_task(void *context, int64_t begin, int64_t end) {
   _Alignas(64) char window[WINDOW_BYTES + VECTOR_BYTES];
   for (int64_t plane = begin; plane < end; plane++) {
     char *sums = at(s->sums, plane * s->taps, size);
+    if (p->plane.square == 3) {
+      s->kernels->plane_dots(&p->plane, at_const(s->source, plane * s->source_plane, size),
+                             at_const(s->out, plane * s->out_plane, size), sums);
+      continue;
+    }
     memset(sums, 0, (size_t)(s->taps * size));
     EACH_WINDOW(p) {
       int64_t columns = least(p->columns, a[1].results - q);

@@ -15,6 +15,9 @@
 #endif
 
 #include "cpu/vec/contract.h"
+#ifdef __AVX2__
+#include <immintrin.h>
+#endif
 
 #if defined(__AVX512F__)
 #define VECTOR_BYTES 64
@@ -217,36 +220,23 @@ static void dot(const ConvPlaces *at, const void *field, const void *other, bool
   *(REAL *)c = total;
 }
 
-/* ---- planes by themselves ---- */
+/* ---- windows of planes ---- */
 
 enum { DEPTH_ROWS = 4 };
 
-/* A vector of results in each of `rows` lines: taps in a square share what they load. */
-INLINE void strip_of(const int rows, const int square, const ConvWindow *at, const REAL *x, const REAL *w,
-                     const REAL *start, Vec *sum) {
-  UNROLL for (int r = 0; r < rows; r++) sum[r] = (Vec){0} + *start;
-  if (square) {
-    UNROLL for (int i = 0; i < rows + square - 1; i++) UNROLL for (int j = 0; j < square; j++) {
-      Vec v = load(x + i * at->line + j);
-      KEEP(v);
-      UNROLL for (int r = 0; r < rows; r++) if (i >= r && i - r < square) sum[r] += v * w[(i - r) * square + j];
-    }
-  } else
-    for (int64_t t = 0; t < at->taps; t++)
-      UNROLL for (int r = 0; r < rows; r++) sum[r] += load(x + r * at->line + at->offset[t]) * w[t];
-}
-
-INLINE void strip_out(const int rows, const int square, const ConvWindow *at, const REAL *x, const REAL *w,
-                      const REAL *start, REAL *out, int64_t out_row) {
+/* A vector of results in each of `rows` lines. */
+INLINE void strip_out(const int rows, const ConvWindow *at, const REAL *x, const REAL *w, const REAL *start, REAL *out,
+                      int64_t out_row) {
   Vec sum[DEPTH_ROWS];
-  strip_of(rows, square, at, x, w, start, sum);
+  UNROLL for (int r = 0; r < rows; r++) sum[r] = (Vec){0} + *start;
+  for (int64_t t = 0; t < at->taps; t++)
+    UNROLL for (int r = 0; r < rows; r++) sum[r] += load(x + r * at->line + at->offset[t]) * w[t];
   UNROLL for (int r = 0; r < rows; r++) store(out + r * out_row, sum[r]);
 }
 
 /* Strips of rows and vectors of columns; the last of each may overlap the one before. Meanwhile what is read next is asked
  * for. */
-INLINE void window_of(const int square, const ConvWindow *at, const REAL *x, const REAL *w, const REAL *start,
-                      REAL *out, int64_t out_row) {
+static void window(const ConvWindow *at, const void *x, const void *w, const void *start, void *out, int64_t out_row) {
   const int64_t down = at->rows - DEPTH_ROWS, across = at->columns - LANES;
   const char *next = at->next, *end = next + at->next_bytes;
   for (int64_t row = 0; row < at->rows; row += down >= 0 ? DEPTH_ROWS : 1) {
@@ -254,36 +244,22 @@ INLINE void window_of(const int square, const ConvWindow *at, const REAL *x, con
     for (int64_t column = 0; column < at->columns; column += LANES) {
       const int64_t q = column > across && across >= 0 ? across : column;
       for (int i = 0; i < DEPTH_ROWS && next < end; i++, next += 64) __builtin_prefetch(next);
-      const REAL *from = x + r * at->line + q;
-      REAL *to = out + r * out_row + q, tile[DEPTH_ROWS * LANES];
+      const REAL *from = (const REAL *)x + r * at->line + q;
+      REAL *to = (REAL *)out + r * out_row + q, tile[DEPTH_ROWS * LANES];
       if (down >= 0)
-        strip_out(DEPTH_ROWS, square, at, from, w, start, across >= 0 ? to : tile, across >= 0 ? out_row : LANES);
+        strip_out(DEPTH_ROWS, at, from, w, start, across >= 0 ? to : tile, across >= 0 ? out_row : LANES);
       else
-        strip_out(1, 0, at, from, w, start, across >= 0 ? to : tile, LANES);
+        strip_out(1, at, from, w, start, across >= 0 ? to : tile, LANES);
       for (int64_t i = 0; across < 0 && i < (down >= 0 ? DEPTH_ROWS : 1); i++)
         memcpy(to + i * out_row, tile + i * LANES, (size_t)at->columns * sizeof *to);
     }
   }
 }
 
-static void window(const ConvWindow *at, const void *x, const void *w, const void *start, void *out, int64_t out_row) {
-#ifndef CONV_INTEGER
-  if (at->square == 3) {
-    window_of(3, at, x, w, start, out, out_row);
-    return;
-  }
-  if (at->square == 5) {
-    window_of(5, at, x, w, start, out, out_row);
-    return;
-  }
-#endif
-  window_of(0, at, x, w, start, out, out_row);
-}
-
 typedef __typeof__(__builtin_choose_expr(sizeof(REAL) == 4, (int32_t)0, (int64_t)0)) Bits;
 typedef Bits Mask __attribute__((vector_size(VECTOR_BYTES)));
 INLINE Vec masked(Vec v, Mask m) { return (Vec)((Mask)v & m); }
-enum { DOTS = 9, SQUARE = 3 }; /* sums side by side */
+enum { DOTS = 9 }; /* sums side by side */
 
 /* A vector of a line's elements, nothing beyond the line. */
 INLINE Vec load_line(const REAL *y, int64_t columns) {
@@ -293,25 +269,10 @@ INLINE Vec load_line(const REAL *y, int64_t columns) {
   return v;
 }
 
-/* Taps that are a square: as a line of y passes, it meets `square` lines of x, each loaded once for all of them. */
-INLINE void square_dots(const int square, const bool partly, const ConvWindow *at, const REAL *x, const REAL *y,
-                        int64_t y_row, Mask m, Vec *sum) {
-  Vec line[SQUARE] = {{0}};
-  for (int64_t i = 0; i < at->rows + square - 1; i++, x += at->line) {
-    Vec v[SQUARE];
-    UNROLL for (int j = 0; j < square; j++) v[j] = partly ? masked(load(x + j), m) : load(x + j);
-    UNROLL for (int k = square - 1; k > 0; k--) line[k] = line[k - 1];
-    if (i < at->rows) {
-      line[0] = partly ? masked(load_line(y, at->columns), m) : load(y);
-      y += y_row;
-    }
-    if (i >= square - 1 && i < at->rows) {
-      UNROLL for (int k = 0; k < square; k++) UNROLL for (int j = 0; j < square; j++) sum[k * square + j] +=
-          v[j] * line[k];
-    } else
-      UNROLL for (int k = 0; k < square; k++) if (i >= k && i - k < at->rows) UNROLL for (int j = 0; j < square; j++)
-          sum[k * square + j] += v[j] * line[k];
-  }
+static __attribute__((noinline)) REAL total_of(Vec v) {
+  REAL total = 0;
+  for (int j = 0; j < LANES; j++) total += v[j];
+  return total;
 }
 
 static void dots(const ConvWindow *at, const void *x_lines, const void *y_lines, int64_t y_row, void *sums) {
@@ -326,11 +287,6 @@ static void dots(const ConvWindow *at, const void *x_lines, const void *y_lines,
     for (int64_t begin = 0; begin < at->columns; begin += LANES) {
       const int64_t q = begin < last || last < 0 ? begin : last;
       const REAL *x = (const REAL *)x_lines + q, *y = (const REAL *)y_lines + q;
-      Mask m = {0};
-      if (at->square == SQUARE && begin + LANES <= at->columns) {
-        square_dots(SQUARE, false, at, x, y, y_row, m, sum);
-        continue;
-      }
       if (begin + LANES <= at->columns) {
         for (int64_t r = 0; r < at->rows; r++, x += at->line, y += y_row) {
           Vec v = load(y);
@@ -338,28 +294,220 @@ static void dots(const ConvWindow *at, const void *x_lines, const void *y_lines,
         }
         continue;
       }
+      Mask m = {0};
       for (int j = 0; j < LANES; j++) m[j] = -(q + j >= begin && q + j < at->columns);
-      if (at->square == SQUARE) {
-        square_dots(SQUARE, true, at, x, y, y_row, m, sum);
-        continue;
-      }
       for (int64_t r = 0; r < at->rows; r++, x += at->line, y += y_row) {
         Vec v = masked(load_line(y, at->columns), m);
         UNROLL for (int t = 0; t < DOTS; t++) sum[t] += v * masked(load(x + offset[t]), m);
       }
     }
-    for (int t = 0; t < DOTS && first + t < at->taps; t++) {
-      REAL total = 0;
-      for (int j = 0; j < LANES; j++) total += sum[t][j];
-      ((REAL *)sums)[first + t] += total;
+    for (int t = 0; t < DOTS && first + t < at->taps; t++) ((REAL *)sums)[first + t] += total_of(sum[t]);
+  }
+}
+
+/* ---- planes with square kernels, read where they lie ---- */
+
+#ifndef CONV_INTEGER
+
+/* Lanes from begin on and before end. */
+#ifdef __AVX512F__
+typedef __typeof__(__builtin_choose_expr(sizeof(REAL) == 4, (__mmask16)0, (__mmask8)0)) Lanes;
+#else
+typedef Mask Lanes;
+#endif
+INLINE Lanes lanes_of(int64_t begin, int64_t end) {
+  begin = begin < 0 ? 0 : begin, end = end > LANES ? LANES : end;
+#ifdef __AVX512F__
+  return begin < end ? (Lanes)((1u << end) - (1u << begin)) : 0;
+#else
+  Lanes m = {0};
+  for (int j = 0; j < LANES; j++) m[j] = -(j >= begin && j < end);
+  return m;
+#endif
+}
+INLINE Vec only(Vec v, Lanes m) {
+#ifdef __AVX512F__
+  KEEP(v); /* a load with a mask is slow where it misses the cache */
+  return sizeof(REAL) == 4 ? (Vec)_mm512_maskz_mov_ps((__mmask16)m, (__m512)v)
+                           : (Vec)_mm512_maskz_mov_pd((__mmask8)m, (__m512d)v);
+#else
+  return masked(v, m);
+#endif
+}
+/* Touches nothing but those lanes. */
+INLINE Vec load_only(const REAL *from, Lanes m) {
+#if defined(__AVX512F__)
+  return sizeof(REAL) == 4 ? (Vec)_mm512_maskz_loadu_ps((__mmask16)m, from)
+                           : (Vec)_mm512_maskz_loadu_pd((__mmask8)m, from);
+#elif defined(__AVX2__)
+  return sizeof(REAL) == 4 ? (Vec)_mm256_maskload_ps((const float *)from, (__m256i)m)
+                           : (Vec)_mm256_maskload_pd((const double *)from, (__m256i)m);
+#else
+  Vec v = {0};
+  for (int j = 0; j < LANES; j++)
+    if (m[j]) v[j] = from[j];
+  return v;
+#endif
+}
+
+enum { MOST_SQUARE = 5, DOTS_SQUARE = 3, BLOCK_BYTES = 28 << 10, BLOCK_ROWS = 16 };
+
+/* Rows of results at a time: what they read and write stays in the first cache while column after column passes. */
+static int64_t block_rows(const ConvPlane *at) {
+  int64_t fit = BLOCK_BYTES / (int64_t)sizeof(REAL) / (at->x_columns + at->columns);
+  int64_t blocks = (at->rows + (fit > BLOCK_ROWS ? fit : BLOCK_ROWS) - 1) / (fit > BLOCK_ROWS ? fit : BLOCK_ROWS);
+  return (at->rows + blocks - 1) / blocks;
+}
+
+/* How many steps from a place, `step` elements each, come no further than `end`. */
+static int64_t steps(int64_t place, int64_t end, int64_t step) { return end < place ? 0 : (end - place) / step + 1; }
+
+/* A strip of results, a vector wide from column q on. Line i of x that it passes is row `row` + i; whole vectors of what
+ * lines `first` to `last` - 1 meet lie within the planes. */
+typedef struct {
+  int64_t q, row, first, last;
+  bool all; /* lanes */
+  Lanes results, taps[MOST_SQUARE];
+} Strip;
+
+/* The strip for `column`, from row r on; it reaches back where the line ends, `once`: without the lanes that have had their
+ * turn. Of the lines, at most `most` meet whole vectors on the side of the results. */
+static __attribute__((noinline)) Strip strip_at(const ConvPlane *at, int64_t r, int64_t column, int64_t most,
+                                                bool once) {
+  const int64_t square = at->square, wide = square - 1 + LANES, across = at->columns - LANES;
+  Strip s = {.q = column > across && across >= 0 ? across : column, .row = r + at->up, .last = most};
+  const int64_t place = s.q + at->left, begin = s.row * at->x_columns + place, skip = once ? column - s.q : 0;
+  s.all = place >= 0 && place + wide <= at->x_columns && across >= 0 && skip == 0;
+  s.first = steps(begin, -1, at->x_columns);
+  if (s.first < -s.row) s.first = -s.row;
+  if (s.first < square - 1) s.first = square - 1;
+  const int64_t last = steps(begin, at->x_rows * at->x_columns - wide, at->x_columns);
+  if (s.last > last) s.last = last;
+  if (s.last > at->x_rows - s.row) s.last = at->x_rows - s.row;
+  s.results = lanes_of(skip, at->columns - s.q);
+  for (int j = 0; j < square; j++) {
+    int64_t from = -(place + j), to = from + at->x_columns, end = at->columns - s.q;
+    s.taps[j] = lanes_of(from > skip ? from : skip, to < end ? to : end);
+  }
+  return s;
+}
+
+/* Rows of `rows` from r on where a vector of results does not reach beyond the plane. */
+static int64_t fitting(const ConvPlane *at, int64_t r, int64_t rows) {
+  return rows - (r + rows == at->rows && at->columns < LANES ? (LANES - 1) / at->columns : 0);
+}
+
+/* What line i of x at `from` gives to each column of taps. */
+INLINE void taps_of(const int square, const bool whole, const bool all, const bool there, const REAL *from,
+                    const Lanes *m, Vec *v) {
+  if (whole) {
+    UNROLL for (int j = 0; j < square; j++) v[j] = load(from + j);
+    if (!all) UNROLL for (int j = 0; j < square; j++) v[j] = only(v[j], m[j]);
+  } else if (there)
+    UNROLL for (int j = 0; j < square; j++) v[j] = load_only(from + j, m[j]);
+  else
+    UNROLL for (int j = 0; j < square; j++) v[j] = (Vec){0};
+}
+
+/* As lines of x pass, the sums of `square` lines of results are under way. A vector that is longer than a line of results
+ * runs into the next one, which is written later. Meanwhile what follows in memory, and will be next, is asked for. */
+INLINE void plane_of(const int square, const ConvPlane *at, const REAL *x, const REAL *w_of, const REAL *start_of,
+                     REAL *out) {
+  const int64_t columns = at->columns, x_columns = at->x_columns, block = block_rows(at);
+  const Vec start = (Vec){0} + *start_of;
+  Vec w[MOST_SQUARE * MOST_SQUARE], sum[MOST_SQUARE], v[MOST_SQUARE];
+  REAL tile[LANES];
+  UNROLL for (int t = 0; t < square * square; t++) w[t] = (Vec){0} + w_of[t];
+  for (int64_t r = 0; r < at->rows; r += block) {
+    const int64_t rows = block < at->rows - r ? block : at->rows - r;
+    const char *x_next = (const char *)(x + (r + rows) * x_columns), *next = (const char *)(out + (r + rows) * columns);
+    for (int64_t column = 0; column < columns; column += LANES) {
+      const Strip s = strip_at(at, r, column, fitting(at, r, rows) + square - 1, false);
+      const int64_t first = s.first, last = s.last, begin = -s.row, end = at->x_rows - s.row;
+      const bool all = s.all;
+      Lanes m[MOST_SQUARE];
+      UNROLL for (int j = 0; j < square; j++) m[j] = s.taps[j];
+      const REAL *from = x + s.row * x_columns + at->left + s.q;
+      REAL *to = out + (r - square + 1) * columns + s.q;
+      UNROLL for (int k = 0; k < square; k++) sum[k] = start;
+      for (int64_t i = 0; i < rows + square - 1; i++, from += x_columns, to += columns) {
+        const bool whole = i >= first && i < last;
+        taps_of(square, whole, all, i >= begin && i < end, from, m, v);
+        UNROLL for (int j = 0; j < square; j++) UNROLL for (int k = 0; k < square; k++) sum[k] +=
+            v[j] * w[(square - 1 - k) * square + j];
+        if (whole || (i >= square - 1 && columns >= LANES))
+          store(to, sum[0]);
+        else if (i >= square - 1) {
+          store(tile, sum[0]);
+          memcpy(to, tile, (size_t)columns * sizeof *to);
+        }
+        UNROLL for (int k = 0; k < square - 1; k++) sum[k] = sum[k + 1];
+        sum[square - 1] = start;
+        __builtin_prefetch(x_next), x_next += VECTOR_BYTES;
+        __builtin_prefetch(next, 1), next += VECTOR_BYTES;
+      }
     }
   }
 }
+
+static void plane(const ConvPlane *at, const void *x, const void *w, const void *start, void *out) {
+  if (at->square == 3)
+    plane_of(3, at, x, w, start, out);
+  else
+    plane_of(5, at, x, w, start, out);
+}
+
+/* As a line of y passes, it meets `square` lines of x, each loaded once for all of them. */
+static void plane_dots(const ConvPlane *at, const void *x, const void *y, void *sums) {
+  enum { SQUARE = DOTS_SQUARE };
+  const int64_t columns = at->columns, x_columns = at->x_columns, block = block_rows(at);
+  Vec sum[SQUARE * SQUARE], line[SQUARE], v[SQUARE];
+  UNROLL for (int t = 0; t < SQUARE * SQUARE; t++) sum[t] = (Vec){0};
+  for (int64_t r = 0; r < at->rows; r += block) {
+    const int64_t rows = block < at->rows - r ? block : at->rows - r;
+    const char *x_next = (const char *)((const REAL *)x + (r + rows) * x_columns);
+    const char *next = (const char *)((const REAL *)y + (r + rows) * columns);
+    for (int64_t column = 0; column < columns; column += LANES) {
+      const Strip s = strip_at(at, r, column, fitting(at, r, rows), true);
+      const int64_t first = s.first, last = s.last, begin = -s.row, end = at->x_rows - s.row;
+      const bool all = s.all;
+      const Lanes results = s.results;
+      Lanes m[SQUARE];
+      UNROLL for (int j = 0; j < SQUARE; j++) m[j] = s.taps[j];
+      const REAL *from = (const REAL *)x + s.row * x_columns + at->left + s.q;
+      const REAL *other = (const REAL *)y + r * columns + s.q;
+      UNROLL for (int k = 0; k < SQUARE; k++) line[k] = (Vec){0};
+      for (int64_t i = 0; i < rows + SQUARE - 1; i++, from += x_columns, other += columns) {
+        const bool whole = i >= first && i < last;
+        taps_of(SQUARE, whole, all, i >= begin && i < end, from, m, v);
+        UNROLL for (int k = SQUARE - 1; k > 0; k--) line[k] = line[k - 1];
+        if (whole) {
+          line[0] = load(other);
+          if (!all) line[0] = only(line[0], results);
+        } else if (i < rows)
+          line[0] = load_only(other, results);
+        UNROLL for (int k = 0; k < SQUARE; k++) if (whole || (i >= k && i - k < rows))
+            UNROLL for (int j = 0; j < SQUARE; j++) sum[k * SQUARE + j] += v[j] * line[k];
+        __builtin_prefetch(x_next), x_next += VECTOR_BYTES;
+        __builtin_prefetch(next), next += VECTOR_BYTES;
+      }
+    }
+  }
+  Vec all[SQUARE * SQUARE];
+  UNROLL for (int t = 0; t < SQUARE * SQUARE; t++) all[t] = sum[t];
+  for (int t = 0; t < SQUARE * SQUARE; t++) ((REAL *)sums)[t] = total_of(all[t]);
+}
+
+#else
+#define plane NULL
+#define plane_dots NULL
+#endif
 
 static void add(void *to, const void *from, int64_t n) {
   for (int64_t i = 0; i < n; i++) ((REAL *)to)[i] += ((const REAL *)from)[i];
 }
 
 extern const ConvKernels VEC(CONV_TABLE);
-const ConvKernels VEC(CONV_TABLE) = {MR,    NR,  WIDE_NV *LANES, LANES, sizeof(REAL), height, tile, gather,
-                                     outer, dot, copy_lines,     lines, window,       dots,   add};
+const ConvKernels VEC(CONV_TABLE) = {MR,     NR,     WIDE_NV *LANES, LANES,      sizeof(REAL), height,
+                                     tile,   gather, outer,          dot,        copy_lines,   lines,
+                                     window, dots,   plane,          plane_dots, add};
