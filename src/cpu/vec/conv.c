@@ -320,9 +320,10 @@ INLINE Lanes lanes_of(int64_t begin, int64_t end) {
 #ifdef __AVX512F__
   return begin < end ? (Lanes)((1u << end) - (1u << begin)) : 0;
 #else
-  Lanes m = {0};
-  for (int j = 0; j < LANES; j++) m[j] = -(j >= begin && j < end);
-  return m;
+  static const Bits below[2 * LANES] = {[0 ... LANES - 1] = -1};
+  typedef Mask Loose __attribute__((aligned(sizeof(REAL)), may_alias));
+  begin = begin > LANES ? LANES : begin, end = end < 0 ? 0 : end;
+  return *(const Loose *)(below + LANES - end) & ~*(const Loose *)(below + LANES - begin);
 #endif
 }
 INLINE Vec only(Vec v, Lanes m) {
@@ -486,8 +487,12 @@ static void plane_dots(const ConvPlane *at, const void *x, const void *y, void *
           if (!all) line[0] = only(line[0], results);
         } else if (i < rows)
           line[0] = load_only(other, results);
-        UNROLL for (int k = 0; k < SQUARE; k++) if (whole || (i >= k && i - k < rows))
-            UNROLL for (int j = 0; j < SQUARE; j++) sum[k * SQUARE + j] += v[j] * line[k];
+        if (whole) {
+          UNROLL for (int k = 0; k < SQUARE; k++) UNROLL for (int j = 0; j < SQUARE; j++) sum[k * SQUARE + j] +=
+              v[j] * line[k];
+        } else
+          UNROLL for (int k = 0; k < SQUARE; k++) if (i >= k && i - k < rows) UNROLL for (int j = 0; j < SQUARE; j++)
+              sum[k * SQUARE + j] += v[j] * line[k];
         __builtin_prefetch(x_next), x_next += VECTOR_BYTES;
         __builtin_prefetch(next), next += VECTOR_BYTES;
       }
