@@ -97,19 +97,28 @@ BLOCK(uint64_t)
 
 /* A region into the buffer. What comes next along the lines is asked for, into the second cache: the first could not
  * hold it. */
-#define REGION(T)                                                                                             \
-  static void region_##T(char *buffer, const char *from, int64_t from_col, int64_t rows, int64_t cols) {      \
-    enum { SIDE = SIDE_##T, SIZE = sizeof(T) };                                                               \
-    int64_t to_row = cols * SIZE, bytes = rows * SIZE, i, j;                                                  \
-    for (j = 0; j + SIDE <= cols; j += SIDE) {                                                                \
-      const char *line = from + j * from_col;                                                                 \
-      char *to = buffer + j * SIZE;                                                                           \
-      for (int64_t k = 0; k < SIDE; k++)                                                                      \
-        for (int64_t b = 0; b < bytes; b += 64) __builtin_prefetch(line + k * from_col + bytes + b, 0, 2);    \
-      for (i = 0; i + SIDE <= rows; i += SIDE) block_##T(to + i * to_row, to_row, line + i * SIZE, from_col); \
-      rest_##T(to + i * to_row, to_row, line + i * SIZE, from_col, rows - i, SIDE);                           \
-    }                                                                                                         \
-    rest_##T(buffer + j * SIZE, to_row, from + j * from_col, from_col, rows, cols - j);                       \
+#define REGION(T)                                                                                                     \
+  static void region_##T(char *buffer, const char *from, int64_t from_col, int64_t rows, int64_t cols, TurnFn turn) { \
+    enum { SIDE = SIDE_##T, SIZE = sizeof(T), WIDE = 8 };                                                             \
+    int64_t to_row = cols * SIZE, bytes = rows * SIZE, i, j = 0;                                                      \
+    for (; SIZE == 4 && turn && j + WIDE <= cols; j += WIDE) {                                                        \
+      const char *line = from + j * from_col;                                                                         \
+      char *to = buffer + j * SIZE;                                                                                   \
+      for (int64_t k = 0; k < WIDE; k++)                                                                              \
+        for (int64_t b = 0; b < bytes; b += 64) __builtin_prefetch(line + k * from_col + bytes + b, 0, 2);            \
+      i = rows / 4 * 4;                                                                                               \
+      turn(to, to_row, line, from_col, i);                                                                            \
+      rest_##T(to + i * to_row, to_row, line + i * SIZE, from_col, rows - i, WIDE);                                   \
+    }                                                                                                                 \
+    for (; j + SIDE <= cols; j += SIDE) {                                                                             \
+      const char *line = from + j * from_col;                                                                         \
+      char *to = buffer + j * SIZE;                                                                                   \
+      for (int64_t k = 0; k < SIDE; k++)                                                                              \
+        for (int64_t b = 0; b < bytes; b += 64) __builtin_prefetch(line + k * from_col + bytes + b, 0, 2);            \
+      for (i = 0; i + SIDE <= rows; i += SIDE) block_##T(to + i * to_row, to_row, line + i * SIZE, from_col);         \
+      rest_##T(to + i * to_row, to_row, line + i * SIZE, from_col, rows - i, SIDE);                                   \
+    }                                                                                                                 \
+    rest_##T(buffer + j * SIZE, to_row, from + j * from_col, from_col, rows, cols - j);                               \
   }
 REGION(uint8_t)
 REGION(uint16_t)
@@ -119,16 +128,18 @@ REGION(uint64_t)
 void copy_transposed(char *to, int64_t to_row, const char *from, int64_t from_col, int64_t rows, int64_t cols, int size,
                      bool past) {
   _Alignas(64) char buffer[BUFFER];
+  /* Eight lines that share a set of the first cache would drive out the buffer. */
+  TurnFn turn = from_col % 4096 ? VEC_PICK(cast_table)->turn : NULL;
   Region r = region_of(rows, cols, size);
   for (int64_t j = 0; j < cols; j += r.cols)
     for (int64_t i = 0; i < rows; i += r.rows) {
       int64_t m = rows - i < r.rows ? rows - i : r.rows, n = cols - j < r.cols ? cols - j : r.cols;
       const char *f = from + j * from_col + i * size;
       switch (size) {
-      case 1: region_uint8_t(buffer, f, from_col, m, n); break;
-      case 2: region_uint16_t(buffer, f, from_col, m, n); break;
-      case 4: region_uint32_t(buffer, f, from_col, m, n); break;
-      default: region_uint64_t(buffer, f, from_col, m, n);
+      case 1: region_uint8_t(buffer, f, from_col, m, n, turn); break;
+      case 2: region_uint16_t(buffer, f, from_col, m, n, turn); break;
+      case 4: region_uint32_t(buffer, f, from_col, m, n, turn); break;
+      default: region_uint64_t(buffer, f, from_col, m, n, turn);
       }
       char *t = to + i * to_row + j * size;
       if (past)

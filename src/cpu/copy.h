@@ -27,11 +27,15 @@ static inline void copy_few(char *to, const char *from, int64_t bytes) {
   }
 }
 
+/* `lines` (a multiple of 4) of 8 elements of 4 bytes, `to`, from 8 lines that hold their columns, `from`. */
+typedef void (*TurnFn)(char *to, int64_t to_line, const char *from, int64_t from_line, int64_t lines);
+
 typedef struct {
   RowFn cast[MT_DTYPES][MT_DTYPES]; /* [from][to], different ones; ptr[0] is written, ptr[1] read; needs no context */
   Halves f16, bf16;                 /* packed conversions */
   RowFn fill[4];                    /* of elements of 1, 2, 4 and 8 bytes, see fill_row */
   void (*reverse[4])(void *to, const void *last, int64_t n); /* what lies up to `last`, from there on */
+  TurnFn turn;                                               /* or NULL */
 } CastTable;
 
 VEC_TABLE(CastTable, cast_table);

@@ -189,7 +189,31 @@ REVERSE(uint16_t)
 REVERSE(uint32_t)
 REVERSE(uint64_t)
 
+/* A register takes four elements of a line and four of the line four further, so halves need not be crossed. */
+#ifdef __AVX2__
+static __m256 two_pieces(const char *from, int64_t from_line) {
+  return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps((const void *)from)),
+                              _mm_loadu_ps((const void *)(from + 4 * from_line)), 1);
+}
+static void turn(char *to, int64_t to_line, const char *from, int64_t from_line, int64_t lines) {
+  for (; lines > 0; lines -= 4, to += 4 * to_line, from += 4 * sizeof(float)) {
+    __m256 a = two_pieces(from, from_line), b = two_pieces(from + from_line, from_line);
+    __m256 c = two_pieces(from + 2 * from_line, from_line), d = two_pieces(from + 3 * from_line, from_line);
+    __m256d ab = (__m256d)_mm256_unpacklo_ps(a, b), cd = (__m256d)_mm256_unpacklo_ps(c, d);
+    __m256d ab_high = (__m256d)_mm256_unpackhi_ps(a, b), cd_high = (__m256d)_mm256_unpackhi_ps(c, d);
+    _mm256_storeu_pd((void *)to, _mm256_unpacklo_pd(ab, cd));
+    _mm256_storeu_pd((void *)(to + to_line), _mm256_unpackhi_pd(ab, cd));
+    _mm256_storeu_pd((void *)(to + 2 * to_line), _mm256_unpacklo_pd(ab_high, cd_high));
+    _mm256_storeu_pd((void *)(to + 3 * to_line), _mm256_unpackhi_pd(ab_high, cd_high));
+  }
+}
+#define TURN turn
+#else
+#define TURN NULL
+#endif
+
 const CastTable VEC(cast_table) = {
+    .turn = TURN,
     .reverse = {reverse_uint8_t, reverse_uint16_t, reverse_uint32_t, reverse_uint64_t},
     .fill = {fill_uint8_t, fill_uint16_t, fill_uint32_t, fill_uint64_t},
     .cast =
