@@ -268,17 +268,17 @@ typedef struct {
 } Positions;
 
 /* For each result i of plane n, `at`: its place in a plane. */
-#define EACH_POSITION(p, n, ...)                                        \
-  {                                                                     \
-    const int64_t *index = (p)->index, last = ((n) + 1) * (p)->results; \
-    const uint64_t size = (uint64_t)(p)->size;                          \
-    for (int64_t i = (n) * (p)->results; i < last; i++) {               \
-      uint64_t at = (uint64_t)index[i] - 1;                             \
-      if (at < size)                                                    \
-        __VA_ARGS__;                                                    \
-      else                                                              \
-        (p)->bad = true;                                                \
-    }                                                                   \
+#define EACH_POSITION(p, n, ...)                                                  \
+  {                                                                               \
+    const int64_t *index = (p)->index, last = ((n) + 1) * (p)->results;           \
+    const uint64_t size = (uint64_t)(p)->size;                                    \
+    _Pragma("GCC unroll 4") for (int64_t i = (n) * (p)->results; i < last; i++) { \
+      uint64_t at = (uint64_t)index[i] - 1;                                       \
+      if (at < size)                                                              \
+        __VA_ARGS__;                                                              \
+      else                                                                        \
+        (p)->bad = true;                                                          \
+    }                                                                             \
   }
 /* Zeros that stay in the first cache: a long memset may go around it. */
 static void clear_plane(void *to, int64_t n, int size) {

@@ -77,6 +77,15 @@ static void lines(void *to_lines, int64_t line, int64_t rows, int64_t left, cons
                   int64_t step, int64_t n) {
   REAL *to = to_lines;
   const REAL *from = from_lines;
+  const int64_t right = line - left - n;
+  if (step == 1 && n >= LANES && left <= LANES && right <= LANES) { /* a vector of zeros at each end is enough */
+    for (int64_t r = 0; r < rows; r++, to += line, from += from_row) {
+      if (left) store(to, (Vec){0});
+      if (right) store(to + line - LANES, (Vec){0});
+      copy_line(to + left, from, n);
+    }
+    return;
+  }
   for (int64_t r = 0; r < rows; r++, to += line, from += from_row) {
     if (line < LANES)
       memset(to, 0, (size_t)line * sizeof *to);
