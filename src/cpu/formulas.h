@@ -63,27 +63,46 @@ FORMULA_FN int64_t pow_int(int64_t a, int64_t b) {
     return q - whole > (T)0.5 ? whole + 1 : whole;   \
   }
 
-/* Activations. mish is x tanh(log(1 + e)), e = exp(x), whose tanh is n / (n + 2) with n = e (e + 2). */
-#define DEFINE_ACTIVATIONS(T, S)                                                                         \
-  FORMULA_FN T silu_slope_##S(T x) {                                                                     \
-    T y = sigmoid_##S(x);                                                                                \
-    return y * (1 + x * (1 - y));                                                                        \
-  }                                                                                                      \
-  FORMULA_FN T mish_##S(T x) {                                                                           \
-    T e = exp_##S(x > 20 ? 20 : x), n = e * (e + 2), y = x * (n / (n + 2));                              \
-    return x > 20 ? x : y;                                                                               \
-  }                                                                                                      \
-  /* gelu's approximation is x (1 + tanh(k (x + c x^3))) / 2, k = sqrt(2 / pi) */                        \
-  FORMULA_FN T gelu_angle_##S(T x) { return (T)0.79788456080286535588 * (x + (T)0.044715 * x * x * x); } \
-  FORMULA_FN T gelu_tanh_##S(T x) { return (T)0.5 * x * (1 + tanh_##S(gelu_angle_##S(x))); }             \
-  FORMULA_FN T gelu_tanh_slope_##S(T x) {                                                                \
-    T y = tanh_##S(gelu_angle_##S(x));                                                                   \
-    T inner = (T)0.79788456080286535588 * (1 + (T)(3 * 0.044715) * x * x);                               \
-    return (T)0.5 * (1 + y) + (T)0.5 * x * (1 - y * y) * inner;                                          \
-  }                                                                                                      \
-  FORMULA_FN T mish_slope_##S(T x) {                                                                     \
-    T e = exp_##S(x > 20 ? 20 : x), d = e * (e + 2) + 2;                                                 \
-    return x > 20 ? 1 : e * (e + 2) / d + 4 * x * e * (1 + e) / (d * d);                                 \
+/* Activations, by exp(-|x|) raised above the subnormal numbers, so that small results keep their digits.
+ * gated(x, t) = x sigmoid(t) and gated_slope(x, t, dt), its derivative where dt = dt/dx, t having x's sign: silu is
+ * gated(x, x), gelu's approximation x (1 + tanh(k (x + c x^3))) / 2 is gated(x, 2 k (x + c x^3)), k = sqrt(2 / pi).
+ * What rounding 1 + e lost is put back to first order.
+ * mish is x tanh(log(1 + e)), e = exp(x), whose tanh is n / (n + 2) with n = e (e + 2). */
+#define DEFINE_ACTIVATIONS(T, S)                                                                                   \
+  FORMULA_FN T within_##S(T x, T low, T high) { return x < low ? low : x > high ? high : x; }                      \
+  FORMULA_FN T gated_##S(T x, T t) {                                                                               \
+    T up = exp_raised_##S(within_##S(-fabs_##S(t), -END_##S, 0)), e = up * (1 / RAISED_##S), sum = 1 + e;          \
+    T y = (x < 0 ? within_##S(x, -END_##S, 0) * up : x) / sum;                                                     \
+    y -= y * ((e - (sum - 1)) * (1 - e / 2));                                                                      \
+    return x < 0 ? x == -(T)INFINITY ? (T)NAN : y * (1 / RAISED_##S) : y;                                          \
+  }                                                                                                                \
+  FORMULA_FN T gated_slope_##S(T x, T t, T dt) {                                                                   \
+    T up = exp_raised_##S(within_##S(-fabs_##S(t), -END_##S, 0)), e = up * (1 / RAISED_##S), sum = 1 + e;          \
+    T low = up / sum, high = 1 / sum;                                                                              \
+    T left = low * (1 + x * dt * high) * (1 / RAISED_##S), right = high * (1 + x * dt * (low * (1 / RAISED_##S))); \
+    return x < 0 ? left : right;                                                                                   \
+  }                                                                                                                \
+  FORMULA_FN T silu_##S(T x) { return gated_##S(x, x); }                                                           \
+  FORMULA_FN T silu_slope_##S(T x) {                                                                               \
+    T c = within_##S(x, -END_##S, END_##S), y = gated_slope_##S(c, c, 1);                                          \
+    return fabs_##S(x) == (T)INFINITY ? (T)NAN : y;                                                                \
+  }                                                                                                                \
+  FORMULA_FN T gelu_angle_##S(T x) { return (T)1.59576912160573071176 * (x + (T)0.044715 * x * x * x); }           \
+  FORMULA_FN T gelu_tanh_##S(T x) { return gated_##S(x, gelu_angle_##S(x)); }                                      \
+  FORMULA_FN T gelu_tanh_slope_##S(T x) {                                                                          \
+    T c = within_##S(x, -100, 100), dt = (T)1.59576912160573071176 * (1 + (T)(3 * 0.044715) * c * c);              \
+    T y = gated_slope_##S(c, gelu_angle_##S(c), dt);                                                               \
+    return fabs_##S(x) == (T)INFINITY ? (T)NAN : y;                                                                \
+  }                                                                                                                \
+  FORMULA_FN T mish_##S(T x) {                                                                                     \
+    T c = within_##S(x, -END_##S, 20), up = exp_raised_##S(c), e = up * (1 / RAISED_##S), n = up * (e + 2);        \
+    T y = c * (n / (n * (1 / RAISED_##S) + 2)) * (1 / RAISED_##S);                                                 \
+    return x > 20 ? x : x == -(T)INFINITY ? (T)NAN : y;                                                            \
+  }                                                                                                                \
+  FORMULA_FN T mish_slope_##S(T x) {                                                                               \
+    T c = within_##S(x, -END_##S, 20), up = exp_raised_##S(c), e = up * (1 / RAISED_##S), n = up * (e + 2);        \
+    T d = n * (1 / RAISED_##S) + 2, y = (n / d + 4 * c * (up / d * ((1 + e) / d))) * (1 / RAISED_##S);             \
+    return x > 20 ? 1 : x == -(T)INFINITY ? (T)NAN : y;                                                            \
   }
 
 /* log(exp(a) + exp(b)) */

@@ -37,45 +37,47 @@ FORMULA_FN uint16_t next_half(uint16_t a, uint16_t b, uint16_t infinity) {
 #define MAGNITUDE(U, x) ((U)(x) >> (BITS(U) - 1) ? (U)(0 - (U)(x)) : (U)(x))
 
 #define DEFINE_PLAIN(T, S)                                                                                      \
-  FORMULA_FN T logit_##S(T p) { return log_##S(p / (1 - p)); }                                                  \
+  FORMULA_FN T logit_##S(T p) { /* near 1/2 the sum in log1p is exact */                                        \
+    return p > (T)0.25 && p < (T)0.75 ? log1p_##S((2 * p - 1) / (1 - p)) : log_##S(p / (1 - p));                \
+  }                                                                                                             \
   FORMULA_FN T logaddexp2_##S(T a, T b) {                                                                       \
     return a == b ? a + 1 : GREATEST(a, b) + log1p_##S(exp2_##S(-fabs_##S(a - b))) * (T)1.44269504088896340736; \
   }
 
-#define PLAIN_FORMULAS(X, T, U, S)                                                                                 \
-  /* trigonometric and hyperbolic */                                                                               \
-  X(T, U, S, acosh, UNARY, SAME, NONE, F, acosh_##S(a), 0, 0)                                                      \
-  X(T, U, S, asinh, UNARY, SAME, NONE, F, asinh_##S(a), 0, 0)                                                      \
-  X(T, U, S, atanh, UNARY, SAME, NONE, F, atanh_##S(a), 0, 0)                                                      \
-  X(T, U, S, cosh, UNARY, SAME, NONE, F, cosh_##S(a), 0, 0)                                                        \
-  X(T, U, S, sinh, UNARY, SAME, NONE, F, sinh_##S(a), 0, 0)                                                        \
-  X(T, U, S, sinc, UNARY, SAME, NONE, F, a == 0 ? 1 : sin_wide_##S((T)SPECIAL_PI * a) / ((T)SPECIAL_PI * a), 0, 0) \
-  /* exponentials, logarithms; logit limits a to [s, 1 - s] unless s < 0 */                                        \
-  X(T, U, S, logit, UNARY, SAME, SCALAR, F, logit_##S(s < 0 ? a : a < s ? s : a > 1 - s ? 1 - s : a), 0, 0)        \
-  X(T, U, S, logaddexp2, BINARY, SAME, NONE, F, logaddexp2_##S(a, b), 0, 0)                                        \
-  X(T, U, S, xlog1py, BINARY, SAME, NONE, F, b != b ? b : a == 0 ? 0 : a * log1p_##S(b), 0, 0)                     \
-  X(T, U, S, entr, UNARY, SAME, NONE, F, a > 0 ? -a * log_##S(a) : a == 0 ? 0 : a < 0 ? -(T)INFINITY : a, 0, 0)    \
-  /* parts of a number */                                                                                          \
-  X(T, U, S, signbit, UNARY, BOOL, NONE, FIB, copysign_##S((T)1, a) < 0, a < 0, 0)                                 \
-  X(T, U, S, isposinf, UNARY, BOOL, NONE, FIB, a == (T)INFINITY, 0, 0)                                             \
-  X(T, U, S, isneginf, UNARY, BOOL, NONE, FIB, a == -(T)INFINITY, 0, 0)                                            \
-  X(T, U, S, nextafter, BINARY, SAME, NONE, W, nextafter_##S(a, b), 0, 0)                                          \
-  X(T, U, S, ldexp, BINARY, SAME, NONE, W, ldexp_##S(a, b), 0, 0)                                                  \
-  /* two operands */                                                                                               \
-  X(T, U, S, gcd, BINARY, SAME, NONE, I, 0, gcd_int(a, b), 0)                                                      \
-  X(T, U, S, lcm, BINARY, SAME, NONE, I, 0, MAGNITUDE(U, lcm_int(a, b)), 0)                                        \
-  /* special functions; s is the order of polygamma */                                                             \
-  X(T, U, S, erfc, UNARY, SAME, NONE, F, erfc_##S(a), 0, 0)                                                        \
-  X(T, U, S, lgamma, UNARY, SAME, NONE, F, lgamma_##S(a), 0, 0)                                                    \
-  X(T, U, S, digamma, UNARY, SAME, NONE, F, digamma_f64(a), 0, 0)                                                  \
-  X(T, U, S, polygamma, UNARY, SAME, SCALAR, F, polygamma_f64(s, a), 0, 0)                                         \
-  X(T, U, S, zeta, BINARY, SAME, NONE, F, zeta_f64(a, b), 0, 0)                                                    \
-  X(T, U, S, erfcx, UNARY, SAME, NONE, F, erfcx_f64(a), 0, 0)                                                      \
-  X(T, U, S, ndtr, UNARY, SAME, NONE, F, erfc(-a *SPECIAL_SQRT_HALF) / 2, 0, 0)                                    \
-  X(T, U, S, log_ndtr, UNARY, SAME, NONE, F, log_ndtr_f64(a), 0, 0)                                                \
-  X(T, U, S, ndtri, UNARY, SAME, NONE, F, ndtri_f64(a), 0, 0)                                                      \
-  X(T, U, S, i0, UNARY, SAME, NONE, F, bessel_i(0, a, 0), 0, 0)                                                    \
-  X(T, U, S, i0e, UNARY, SAME, NONE, F, bessel_i(0, a, 1), 0, 0)                                                   \
-  X(T, U, S, i1, UNARY, SAME, NONE, F, bessel_i(1, a, 0), 0, 0)                                                    \
+#define PLAIN_FORMULAS(X, T, U, S)                                                                              \
+  /* trigonometric and hyperbolic */                                                                            \
+  X(T, U, S, acosh, UNARY, SAME, NONE, F, acosh_##S(a), 0, 0)                                                   \
+  X(T, U, S, asinh, UNARY, SAME, NONE, F, asinh_##S(a), 0, 0)                                                   \
+  X(T, U, S, atanh, UNARY, SAME, NONE, F, atanh_##S(a), 0, 0)                                                   \
+  X(T, U, S, cosh, UNARY, SAME, NONE, F, cosh_##S(a), 0, 0)                                                     \
+  X(T, U, S, sinh, UNARY, SAME, NONE, F, sinh_##S(a), 0, 0)                                                     \
+  X(T, U, S, sinc, UNARY, SAME, NONE, F, sinc_f64(a), 0, 0)                                                     \
+  /* exponentials, logarithms; logit limits a to [s, 1 - s] unless s < 0 */                                     \
+  X(T, U, S, logit, UNARY, SAME, SCALAR, F, logit_##S(s < 0 ? a : a < s ? s : a > 1 - s ? 1 - s : a), 0, 0)     \
+  X(T, U, S, logaddexp2, BINARY, SAME, NONE, F, logaddexp2_##S(a, b), 0, 0)                                     \
+  X(T, U, S, xlog1py, BINARY, SAME, NONE, F, b != b ? b : a == 0 ? 0 : a * log1p_##S(b), 0, 0)                  \
+  X(T, U, S, entr, UNARY, SAME, NONE, F, a > 0 ? -a * log_##S(a) : a == 0 ? 0 : a < 0 ? -(T)INFINITY : a, 0, 0) \
+  /* parts of a number */                                                                                       \
+  X(T, U, S, signbit, UNARY, BOOL, NONE, FIB, copysign_##S((T)1, a) < 0, a < 0, 0)                              \
+  X(T, U, S, isposinf, UNARY, BOOL, NONE, FIB, a == (T)INFINITY, 0, 0)                                          \
+  X(T, U, S, isneginf, UNARY, BOOL, NONE, FIB, a == -(T)INFINITY, 0, 0)                                         \
+  X(T, U, S, nextafter, BINARY, SAME, NONE, W, nextafter_##S(a, b), 0, 0)                                       \
+  X(T, U, S, ldexp, BINARY, SAME, NONE, W, ldexp_##S(a, b), 0, 0)                                               \
+  /* two operands */                                                                                            \
+  X(T, U, S, gcd, BINARY, SAME, NONE, I, 0, gcd_int(a, b), 0)                                                   \
+  X(T, U, S, lcm, BINARY, SAME, NONE, I, 0, MAGNITUDE(U, lcm_int(a, b)), 0)                                     \
+  /* special functions; s is the order of polygamma */                                                          \
+  X(T, U, S, erfc, UNARY, SAME, NONE, F, erfc_##S(a), 0, 0)                                                     \
+  X(T, U, S, lgamma, UNARY, SAME, NONE, F, lgamma_##S(a), 0, 0)                                                 \
+  X(T, U, S, digamma, UNARY, SAME, NONE, F, digamma_f64(a), 0, 0)                                               \
+  X(T, U, S, polygamma, UNARY, SAME, SCALAR, F, polygamma_f64(s, a), 0, 0)                                      \
+  X(T, U, S, zeta, BINARY, SAME, NONE, F, zeta_f64(a, b), 0, 0)                                                 \
+  X(T, U, S, erfcx, UNARY, SAME, NONE, F, erfcx_f64(a), 0, 0)                                                   \
+  X(T, U, S, ndtr, UNARY, SAME, NONE, F, normal_f64(a), 0, 0)                                                   \
+  X(T, U, S, log_ndtr, UNARY, SAME, NONE, F, log_ndtr_f64(a, normal_f64(-(double)a)), 0, 0)                     \
+  X(T, U, S, ndtri, UNARY, SAME, NONE, F, ndtri_f64(a), 0, 0)                                                   \
+  X(T, U, S, i0, UNARY, SAME, NONE, F, bessel_i(0, a, 0), 0, 0)                                                 \
+  X(T, U, S, i0e, UNARY, SAME, NONE, F, bessel_i(0, a, 1), 0, 0)                                                \
+  X(T, U, S, i1, UNARY, SAME, NONE, F, bessel_i(1, a, 0), 0, 0)                                                 \
   X(T, U, S, i1e, UNARY, SAME, NONE, F, bessel_i(1, a, 1), 0, 0)
 #endif

@@ -42,6 +42,7 @@ SPECIAL_FN double zeta_positive(double x, double q) {
                                 -3617.0 / 10670622842880000,
                                 43867.0 / 5109094217170944000};
   double sum = 0, w = q, term;
+  if (q > 1e16) return pow(q, 1 - x) / (x - 1); /* the integral; its end is less than rounding */
   for (int k = 0; k < 9 || w <= 9; k++, w += 1) {
     term = pow(w, -x);
     sum += term;
@@ -82,15 +83,26 @@ SPECIAL_FN double polygamma_f64(double n, double x) {
 /* exp(x^2) erfc(x). The square is split, so that exp loses nothing; far out the asymptotic series. */
 SPECIAL_FN double erfcx_f64(double x) {
   double square = x * x, z = 1 / (2 * square);
-  if (x > 25) return (1 - z * (1 - 3 * z * (1 - 5 * z * (1 - 7 * z)))) / (x * SPECIAL_SQRT_PI);
+  if (x > 25) {
+    double y = 1;
+    for (int k = 15; k > 0; k -= 2) y = 1 - k * z * y;
+    return y / (x * SPECIAL_SQRT_PI);
+  }
   if (x < -27) return (double)INFINITY;
   return exp(square) * (1 + fma(x, x, -square)) * erfc(x);
 }
 
-/* log of the normal distribution function; left of -1 by erfcx, which does not vanish. */
-SPECIAL_FN double log_ndtr_f64(double x) {
+/* log of the normal distribution function; left of -1 by erfcx, which does not vanish. `above` is that function of -x. */
+SPECIAL_FN double log_ndtr_f64(double x, double above) {
   if (x < -1) return log(erfcx_f64(-x * SPECIAL_SQRT_HALF) / 2) - x * x / 2;
-  return log1p(-erfc(x * SPECIAL_SQRT_HALF) / 2);
+  return log1p(-above);
+}
+
+/* sin(pi x) / (pi x): from the nearest whole number, so that it is 0 where it should be; large x included. */
+SPECIAL_FN double sinc_f64(double x) {
+  double r = x - 2 * rint(x / 2);
+  if (fabs(r) > 0.5) r = copysign(1.0, r) - r;
+  return x == 0 ? 1 : sin(SPECIAL_PI * r) / SPECIAL_PI / x;
 }
 
 /* The x > 0 with erf(x) = 1 - q, 0 < q < 1, to three digits (Winitzki): where Newton's method begins. */
@@ -103,9 +115,9 @@ SPECIAL_FN double erfinv_start(double q) {
 SPECIAL_FN double erfc_inverse(double q) {
   double x = erfinv_start(q);
   for (int k = 0; k < 4; k++) {
-    double c = erfc(x);
-    if (!(c > 0)) break;
-    x += log(c / q) * c * exp(x * x) * (SPECIAL_SQRT_PI / 2);
+    double c = erfc(x), scaled = erfcx_f64(x);
+    double log_ratio = c > 1e-290 ? log(c / q) : log(scaled) - x * x - log(q); /* below, c has not all its digits */
+    x += log_ratio * scaled * (SPECIAL_SQRT_PI / 2);
   }
   return x;
 }
@@ -144,7 +156,8 @@ SPECIAL_FN double bessel_i(int order, double x, int scaled) {
       sum += term *= (odd * odd - 4 * order) / (8 * size * k);
     }
     sum /= sqrt(2 * SPECIAL_PI * size);
-    sum = scaled ? sum : exp(size) * sum;
+    double half = scaled ? 1 : exp(size / 2); /* exp(size) may overflow where the product does not */
+    sum = half * (half * sum);
   }
   return order && x < 0 ? -sum : sum;
 }

@@ -1,7 +1,7 @@
 /* Elementary functions per compute type, named name_f32 and name_f64: what formulas.h calls.
  *
- * Exponentials, logarithms, pow, erf and trigonometric functions of float, and exponentials of double, are branch-free,
- * so that a loop over them vectorises: arguments are reduced, a polynomial (minimax) is evaluated, special values are
+ * Exponentials, logarithms, pow, erf, gelu and trigonometric functions of float, and exponentials of double, are
+ * branch-free, so that a loop over them vectorises: arguments are reduced, a polynomial (minimax) is evaluated, special values are
  * selected at the end.
  * They are within 2 ulp everywhere, subnormals, infinities, NaN and -0 included; sin, cos and tan only up to SIN_LIMIT,
  * fmod up to a quotient of QUOTIENT_LIMIT, beyond which a loop takes libm. FMA is used where the instruction set has it,
@@ -97,12 +97,12 @@ VECTOR_FN float exp_f32(float x) {
   return scale_f32(p, k);
 }
 
-/* 2^40 exp(x) for x up to 60: always a normal number unless it is 0, so that what is divided by a sum of such ones is as
- * exact as it can be. */
+/* 2^40 exp(x) for x from -110 to 60: always a normal number, so that what is divided by a sum of such ones is as exact as
+ * it can be; below -110 nothing changes. For double the same from -760 on, 2^80 as large. */
 #define EXP_UP_f32 0x1p40f
 #define EXP_UP_f64 0x1p80
 VECTOR_FN float exp_up_f32(float x) {
-  float c = x < -104.0f ? -104.0f : x;
+  float c = x < -110.0f ? -110.0f : x;
   float t, p = exp_rest_f32(c, 0x1.8p23f + 127 + 40, &t); /* so that the low bits are those of 2^(k + 40) */
   return p * float_of_bits(bits_of_float(t) << 23);
 }
@@ -133,7 +133,7 @@ VECTOR_FN double exp_f64(double x) {
   return x > 710.0 ? (double)INFINITY : y;
 }
 VECTOR_FN double exp_up_f64(double x) {
-  double c = x < -746.0 ? -746.0 : x;
+  double c = x < -760.0 ? -760.0 : x;
   double t, p = exp_rest_f64(c, MAGIC64 + 1023 + 80, &t);
   return p * double_of_bits(bits_of_double(t) << 52);
 }
@@ -166,7 +166,7 @@ VECTOR_FN float expm1_f32(float x) {
   float p = exp_less_one_f32(r);
   float half = float_of_bits(((bits_of_float(t) - bits_of_float(magic)) + 126) << 23);
   float y = 2.0f * FMA32(p, half, half - 0.5f);
-  return x == 0.0f ? x : y;
+  return __builtin_fabsf(x) < 0x1p-25f ? x : y;
 }
 VECTOR_FN double expm1_f64(double x) {
   double c = x > 710.0 ? 710.0 : x;
@@ -175,7 +175,7 @@ VECTOR_FN double expm1_f64(double x) {
   double r = FMA64(n, -0x1.62e42fefa0000p-1, c), p = exp_less_one_f64(FMA64(n, -0x1.cf79abc9e3b3ap-40, r));
   double half = double_of_bits((bits_of_double(t) - bits_of_double(MAGIC64) + 1022) << 52);
   double y = 2.0 * FMA64(p, half, half - 0.5);
-  return x == 0.0 ? x : y;
+  return __builtin_fabs(x) < 0x1p-54 ? x : y;
 }
 
 /* x = 2^k (1 + f), 1 + f in [sqrt(1/2), sqrt(2)), for positive x. */
@@ -280,51 +280,123 @@ VECTOR_FN float erf_f32(float x) {
   return __builtin_copysignf(a < 0.925f ? near : far, x);
 }
 
-/* The normal distribution below -|x|, given e = exp(-x^2 / 2): e P(t) with t = 1 / (1 + p |x|), fitted by weighted least
- * squares. Small results keep their digits, which 1 + erf(x) would lose. */
-VECTOR_FN float normal_below_f32(float x, float e) {
-  float t = 1.0f / FMA32(0x1.6147aep-2f, __builtin_fabsf(x), 1.0f);
-  float q = FMA32(-0x1.d13462p-6f, t, 0x1.29a40ap-3f);
-  q = FMA32(q, t, -0x1.15c604p-2f);
-  q = FMA32(q, t, 0x1.7f8f2cp-3f);
-  q = FMA32(q, t, -0x1.34744cp-5f);
-  q = FMA32(q, t, 0x1.ca0190p-4f);
-  q = FMA32(q, t, 0x1.e03134p-4f);
-  q = FMA32(q, t, 0x1.1aaaecp-3f);
-  q = FMA32(q, t, 0x1.19d822p-3f);
-  return e * (q * t);
-}
-/* What rounding h = x x left out; exact. */
-VECTOR_FN float square_rest_f32(float x, float h) {
+/* gelu, x Phi(x), and its slope Phi(x) + x phi(x), through what lies below: with a = |x|,
+ *   Phi(-a) = P(a) exp(-a^2 / 2),   P(a) = w(u) / (a + k),   u = a / (a + k),
+ * so that small results keep their digits, which 1 + erf(x) would lose. w is a polynomial in u - 1/2 (minimax, 1.7e-8).
+ * Within 2 ulp of a product of so many factors leaves no room for their roundings: each comes as a sum of two floats, and
+ * exp(-a^2 / 2) as scale (1 + r + s). Beyond 14.5 a result below is 0, or 1 above. */
+#define GELU_END 14.5f
+#define MILLS_SHIFT 0x1.4a3334p+1f /* k */
+#define MILLS_REST(FMA, v)                                                                                         \
+  FMA(FMA(FMA(FMA(FMA(FMA(FMA(FMA(-0x1.2d8b90p-4f, v, -0x1.940f1ep-4f), v, 0x1.a3823ap-5f), v, 0x1.61bc1cp-3f), v, \
+                      -0x1.191c4cp-9f),                                                                            \
+                  v, -0x1.178d10p-2f),                                                                             \
+              v, 0x1.b801ecp-7f),                                                                                  \
+          v, 0x1.2fa740p-1f),                                                                                      \
+      v, -0x1.ca1028p-1f)
+#define MILLS_MIDDLE 0x1.6bf682p-1f /* w = MILLS_MIDDLE + v MILLS_REST(v) */
+#define EXP_REST(FMA, r) \
+  FMA(FMA(FMA(FMA(0x1.6dbcc4p-10f, r, 0x1.124146p-7f), r, 0x1.555454p-5f), r, 0x1.555486p-3f), r, 0x1.000000p-1f)
 #if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
-  return __builtin_fmaf(x, x, -h);
+/* w(u) and what its rounding lost */
+VECTOR_FN float mills_f32(float u, float *lost) {
+  float v = u - 0.5f, rest = MILLS_REST(FMA32, v), w = FMA32(v, rest, MILLS_MIDDLE);
+  *lost = FMA32(v, rest, MILLS_MIDDLE - w);
+  return w;
+}
+/* top - (high + low) exp(-a^2 / 2). The square is not rounded: 1 / 2^25 of 144 would be 9 units in exp. */
+VECTOR_FN float less_bell_f32(float top, float high, float low, float a) {
+  const float magic = 0x1.8p23f + 127 + 40; /* as in exp_up_f32 */
+  float half = 0.5f * a, h = half * a, t = FMA32(h, -0x1.715476p+0f, magic), n = t - magic;
+  float rough = FMA32(n, -0x1.62e400p-1f, -h), fine = FMA32(n, -0x1.7f7d1cp-20f, -FMA32(half, a, -h));
+  float r = rough + fine, s = FMA32(r * r, EXP_REST(FMA32, r), fine - (r - rough));
+  float y = high + FMA32(high, r, FMA32(high, s, FMA32(low, r, low)));
+  return FMA32(y * float_of_bits(bits_of_float(t) << 23), -1 / EXP_UP_f32, top);
+}
+/* top - a Phi(-a) */
+VECTOR_FN float less_gelu_f32(float top, float a) {
+  float sum = a + MILLS_SHIFT, u = a / sum, u_lost = FMA32(-u, sum, a); /* times sum */
+  float w_lost, w = mills_f32(u, &w_lost), high = u * w, low = FMA32(u, w_lost, FMA32(u, w, -high));
+  float root = FMA32(-0.794f, u, 0.794f); /* its cube is (u w)' / sum, nearly */
+  return less_bell_f32(top, high, FMA32(root * root, root * u_lost, low), a);
+}
+/* top - (Phi(-a) - a phi(a)); the difference makes what both lost count. */
+VECTOR_FN float less_gelu_slope_f32(float top, float a) {
+  float sum = a + MILLS_SHIFT, of_k = sum - a, lost = (a - (sum - of_k)) + (MILLS_SHIFT - of_k);
+  float inverse = 1.0f / sum, share = FMA32(-inverse, lost, FMA32(-inverse, sum, 1.0f)); /* inverse lacks that share */
+  float u = a * inverse, u_lost = FMA32(u, share, FMA32(a, inverse, -u));
+  float w_lost, w = mills_f32(u, &w_lost), slope = FMA32(1.186f, u, -1.488f); /* w's, nearly */
+  float p = inverse * w, p_lost = FMA32(inverse, FMA32(slope, u_lost, w_lost), FMA32(inverse, w, -p));
+  float high = FMA32(-0x1.988454p-2f, a, p), low = FMA32(-0x1.988454p-2f, a, p - high) + FMA32(p, share, p_lost);
+  return less_bell_f32(top, high, FMA32(a, 0x1.857936p-27f, low), a); /* what 1 / sqrt(2 pi) lacks */
+}
+#else /* without FMA that is shorter in double */
+typedef struct {
+  double sum, w, bell;
+} Below;
+VECTOR_FN Below below_f32(float a) {
+#define FMA_OF_DOUBLE(x, y, z) ((x) * (y) + (double)(z))
+  double wide = a, sum = wide + (double)MILLS_SHIFT, v = wide / sum - 0.5, h = 0.5 * wide * wide;
+  double t = h * -0x1.71547652b82fep+0 + 0x1.8p52, n = t - 0x1.8p52, r = -h - n * 0x1.62e42fefa39efp-1;
+  Bits64 scale = {.u = ((Bits64){.f = t}.u + 1023) << 52};
+  double w = (double)MILLS_MIDDLE + v * MILLS_REST(FMA_OF_DOUBLE, v);
+  return (Below){sum, w, (1 + (r + r * r * EXP_REST(FMA_OF_DOUBLE, r))) * scale.f};
+#undef FMA_OF_DOUBLE
+}
+VECTOR_FN float less_gelu_f32(float top, float a) {
+  Below b = below_f32(a);
+  return (float)(top - a / b.sum * b.w * b.bell);
+}
+VECTOR_FN float less_gelu_slope_f32(float top, float a) {
+  Below b = below_f32(a);
+  return (float)(top - (b.w / b.sum - 0.39894228040143267794 * a) * b.bell);
+}
+#endif
+/* |x|, at most GELU_END: as bits, since a choice between floats makes compilers compute all that follows of both. */
+VECTOR_FN float gelu_size_f32(float x) {
+  uint32_t size = bits_of_float(x) & 0x7fffffffu, end = bits_of_float(GELU_END);
+  return float_of_bits(size < end ? size : end);
+}
+/* What is added to both is x or 0, or NaN where x is, or where it is an infinity that would be multiplied by 0. */
+VECTOR_FN float gelu_f32(float x) { return less_gelu_f32(x < 0.0f ? x - x : x, gelu_size_f32(x)); }
+VECTOR_FN float gelu_slope_f32(float x) {
+  float y = less_gelu_slope_f32(x < 0.0f ? 0.0f : 1.0f, gelu_size_f32(x));
+  return (x < 0.0f ? -y : y) + (x - x);
+}
+
+/* The normal distribution function. Rounding the argument of erfc would cost x^2 / 2 units: what it lost is put back to
+ * first order. Beyond 40 nothing changes. */
+#define SQRT_HALF_f64 0.70710678118654752440
+static inline double product_rest_f64(double x, double y, double product) {
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+  return __builtin_fma(x, y, -product);
 #else
-  float high = float_of_bits(bits_of_float(x) & 0xfffff000u),
-        low = x - high; /* 12 bits each: their products are exact */
-  return ((high * high - h) + 2.0f * high * low) + low * low;
+  double x_high = x * 0x8000001p0, y_high = y * 0x8000001p0;
+  x_high = x_high - (x_high - x), y_high = y_high - (y_high - y);
+  double x_low = x - x_high, y_low = y - y_high;
+  return ((x_high * y_high - product) + x_high * y_low + x_low * y_high) + x_low * y_low;
 #endif
 }
-/* EXP_UP exp(-x^2 / 2) for x of 0 to 16, where the square is not rounded: 1 / 2^25 of 144 would be 9 units in exp. */
-VECTOR_FN float bell_up_f32(float x) {
-  float h = x * x, e = exp_up_f32(-0.5f * h);
-  return FMA32(-0.5f * e, square_rest_f32(x, h), e);
+static inline double within_40(double x) { return x > 40 ? 40 : x < -40 ? -40 : x; }
+static inline double normal_f64(double x) {
+  double c = within_40(x), z = -SQRT_HALF_f64 * c;
+  double lost = product_rest_f64(-SQRT_HALF_f64, c, z) + 4.8336466567264567e-17 * c;
+  return 0.5 * (erfc(z) - 1.12837916709551257390 * exp(-z * z) * lost);
 }
-/* x Phi(x), and its slope Phi(x) + x phi(x). Beyond 16 nothing changes, but that inf times 0 is NaN. */
-VECTOR_FN float gelu_f32(float x) {
-  float a = __builtin_fabsf(x), c = a > 16.0f ? 16.0f : a, below = normal_below_f32(c, bell_up_f32(c));
-  float left = c * below * (-1 / EXP_UP_f32), right = x * (1.0f - below * (1 / EXP_UP_f32));
-  left = a < INFINITY ? left : NAN;
-  return x < 0.0f ? left : right;
-}
-VECTOR_FN float gelu_slope_f32(float x) {
-  float a = __builtin_fabsf(x), c = a > 16.0f ? 16.0f : a, e = bell_up_f32(c), below = normal_below_f32(c, e);
-  float rest = FMA32(c * -0.39894228040143267794f, e, below) * (1 / EXP_UP_f32), y = x < 0.0f ? rest : 1.0f - rest;
-  return a < INFINITY ? y : NAN;
-}
-static inline double gelu_f64(double x) { return 0.5 * x * erfc(x * -0.70710678118654752440); }
+static inline double gelu_f64(double x) { return x * normal_f64(x); }
 static inline double gelu_slope_f64(double x) {
-  return 0.5 * erfc(x * -0.70710678118654752440) + x * 0.39894228040143267794 * exp(-0.5 * x * x);
+  double c = within_40(x), square = c * c, bell = exp(-0.5 * square);
+  bell -= bell * (0.5 * product_rest_f64(c, c, square));
+  return isinf(x) ? (double)NAN : normal_f64(x) + 0.39894228040143267794 * c * bell;
 }
+
+/* RAISED exp(x) for x from -END to 20, as sigmoid's products need it: the digits are all there. */
+#define RAISED_f32 EXP_UP_f32
+#define RAISED_f64 EXP_UP_f64
+#define END_f32 110.0f
+#define END_f64 760.0
+#define exp_raised_f32 exp_up_f32
+#define exp_raised_f64 exp_up_f64
 
 /* tanh: odd polynomial near 0, else 1 - 2 / (exp(2 |x|) + 1) with the sign put back. */
 VECTOR_FN float tanh_f32(float x) {
@@ -346,23 +418,14 @@ VECTOR_FN double tanh_f64(double x) {
   return __builtin_copysign(e / (e + 2.0), x);
 }
 
-/* 1 / (1 + exp(-x)), over *scale, which is 1 or a power of 2: through exp(-|x|), so that small results keep their digits.
- * What the sum's rounding lost is put back to first order by 1 / (1 + e): the result itself, or 1 minus it. */
-VECTOR_FN float sigmoid_scaled_f32(float x, float *scale) {
+/* 1 / (1 + exp(-x)): through exp(-|x|), so that small results keep their digits. What the sum's rounding lost is put
+ * back to first order by 1 / (1 + e): the result itself, or 1 minus it. */
+VECTOR_FN float sigmoid_f32(float x) {
   float a = -__builtin_fabsf(x), t, p = exp_rest_f32(a, 0x1.8p23f + 127 + 40, &t);
   float up = a < -112.0f ? 0.0f : p * float_of_bits(bits_of_float(t) << 23);
   float e = up * (1 / EXP_UP_f32), sum = 1.0f + e, lost = e - (sum - 1.0f);
-  float y = (x < 0.0f ? up : 1.0f) / sum;
-  *scale = x < 0.0f ? 1 / EXP_UP_f32 : 1.0f;
-  return FMA32(-y * lost, x < 0.0f ? FMA32(y, -1 / EXP_UP_f32, 1.0f) : y, y);
-}
-VECTOR_FN float sigmoid_f32(float x) {
-  float scale, y = sigmoid_scaled_f32(x, &scale);
-  return y * scale;
-}
-VECTOR_FN float silu_f32(float x) {
-  float scale, y = sigmoid_scaled_f32(x, &scale);
-  return x * y * scale;
+  float y = (x < 0.0f ? up : 1.0f) / sum, scale = x < 0.0f ? 1 / EXP_UP_f32 : 1.0f;
+  return FMA32(-y * lost, x < 0.0f ? FMA32(y, -1 / EXP_UP_f32, 1.0f) : y, y) * scale;
 }
 
 /* sin and cos: x = n pi/2 + r in double, where n times the upper half of pi/2 is exact; then both polynomials. The lowest
@@ -497,10 +560,8 @@ VECTOR_FN double sigmoid_f64(double x) {
   double e = exp_f64(-__builtin_fabs(x));
   return (x < 0 ? e : 1.0) / (1.0 + e);
 }
-static inline double silu_f64(double x) { return x * sigmoid_f64(x); }
 static inline double log1p_exp_f64(double x) { return log1p(exp_f64(x)); }
 #define erf_f64 erf
-#define sin_wide_f64 sin
 #define log_f64 log
 #define sin_f64 sin
 #define cos_f64 cos

@@ -48,24 +48,35 @@ DEFINE_2(hypot)
 DEFINE_2(nextafter)
 #undef DEFINE_1
 #undef DEFINE_2
-#define sin_wide_f32 sin_f32
-#define sin_wide_f64 sin_f64
 
 FORMULA_FN float ldexp_f32(float x, float e) { return ldexpf(x, e > 9999 ? 9999 : e > -9999 ? (int)e : -9999); }
 FORMULA_FN double ldexp_f64(double x, double e) { return ldexp(x, e > 9999 ? 9999 : e > -9999 ? (int)e : -9999); }
+
+/* RAISED exp(x) for x from -END to 20: what activations multiply, above the subnormal numbers. */
+#define RAISED_f32 0x1p40f
+#define RAISED_f64 0x1p100
+#define END_f32 110.0f
+#define END_f64 760.0
+FORMULA_FN float exp_raised_f32(float x) {
+  float half = expf(x < -60 ? x / 2 : x) * RAISED_f32;
+  return x < -60 ? half * (half / RAISED_f32) : half;
+}
+FORMULA_FN double exp_raised_f64(double x) {
+  double half = exp(x < -650 ? x / 2 : x) * RAISED_f64;
+  return x < -650 ? half * (half / RAISED_f64) : half;
+}
 
 FORMULA_FN float erfinv_f32(float x) { return erfinvf(x); }
 FORMULA_FN float normal_f32(float x) { return normcdff(x); }
 FORMULA_FN double normal_f64(double x) { return normcdf(x); }
 
-/* 1 / (1 + exp(-x)), through exp(-|x|) so that small results keep their digits; log(1 + exp(x)); gelu
- * and its slope by the normal distribution. */
+/* 1 / (1 + exp(-x)), through exp(-|x|) so that small results keep their digits; log(1 + exp(x)); gelu and
+ * its slope by the normal distribution. */
 #define DEFINE_MORE(T, S)                                           \
   FORMULA_FN T sigmoid_##S(T x) {                                   \
     T e = exp_##S(-fabs_##S(x));                                    \
     return (x < 0 ? e : 1) / (1 + e);                               \
   }                                                                 \
-  FORMULA_FN T silu_##S(T x) { return x * sigmoid_##S(x); }         \
   FORMULA_FN T log1p_exp_##S(T x) { return log1p_##S(exp_##S(x)); } \
   FORMULA_FN T gelu_##S(T x) { return x * normal_##S(x); }          \
   FORMULA_FN T gelu_slope_##S(T x) { return normal_##S(x) + x * (T)0.39894228040143267794 * exp_##S((T)-0.5 * x * x); }

@@ -49,9 +49,8 @@ OP(xlog1py, .schema = "xlog1py(Operand input, Operand other) -> Tensor",
    .kernel = EVERYWHERE(any_pointwise), .formula = PW_xlog1py, .backward = back_xlog1py);
 
 static void back_hypot(Grad *g) {
-  Tensor *scaled = op_div(g_out(g, 0), g_result(g, 0));
-  for (int k = 0; k < 2; k++)
-    if (g_needs(g, k)) g_set(g, k, op_mul(scaled, g_in(g, k)));
+  for (int k = 0; k < 2; k++) /* the quotient first: it is at most 1, where 1 / result may overflow */
+    if (g_needs(g, k)) g_set(g, k, gy_times(g, op_div(g_in(g, k), g_result(g, 0))));
 }
 OP(hypot, .schema = "hypot(Tensor input, Tensor other) -> Tensor",
    .doc = "Length of the hypotenuse, sqrt(input^2 + other^2), without overflow.",

@@ -96,9 +96,9 @@ OP(zeta, .schema = "zeta(Operand input, Operand other) -> Tensor",
 
 /* ---- modified Bessel functions ---- */
 
-/* i1(x) / x, and at 0, where that is 1/2, from a quotient that stays finite */
+/* i1(x) / x, and around 0, where that is 1/2 and both may be subnormal, from a quotient that stays finite */
 static Tensor *per_x(Tensor *y, Tensor *x) {
-  Tensor *at_zero = op_eq(x, op_int(0));
+  Tensor *at_zero = op_lt(squared(x), op_float(0x1p-100));
   return op_where(at_zero, op_float(0.5), op_div(y, op_where(at_zero, op_float(1), x)));
 }
 FLOAT_UNARY(i0, NULL, "Modified Bessel function of the first kind, order 0.", ANY, "input: input",

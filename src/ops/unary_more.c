@@ -7,28 +7,28 @@
 
 extern OpDef def_clamp, def_isfinite, def_rsqrt, def_cosh, def_logit;
 static Tensor *rsqrt(Tensor *t) { return unary(&def_rsqrt, t); }
-/* a + b x^2, below a root or a fraction */
-static Tensor *one_plus(double factor, Tensor *x, double constant) {
-  return op_add(op_scale(squared(x), factor), op_float(constant));
-}
+static Tensor *one_plus_square(Tensor *x) { return op_add(squared(x), op_int(1)); }
+/* 1 - x^2 and x^2 - 1 as products, which keep their digits near 1 */
+static Tensor *one_minus_square(Tensor *x) { return op_mul(op_sub(op_int(1), x), op_add(x, op_int(1))); }
+static Tensor *square_minus_one(Tensor *x) { return op_mul(op_sub(x, op_int(1)), op_add(x, op_int(1))); }
 
 #define HIGH "h(3,4) | h() | h(0)"
 
 /* ---- inverse and hyperbolic functions ---- */
 
 FLOAT_UNARY(acos, "arccos", "Angle in radians whose cosine is input.", FRACTION, "input: input",
-            op_neg(gy_times(g, rsqrt(one_plus(-1, g_in(g, 0), 1)))));
+            op_neg(gy_times(g, rsqrt(one_minus_square(g_in(g, 0))))));
 FLOAT_UNARY(asin, "arcsin", "Angle in radians whose sine is input.", FRACTION, "input: input",
-            gy_times(g, rsqrt(one_plus(-1, g_in(g, 0), 1))));
+            gy_times(g, rsqrt(one_minus_square(g_in(g, 0)))));
 FLOAT_UNARY(atan, "arctan", "Angle in radians whose tangent is input.", ANY, "input: input",
-            op_div(g_out(g, 0), one_plus(1, g_in(g, 0), 1)));
+            op_div(g_out(g, 0), one_plus_square(g_in(g, 0))));
 FLOAT_UNARY(sinh, NULL, "Hyperbolic sine.", ANY, "input: input", gy_times(g, unary(&def_cosh, g_in(g, 0))));
 FLOAT_UNARY(cosh, NULL, "Hyperbolic cosine.", ANY, "input: input", gy_times(g, unary(&def_sinh, g_in(g, 0))));
 FLOAT_UNARY(acosh, "arccosh", "Inverse of cosh, not negative.", HIGH, "input: input",
-            gy_times(g, rsqrt(one_plus(1, g_in(g, 0), -1))));
-FLOAT_UNARY(asinh, "arcsinh", "Inverse of sinh.", ANY, "input: input", gy_times(g, rsqrt(one_plus(1, g_in(g, 0), 1))));
+            gy_times(g, rsqrt(square_minus_one(g_in(g, 0)))));
+FLOAT_UNARY(asinh, "arcsinh", "Inverse of sinh.", ANY, "input: input", gy_times(g, rsqrt(one_plus_square(g_in(g, 0)))));
 FLOAT_UNARY(atanh, "arctanh", "Inverse of tanh.", FRACTION, "input: input",
-            op_div(g_out(g, 0), one_plus(-1, g_in(g, 0), 1)));
+            op_div(g_out(g, 0), one_minus_square(g_in(g, 0))));
 
 FLOAT_UNARY(exp2, NULL, "2 to the power of input.", ANY, "input: result",
             op_scale(gy_times(g, g_result(g, 0)), 0.6931471805599453));
