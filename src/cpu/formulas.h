@@ -73,14 +73,14 @@ FORMULA_FN int64_t pow_int(int64_t a, int64_t b) {
   FORMULA_FN T gated_##S(T x, T t) {                                                                               \
     T up = exp_raised_##S(within_##S(-fabs_##S(t), -END_##S, 0)), e = up * (1 / RAISED_##S), sum = 1 + e;          \
     T y = (x < 0 ? within_##S(x, -END_##S, 0) * up : x) / sum;                                                     \
-    y -= y * ((e - (sum - 1)) * (1 - e / 2));                                                                      \
+    y += (y > END_##S ? END_##S : y) * (((sum - 1) - e) * (1 - e / 2)); /* beyond END that is 0 */                 \
     return x < 0 ? x == -(T)INFINITY ? (T)NAN : y * (1 / RAISED_##S) : y;                                          \
   }                                                                                                                \
   FORMULA_FN T gated_slope_##S(T x, T t, T dt) {                                                                   \
     T up = exp_raised_##S(within_##S(-fabs_##S(t), -END_##S, 0)), e = up * (1 / RAISED_##S), sum = 1 + e;          \
     T low = up / sum, high = 1 / sum;                                                                              \
     T left = low * (1 + x * dt * high) * (1 / RAISED_##S), right = high * (1 + x * dt * (low * (1 / RAISED_##S))); \
-    return x < 0 ? left : right;                                                                                   \
+    return x >= 0 ? right : t < -END_##S ? -(T)0 : left;                                                           \
   }                                                                                                                \
   FORMULA_FN T silu_##S(T x) { return gated_##S(x, x); }                                                           \
   FORMULA_FN T silu_slope_##S(T x) {                                                                               \

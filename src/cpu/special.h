@@ -20,7 +20,7 @@ SPECIAL_FN double digamma_f64(double x) {
   if (x == 0) return copysign((double)INFINITY, -x);
   if (x < 0) {
     if (x == trunc(x)) return (double)NAN;
-    y = -SPECIAL_PI / tan(SPECIAL_PI * (x - trunc(x)));
+    y = -SPECIAL_PI / tan(SPECIAL_PI * (x - rint(x)));
     x = 1 - x;
   }
   for (; x < 10; x += 1) y -= 1 / x;
@@ -86,7 +86,7 @@ SPECIAL_FN double erfcx_f64(double x) {
   if (x > 25) {
     double y = 1;
     for (int k = 15; k > 0; k -= 2) y = 1 - k * z * y;
-    return y / (x * SPECIAL_SQRT_PI);
+    return y / SPECIAL_SQRT_PI / x;
   }
   if (x < -27) return (double)INFINITY;
   return exp(square) * (1 + fma(x, x, -square)) * erfc(x);
@@ -155,7 +155,7 @@ SPECIAL_FN double bessel_i(int order, double x, int scaled) {
       double odd = 2 * k - 1;
       sum += term *= (odd * odd - 4 * order) / (8 * size * k);
     }
-    sum /= sqrt(2 * SPECIAL_PI * size);
+    sum /= sqrt(2 * SPECIAL_PI) * sqrt(size);
     double half = scaled ? 1 : exp(size / 2); /* exp(size) may overflow where the product does not */
     sum = half * (half * sum);
   }

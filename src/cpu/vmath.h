@@ -284,8 +284,8 @@ VECTOR_FN float erf_f32(float x) {
  *   Phi(-a) = P(a) exp(-a^2 / 2),   P(a) = w(u) / (a + k),   u = a / (a + k),
  * so that small results keep their digits, which 1 + erf(x) would lose. w is a polynomial in u - 1/2 (minimax, 1.7e-8).
  * Within 2 ulp of a product of so many factors leaves no room for their roundings: each comes as a sum of two floats, and
- * exp(-a^2 / 2) as scale (1 + r + s). Beyond 14.5 a result below is 0, or 1 above. */
-#define GELU_END 14.5f
+ * exp(-a^2 / 2) as scale (1 + r + s). Beyond 14.8 a result below is 0, or 1 above. */
+#define GELU_END 14.8f
 #define MILLS_SHIFT 0x1.4a3334p+1f /* k */
 #define MILLS_REST(FMA, v)                                                                                         \
   FMA(FMA(FMA(FMA(FMA(FMA(FMA(FMA(-0x1.2d8b90p-4f, v, -0x1.940f1ep-4f), v, 0x1.a3823ap-5f), v, 0x1.61bc1cp-3f), v, \

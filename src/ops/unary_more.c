@@ -45,13 +45,15 @@ OP(rad2deg, .schema = "rad2deg(Tensor input) -> Tensor",
    .doc = "Radians to degrees. Integers become the default float dtype.", .samples = ANY, .flags = OP_BOTH | OP_INPLACE,
    .compose = compose_rad2deg);
 
-/* d sinc = (pi x cos(pi x) - sin(pi x)) / (pi x^2), 0 where x^2 is 0, and the quotient takes 1 there so that it stays finite */
+/* d sinc = (z cos(z) - sin(z)) / (pi x^2), z = pi x; where that cancels, up to z = 1/4, its series. The quotient takes 1
+ * there, so that it stays finite. */
 static Tensor *sinc_slope(Tensor *x) {
-  const double pi = 3.141592653589793;
-  Tensor *at_zero = op_eq(squared(x), op_int(0)), *safe = op_where(at_zero, op_float(1), x);
-  Tensor *angle = op_scale(safe, pi);
+  const double pi = 3.141592653589793, below[] = {88, 54, 28, 10};
+  Tensor *square = squared(x), *small = op_lt(square, op_float(1.0 / 16 / (pi * pi)));
+  Tensor *series = op_float(1), *safe = op_where(small, op_float(1), x), *angle = op_scale(safe, pi);
+  for (int k = 0; k < 4; k++) series = op_sub(op_int(1), op_mul(op_scale(square, pi * pi / below[k]), series));
   Tensor *slope = op_div(op_sub(op_mul(angle, op_cos(angle)), op_sin(angle)), op_scale(squared(safe), pi));
-  return op_where(at_zero, op_float(0), slope);
+  return op_where(small, op_mul(op_scale(x, -pi * pi / 3), series), slope);
 }
 FLOAT_UNARY(sinc, NULL, "sin(pi input) / (pi input), 1 at 0.", ANY, "input: input",
             gy_times(g, sinc_slope(g_in(g, 0))));
