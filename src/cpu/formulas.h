@@ -64,45 +64,69 @@ FORMULA_FN int64_t pow_int(int64_t a, int64_t b) {
   }
 
 /* Activations, by exp(-|x|) raised above the subnormal numbers, so that small results keep their digits.
- * gated(x, t) = x sigmoid(t) and gated_slope(x, t, dt), its derivative where dt = dt/dx, t having x's sign: silu is
- * gated(x, x), gelu's approximation x (1 + tanh(k (x + c x^3))) / 2 is gated(x, 2 k (x + c x^3)), k = sqrt(2 / pi).
- * What rounding 1 + e lost is put back to first order.
+ * gated = x sigmoid(+-t) with x's sign, and gated_slope its derivative, where dt is t's; a is -|x| and t at most 0, both
+ * not below -END, and `low` is what rounding left out of t. silu is that of t = x, gelu's approximation
+ * x (1 + tanh(k (x + c x^3))) / 2 that of t = 2 k (x + c x^3), k = sqrt(2 / pi): without `low` exp would have each
+ * rounding of that angle up to 100 times. What rounding 1 + e lost is put back to first order.
  * mish is x tanh(log(1 + e)), e = exp(x), whose tanh is n / (n + 2) with n = e (e + 2). */
-#define DEFINE_ACTIVATIONS(T, S)                                                                                   \
-  FORMULA_FN T within_##S(T x, T low, T high) { return x < low ? low : x > high ? high : x; }                      \
-  FORMULA_FN T gated_##S(T x, T t) {                                                                               \
-    T up = exp_raised_##S(within_##S(-fabs_##S(t), -END_##S, 0)), e = up * (1 / RAISED_##S), sum = 1 + e;          \
-    T y = (x < 0 ? within_##S(x, -END_##S, 0) * up : x) / sum;                                                     \
-    y += (y > END_##S ? END_##S : y) * (((sum - 1) - e) * (1 - e / 2)); /* beyond END that is 0 */                 \
-    return x < 0 ? x == -(T)INFINITY ? (T)NAN : y * (1 / RAISED_##S) : y;                                          \
-  }                                                                                                                \
-  FORMULA_FN T gated_slope_##S(T x, T t, T dt) {                                                                   \
-    T up = exp_raised_##S(within_##S(-fabs_##S(t), -END_##S, 0)), e = up * (1 / RAISED_##S), sum = 1 + e;          \
-    T low = up / sum, high = 1 / sum;                                                                              \
-    T left = low * (1 + x * dt * high) * (1 / RAISED_##S), right = high * (1 + x * dt * (low * (1 / RAISED_##S))); \
-    return x >= 0 ? right : t < -END_##S ? -(T)0 : left;                                                           \
-  }                                                                                                                \
-  FORMULA_FN T silu_##S(T x) { return gated_##S(x, x); }                                                           \
-  FORMULA_FN T silu_slope_##S(T x) {                                                                               \
-    T c = within_##S(x, -END_##S, END_##S), y = gated_slope_##S(c, c, 1);                                          \
-    return fabs_##S(x) == (T)INFINITY ? (T)NAN : y;                                                                \
-  }                                                                                                                \
-  FORMULA_FN T gelu_angle_##S(T x) { return (T)1.59576912160573071176 * (x + (T)0.044715 * x * x * x); }           \
-  FORMULA_FN T gelu_tanh_##S(T x) { return gated_##S(x, gelu_angle_##S(x)); }                                      \
-  FORMULA_FN T gelu_tanh_slope_##S(T x) {                                                                          \
-    T c = within_##S(x, -100, 100), dt = (T)1.59576912160573071176 * (1 + (T)(3 * 0.044715) * c * c);              \
-    T y = gated_slope_##S(c, gelu_angle_##S(c), dt);                                                               \
-    return fabs_##S(x) == (T)INFINITY ? (T)NAN : y;                                                                \
-  }                                                                                                                \
-  FORMULA_FN T mish_##S(T x) {                                                                                     \
-    T c = within_##S(x, -END_##S, 20), up = exp_raised_##S(c), e = up * (1 / RAISED_##S), n = up * (e + 2);        \
-    T y = c * (n / (n * (1 / RAISED_##S) + 2)) * (1 / RAISED_##S);                                                 \
-    return x > 20 ? x : x == -(T)INFINITY ? (T)NAN : y;                                                            \
-  }                                                                                                                \
-  FORMULA_FN T mish_slope_##S(T x) {                                                                               \
-    T c = within_##S(x, -END_##S, 20), up = exp_raised_##S(c), e = up * (1 / RAISED_##S), n = up * (e + 2);        \
-    T d = n * (1 / RAISED_##S) + 2, y = (n / d + 4 * c * (up / d * ((1 + e) / d))) * (1 / RAISED_##S);             \
-    return x > 20 ? 1 : x == -(T)INFINITY ? (T)NAN : y;                                                            \
+#define GELU_TANH_END_f32 10.9f /* where t is END, nearly, and both are 0 or x and 1 */
+#define GELU_TANH_END_f64 21.6
+#define DEFINE_ACTIVATIONS(T, S)                                                                                     \
+  VECTOR_FN T within_##S(T x, T low, T high) { return x < low ? low : x > high ? high : x; }                         \
+  VECTOR_FN T least_size_##S(T x, T end) { return fabs_##S(x) > end ? -end : -fabs_##S(x); }                         \
+  VECTOR_FN T gated_##S(T x, T a, T t, T low) {                                                                      \
+    T e = times_exp_##S(1, t, low) * (1 / RAISED_##S), sum = 1 + e, left = times_exp_##S(a, t, low);                 \
+    T y = (x < 0 ? left : x * RAISED_##S) / sum;                                                                     \
+    y += y * (((sum - 1) - e) * (1 - e / 2));                                                                        \
+    y *= 1 / RAISED_##S;                                                                                             \
+    return x > END_##S ? x : y - (x - x); /* the product may have overflowed; NaN for infinity */                    \
+  }                                                                                                                  \
+  VECTOR_FN T gated_slope_##S(T x, T a, T t, T low, T dt) {                                                          \
+    T up = times_exp_##S(1, t, low), e = up * (1 / RAISED_##S), sum = 1 + e;                                         \
+    T more = FMA_##S(x < 0 ? a : -a, dt, 1), left = times_exp_##S(more + e, t, low);                                 \
+    T y = (x < 0 ? left : FMA_##S(up, more, RAISED_##S)) / (sum * sum);                                              \
+    y += y * (((sum - 1) - e) * (2 - e));                                                                            \
+    y *= 1 / RAISED_##S;                                                                                             \
+    return y - (x - x);                                                                                              \
+  }                                                                                                                  \
+  VECTOR_FN T silu_##S(T x) {                                                                                        \
+    T a = least_size_##S(x, END_##S);                                                                                \
+    return gated_##S(x, a, a, -(T)0);                                                                                \
+  }                                                                                                                  \
+  VECTOR_FN T silu_slope_##S(T x) {                                                                                  \
+    T a = least_size_##S(x, END_##S);                                                                                \
+    return gated_slope_##S(x, a, a, -(T)0, 1);                                                                       \
+  }                                                                                                                  \
+  /* -2 k (|a| + c |a|^3) */                                                                                         \
+  VECTOR_FN T gelu_angle_##S(T a, T *low) {                                                                          \
+    const T k = (T)1.59576912160573071176, c = (T)0.044715;                                                          \
+    const T k_low = (T)(1.59576912160573071176 - (double)k - 9.9693088e-17), c_low = (T)(0.044715 - (double)c);      \
+    T ka = k * a, square = a * a, cube = c * square, sum = 1 + cube, of_one = sum - cube;                            \
+    T lost = FMA_##S(c_low, square, FMA_##S(c, product_rest_##S(a, a, square), product_rest_##S(c, square, cube)));  \
+    T t = ka * sum, ka_lost = FMA_##S(k_low, a, product_rest_##S(k, a, ka));                                         \
+    lost += (1 - of_one) + (cube - (sum - of_one));                                                                  \
+    *low = FMA_##S(ka, lost, FMA_##S(ka_lost, sum, product_rest_##S(ka, sum, t)));                                   \
+    return t;                                                                                                        \
+  }                                                                                                                  \
+  VECTOR_FN T gelu_tanh_##S(T x) {                                                                                   \
+    T low, a = least_size_##S(x, GELU_TANH_END_##S), t = gelu_angle_##S(a, &low);                                    \
+    return gated_##S(x, a, t, low);                                                                                  \
+  }                                                                                                                  \
+  VECTOR_FN T gelu_tanh_slope_##S(T x) {                                                                             \
+    T low, a = least_size_##S(x, GELU_TANH_END_##S), t = gelu_angle_##S(a, &low);                                    \
+    return gated_slope_##S(x, a, t, low, (T)1.59576912160573071176 * FMA_##S((T)(3 * 0.044715) * a, a, 1));          \
+  }                                                                                                                  \
+  VECTOR_FN T mish_##S(T x) {                                                                                        \
+    T c = within_##S(x, -END_##S, 20), e = times_exp_##S(1, c, -(T)0) * (1 / RAISED_##S);                            \
+    T y = times_exp_##S(FMA_##S(c, e, 2 * c), c, -(T)0) / FMA_##S(e, e + 2, 2) * (1 / RAISED_##S);                   \
+    y = x > 20 ? x : y;                                                                                              \
+    return x == -(T)INFINITY ? (T)NAN : y;                                                                           \
+  }                                                                                                                  \
+  VECTOR_FN T mish_slope_##S(T x) {                                                                                  \
+    T c = within_##S(x, -END_##S, 20), up = times_exp_##S(1, c, -(T)0), e = up * (1 / RAISED_##S), n = up * (e + 2); \
+    T d = n * (1 / RAISED_##S) + 2, y = (n / d + 4 * c * (up / d * ((1 + e) / d))) * (1 / RAISED_##S);               \
+    y = x > 20 ? 1 : y;                                                                                              \
+    return x == -(T)INFINITY ? (T)NAN : y;                                                                           \
   }
 
 /* log(exp(a) + exp(b)) */

@@ -36,12 +36,13 @@ FORMULA_FN uint16_t next_half(uint16_t a, uint16_t b, uint16_t infinity) {
 /* Magnitude of what is left of x in the arithmetic of U. */
 #define MAGNITUDE(U, x) ((U)(x) >> (BITS(U) - 1) ? (U)(0 - (U)(x)) : (U)(x))
 
-#define DEFINE_PLAIN(T, S)                                                                                      \
-  FORMULA_FN T logit_##S(T p) { /* near 1/2 the sum in log1p is exact */                                        \
-    return p > (T)0.25 && p < (T)0.75 ? log1p_##S((2 * p - 1) / (1 - p)) : log_##S(p / (1 - p));                \
-  }                                                                                                             \
-  FORMULA_FN T logaddexp2_##S(T a, T b) {                                                                       \
-    return a == b ? a + 1 : GREATEST(a, b) + log1p_##S(exp2_##S(-fabs_##S(a - b))) * (T)1.44269504088896340736; \
+#define DEFINE_PLAIN(T, S)                                                                                           \
+  FORMULA_FN T logit_##S(T p) { /* near 1/2 with what the quotient lost, to first order; of float that is nothing */ \
+    double d = 1 - (double)p, q = p / d, lost = sizeof p < 8 ? 0 : -product_rest_f64(q, d, p) - q * ((1 - d) - p);   \
+    return (T)(log_f64(q) + (p > (T)0.25 && p < (T)0.75 ? lost / p : 0));                                            \
+  }                                                                                                                  \
+  FORMULA_FN T logaddexp2_##S(T a, T b) {                                                                            \
+    return a == b ? a + 1 : GREATEST(a, b) + log1p_##S(exp2_##S(-fabs_##S(a - b))) * (T)1.44269504088896340736;      \
   }
 
 #define PLAIN_FORMULAS(X, T, U, S)                                                                              \

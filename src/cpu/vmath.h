@@ -67,15 +67,16 @@ VECTOR_FN double exp_less_one_f64(double r) {
   q = FMA64(q, r, 0x1.000000000000ap-1);
   return FMA64(r * r, q, r);
 }
-/* r, and then exp(r), where x = k ln 2 + r, |r| <= ln 2 / 2, and k is exact for |x| that small. Adding `magic` rounds to
- * an integer, which is left in the low bits of *t beside those of magic. */
-VECTOR_FN float exp_argument_f32(float x, float magic, float *t) {
+/* exp(r) - 1 and exp(r), where x + low = k ln 2 + r, |r| <= ln 2 / 2, and k is exact for |x| that small. Adding `magic`
+ * rounds to an integer, which is left in the low bits of *t beside those of magic. low is -0 where there is none, since
+ * adding that is nothing. */
+VECTOR_FN float exp_rest_less_one_f32(float x, float low, float magic, float *t) {
   *t = FMA32(x, 0x1.715476p+0f, magic);
-  float n = *t - magic, r = FMA32(n, -0x1.62e400p-1f, x);
-  return FMA32(n, -0x1.7f7d1cp-20f, r);
+  float n = *t - magic, r = FMA32(n, -0x1.62e400p-1f, x) + low;
+  return exp_less_one_f32(FMA32(n, -0x1.7f7d1cp-20f, r));
 }
 VECTOR_FN float exp_rest_f32(float x, float magic, float *t) {
-  return exp_less_one_f32(exp_argument_f32(x, magic, t)) + 1.0f;
+  return exp_rest_less_one_f32(x, -0.0f, magic, t) + 1.0f;
 }
 VECTOR_FN float exp_reduced_f32(float x, int32_t *k) {
   const float magic = 0x1.8p23f;
@@ -111,19 +112,19 @@ static inline float exp_below_f32(float x) { return exp_up_f32(x) * (1 / EXP_UP_
 /* The same, but 0 where it would be below 2^-126, and shorter still: weights beside one of 1. */
 VECTOR_FN float exp_weight_f32(float x) {
   float c = x < -88.0f ? -88.0f : x;
-  float t, r = exp_argument_f32(c, 0x1.8p23f + 127, &t), scale = float_of_bits(bits_of_float(t) << 23);
-  return FMA32(exp_less_one_f32(r), scale, scale);
+  float t, p = exp_rest_less_one_f32(c, -0.0f, 0x1.8p23f + 127, &t), scale = float_of_bits(bits_of_float(t) << 23);
+  return FMA32(p, scale, scale);
 }
 
 /* The same for double. */
 #define MAGIC64 0x1.8p52
-VECTOR_FN double exp_argument_f64(double x, double magic, double *t) {
+VECTOR_FN double exp_rest_less_one_f64(double x, double low, double magic, double *t) {
   *t = FMA64(x, 0x1.71547652b82fep+0, magic);
-  double n = *t - magic, r = FMA64(n, -0x1.62e42fefa0000p-1, x);
-  return FMA64(n, -0x1.cf79abc9e3b3ap-40, r);
+  double n = *t - magic, r = FMA64(n, -0x1.62e42fefa0000p-1, x) + low;
+  return exp_less_one_f64(FMA64(n, -0x1.cf79abc9e3b3ap-40, r));
 }
 VECTOR_FN double exp_rest_f64(double x, double magic, double *t) {
-  return exp_less_one_f64(exp_argument_f64(x, magic, t)) + 1.0;
+  return exp_rest_less_one_f64(x, -0.0, magic, t) + 1.0;
 }
 VECTOR_FN double exp_f64(double x) {
   double c = x < -746.0 ? -746.0 : x;
@@ -140,8 +141,8 @@ VECTOR_FN double exp_up_f64(double x) {
 VECTOR_FN double exp_below_f64(double x) { return exp_up_f64(x) * (1 / EXP_UP_f64); }
 VECTOR_FN double exp_weight_f64(double x) {
   double c = x < -709.0 ? -709.0 : x;
-  double t, r = exp_argument_f64(c, MAGIC64 + 1023, &t), scale = double_of_bits(bits_of_double(t) << 52);
-  return FMA64(exp_less_one_f64(r), scale, scale);
+  double t, p = exp_rest_less_one_f64(c, -0.0, MAGIC64 + 1023, &t), scale = double_of_bits(bits_of_double(t) << 52);
+  return FMA64(p, scale, scale);
 }
 
 /* 2^x = 2^k exp(r ln 2), r = x - k */
@@ -364,10 +365,17 @@ VECTOR_FN float gelu_slope_f32(float x) {
   return (x < 0.0f ? -y : y) + (x - x);
 }
 
-/* The normal distribution function. Rounding the argument of erfc would cost x^2 / 2 units: what it lost is put back to
- * first order. Beyond 40 nothing changes. */
-#define SQRT_HALF_f64 0.70710678118654752440
-static inline double product_rest_f64(double x, double y, double product) {
+/* What rounding left out of product = x y; exact. */
+#define FMA_f32 FMA32
+#define FMA_f64 FMA64
+VECTOR_FN float product_rest_f32(float x, float y, float product) {
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+  return __builtin_fmaf(x, y, -product);
+#else
+  return (float)((double)x * (double)y - (double)product);
+#endif
+}
+VECTOR_FN double product_rest_f64(double x, double y, double product) {
 #if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
   return __builtin_fma(x, y, -product);
 #else
@@ -377,26 +385,47 @@ static inline double product_rest_f64(double x, double y, double product) {
   return ((x_high * y_high - product) + x_high * y_low + x_low * y_high) + x_low * y_low;
 #endif
 }
+
+/* The normal distribution function. Rounding the argument of erfc would cost x^2 / 2 units: what it lost is put back to
+ * first order. Beyond 40 nothing changes. */
+#define SQRT_HALF_f64 0.70710678118654752440
 static inline double within_40(double x) { return x > 40 ? 40 : x < -40 ? -40 : x; }
 static inline double normal_f64(double x) {
   double c = within_40(x), z = -SQRT_HALF_f64 * c;
   double lost = product_rest_f64(-SQRT_HALF_f64, c, z) + 4.8336466567264567e-17 * c;
-  return 0.5 * (erfc(z) - 1.12837916709551257390 * exp(-z * z) * lost);
-}
-static inline double gelu_f64(double x) { return x * normal_f64(x); }
-static inline double gelu_slope_f64(double x) {
-  double c = within_40(x), square = c * c, bell = exp(-0.5 * square);
-  bell -= bell * (0.5 * product_rest_f64(c, c, square));
-  return isinf(x) ? (double)NAN : normal_f64(x) + 0.39894228040143267794 * c * bell;
+  return 0.5 * (erfc(z) - 1.12837916709551257390 * exp_f64(-z * z) * lost);
 }
 
-/* RAISED exp(x) for x from -END to 20, as sigmoid's products need it: the digits are all there. */
+/* RAISED a exp(x + low) for x from -END to 20, as sigmoid's products need it: the digits are all there, and exp is not
+ * rounded by itself. */
 #define RAISED_f32 EXP_UP_f32
 #define RAISED_f64 EXP_UP_f64
 #define END_f32 110.0f
 #define END_f64 760.0
-#define exp_raised_f32 exp_up_f32
-#define exp_raised_f64 exp_up_f64
+VECTOR_FN float times_exp_f32(float a, float x, float low) {
+  float t, less_one = exp_rest_less_one_f32(x, low, 0x1.8p23f + 127 + 40, &t);
+  return FMA32(a, less_one, a) * float_of_bits(bits_of_float(t) << 23);
+}
+VECTOR_FN double times_exp_f64(double a, double x, double low) {
+  double t, less_one = exp_rest_less_one_f64(x, low, MAGIC64 + 1023 + 80, &t);
+  return FMA64(a, less_one, a) * double_of_bits(bits_of_double(t) << 52);
+}
+
+/* gelu of x < -30, which may be subnormal, or its slope: with a = |x| that is -s phi(a), or (s / a - a) phi(a), where
+ * s = a Phi(-a) / phi(a) is its asymptotic series. */
+static inline double gelu_far_f64(double x, bool slope) {
+  double a = x > -39 ? -x : 39, square = a * a, s = 1;
+  for (int k = 15; k > 0; k -= 2) s = 1 - k * s / square;
+  double y = (slope ? s / a - a : -s) * 0.39894228040143267794;
+  return times_exp_f64(y, -0.5 * square, -0.5 * product_rest_f64(a, a, square)) * (1 / RAISED_f64) - (x - x);
+}
+static inline double gelu_f64(double x) { return x < -30 ? gelu_far_f64(x, false) : x * normal_f64(x); }
+static inline double gelu_slope_f64(double x) {
+  if (x < -30) return gelu_far_f64(x, true);
+  double c = within_40(x), square = c * c, bell = exp_f64(-0.5 * square);
+  bell -= bell * (0.5 * product_rest_f64(c, c, square));
+  return normal_f64(x) + 0.39894228040143267794 * c * bell + (x - x);
+}
 
 /* tanh: odd polynomial near 0, else 1 - 2 / (exp(2 |x|) + 1) with the sign put back. */
 VECTOR_FN float tanh_f32(float x) {
@@ -419,13 +448,11 @@ VECTOR_FN double tanh_f64(double x) {
 }
 
 /* 1 / (1 + exp(-x)): through exp(-|x|), so that small results keep their digits. What the sum's rounding lost is put
- * back to first order by 1 / (1 + e): the result itself, or 1 minus it. */
+ * back to first order. */
 VECTOR_FN float sigmoid_f32(float x) {
-  float a = -__builtin_fabsf(x), t, p = exp_rest_f32(a, 0x1.8p23f + 127 + 40, &t);
-  float up = a < -112.0f ? 0.0f : p * float_of_bits(bits_of_float(t) << 23);
-  float e = up * (1 / EXP_UP_f32), sum = 1.0f + e, lost = e - (sum - 1.0f);
-  float y = (x < 0.0f ? up : 1.0f) / sum, scale = x < 0.0f ? 1 / EXP_UP_f32 : 1.0f;
-  return FMA32(-y * lost, x < 0.0f ? FMA32(y, -1 / EXP_UP_f32, 1.0f) : y, y) * scale;
+  float up = exp_up_f32(-__builtin_fabsf(x)), e = up * (1 / EXP_UP_f32), sum = 1.0f + e;
+  float y = (x < 0.0f ? up : EXP_UP_f32) / sum;
+  return FMA32(y, ((sum - 1.0f) - e) * FMA32(-0.5f, e, 1.0f), y) * (1 / EXP_UP_f32);
 }
 
 /* sin and cos: x = n pi/2 + r in double, where n times the upper half of pi/2 is exact; then both polynomials. The lowest
@@ -492,47 +519,48 @@ VECTOR_FN float atan2_f32(float y, float x) {
   angle = __builtin_copysignf(1.0f, x) < 0.0f ? 2.0f * HALF_PI_HIGH - (angle - 2.0f * HALF_PI_LOW) : angle;
   return x == x && y == y ? __builtin_copysignf(angle, y) : NAN;
 }
-/* asin of a in 0 .. 1/2; beyond, pi/2 - 2 asin(sqrt((1 - a) / 2)) */
-VECTOR_FN float asin_reduced_f32(float s, float z) {
+/* asin s = s + s z P(z), z = s^2, of s in 0 .. 1/2; beyond, pi/2 - 2 asin(sqrt((1 - a) / 2)). */
+VECTOR_FN float asin_rest_f32(float z) {
   float p = FMA32(0x1.59f2f2p-5f, z, 0x1.8b87acp-6f);
   p = FMA32(p, z, 0x1.748ee8p-5f);
   p = FMA32(p, z, 0x1.330136p-4f);
-  p = FMA32(p, z, 0x1.5555cap-3f);
-  return FMA32(s * z, p, s);
+  return FMA32(p, z, 0x1.5555cap-3f);
 }
 VECTOR_FN float asin_f32(float x) {
-  float a = __builtin_fabsf(x), z = a > 0.5f ? 0.5f - 0.5f * a : a * a;
-  float y = asin_reduced_f32(a > 0.5f ? __builtin_sqrtf(z) : a, z);
-  return __builtin_copysignf(a > 0.5f ? HALF_PI_HIGH - (2.0f * y - HALF_PI_LOW) : y, x);
+  float a = __builtin_fabsf(x), z = a > 0.5f ? 0.5f - 0.5f * a : a * a, s = a > 0.5f ? __builtin_sqrtf(z) : a;
+  float rest = s * z * asin_rest_f32(z), far = (HALF_PI_HIGH - 2.0f * s) - (2.0f * rest - HALF_PI_LOW);
+  return __builtin_copysignf(a > 0.5f ? far : s + rest, x);
 }
 VECTOR_FN float acos_f32(float x) {
-  float a = __builtin_fabsf(x), z = a > 0.5f ? 0.5f - 0.5f * a : a * a;
-  float y = asin_reduced_f32(a > 0.5f ? __builtin_sqrtf(z) : a, z);
+  float a = __builtin_fabsf(x), z = a > 0.5f ? 0.5f - 0.5f * a : a * a, s = a > 0.5f ? __builtin_sqrtf(z) : a;
+  float y = FMA32(s * z, asin_rest_f32(z), s);
   float far = x < 0.0f ? 2.0f * HALF_PI_HIGH - (2.0f * y - 2.0f * HALF_PI_LOW) : 2.0f * y;
   return a > 0.5f ? far : HALF_PI_HIGH - (__builtin_copysignf(y, x) - HALF_PI_LOW);
 }
-/* The inverse of erf: x P(w), w = -log(1 - x^2); from w = 5 on a polynomial in its root. */
+/* The inverse of erf: x P(w), w = -log(1 - x^2); from w = 5 on a polynomial in its root. Both are around points where P is
+ * a float, nearly, so that rounding the constant costs nothing. */
 VECTOR_FN float erfinv_f32(float x) {
-  float w = -log_f32((1.0f - x) * (1.0f + x)), z = w - 2.5f, s = __builtin_sqrtf(w < 5.0f ? 5.0f : w) - 3.0f;
-  float p = FMA32(0x1.714bd2p-32f, z, -0x1.2d6b6ap-27f);
-  p = FMA32(p, z, 0x1.35ca56p-26f);
-  p = FMA32(p, z, 0x1.f43e12p-22f);
-  p = FMA32(p, z, -0x1.ccfb74p-19f);
-  p = FMA32(p, z, -0x1.4cfc9ap-18f);
-  p = FMA32(p, z, 0x1.c9c590p-13f);
-  p = FMA32(p, z, -0x1.486646p-10f);
-  p = FMA32(p, z, -0x1.11c420p-8f);
-  p = FMA32(p, z, 0x1.f91e8cp-3f);
-  p = FMA32(p, z, 0x1.805c5ep+0f);
-  float q = FMA32(0x1.0e7e0ep-13f, s, -0x1.4e3aa8p-12f);
-  q = FMA32(q, s, -0x1.416e70p-14f);
-  q = FMA32(q, s, 0x1.882308p-10f);
-  q = FMA32(q, s, -0x1.d62736p-9f);
-  q = FMA32(q, s, 0x1.7473a6p-8f);
-  q = FMA32(q, s, -0x1.f4a808p-8f);
-  q = FMA32(q, s, 0x1.358426p-7f);
-  q = FMA32(q, s, 0x1.006dc8p+0f);
-  q = FMA32(q, s, 0x1.6a9efcp+1f);
+  float w = -log_f32((1.0f - x) * (1.0f + x)), z = w - 0x1.49p+1f;
+  float s = __builtin_sqrtf(w < 5.0f ? 5.0f : w) - 0x1.7fbp+1f;
+  float p = FMA32(0x1.7c55b0p-32f, z, -0x1.28ca3ep-27f);
+  p = FMA32(p, z, 0x1.a500a0p-27f);
+  p = FMA32(p, z, 0x1.ff108ap-22f);
+  p = FMA32(p, z, -0x1.ad8b20p-19f);
+  p = FMA32(p, z, -0x1.ab75dep-18f);
+  p = FMA32(p, z, 0x1.c59258p-13f);
+  p = FMA32(p, z, -0x1.385f5cp-10f);
+  p = FMA32(p, z, -0x1.22a900p-8f);
+  p = FMA32(p, z, 0x1.f7e0f8p-3f);
+  p = FMA32(p, z, 0x1.84cb80p+0f);
+  float q = FMA32(0x1.0fd31cp-13f, s, -0x1.50f056p-12f);
+  q = FMA32(q, s, -0x1.2ec806p-14f);
+  q = FMA32(q, s, 0x1.886608p-10f);
+  q = FMA32(q, s, -0x1.d8d338p-9f);
+  q = FMA32(q, s, 0x1.775658p-8f);
+  q = FMA32(q, s, -0x1.f856f2p-8f);
+  q = FMA32(q, s, 0x1.375b00p-7f);
+  q = FMA32(q, s, 0x1.006ac0p+0f);
+  q = FMA32(q, s, 0x1.6a4edap+1f);
   float y = x * (w < 5.0f ? p : q);
   return __builtin_fabsf(x) == 1.0f ? __builtin_copysignf(INFINITY, x) : y;
 }

@@ -3,6 +3,7 @@
 #ifndef MT_CUDA_MATH_CUH
 #define MT_CUDA_MATH_CUH
 #define FORMULA_FN static __device__ inline
+#define VECTOR_FN FORMULA_FN
 #define SPECIAL_FN static __device__ __noinline__ __attribute__((unused))
 #include "cpu/formulas_plain.h"
 
@@ -52,18 +53,24 @@ DEFINE_2(nextafter)
 FORMULA_FN float ldexp_f32(float x, float e) { return ldexpf(x, e > 9999 ? 9999 : e > -9999 ? (int)e : -9999); }
 FORMULA_FN double ldexp_f64(double x, double e) { return ldexp(x, e > 9999 ? 9999 : e > -9999 ? (int)e : -9999); }
 
-/* RAISED exp(x) for x from -END to 20: what activations multiply, above the subnormal numbers. */
+#define FMA_f32 fmaf
+#define FMA_f64 fma
+/* What rounding left out of product = x y. */
+FORMULA_FN float product_rest_f32(float x, float y, float product) { return fmaf(x, y, -product); }
+FORMULA_FN double product_rest_f64(double x, double y, double product) { return fma(x, y, -product); }
+
+/* RAISED a exp(x + low) for x from -END to 20: what activations multiply, above the subnormal numbers. */
 #define RAISED_f32 0x1p40f
-#define RAISED_f64 0x1p100
+#define RAISED_f64 0x1p80
 #define END_f32 110.0f
 #define END_f64 760.0
-FORMULA_FN float exp_raised_f32(float x) {
-  float half = expf(x < -60 ? x / 2 : x) * RAISED_f32;
-  return x < -60 ? half * (half / RAISED_f32) : half;
+FORMULA_FN float times_exp_f32(float a, float x, float low) {
+  float half = expf(x < -60 ? x / 2 : x) * RAISED_f32, y = x < -60 ? half * (half / RAISED_f32) : half;
+  return fmaf(a, low, a) * y;
 }
-FORMULA_FN double exp_raised_f64(double x) {
-  double half = exp(x < -650 ? x / 2 : x) * RAISED_f64;
-  return x < -650 ? half * (half / RAISED_f64) : half;
+FORMULA_FN double times_exp_f64(double a, double x, double low) {
+  double half = exp(x < -650 ? x / 2 : x) * RAISED_f64, y = x < -650 ? half * (half / RAISED_f64) : half;
+  return fma(a, low, a) * y;
 }
 
 FORMULA_FN float erfinv_f32(float x) { return erfinvf(x); }
