@@ -68,7 +68,8 @@ FORMULA_FN int64_t pow_int(int64_t a, int64_t b) {
  * not below -END, and `low` is what rounding left out of t. silu is that of t = x, gelu's approximation
  * x (1 + tanh(k (x + c x^3))) / 2 that of t = 2 k (x + c x^3), k = sqrt(2 / pi): without `low` exp would have each
  * rounding of that angle up to 100 times. What rounding 1 + e lost is put back to first order.
- * mish is x tanh(log(1 + e)), e = exp(x), whose tanh is n / (n + 2) with n = e (e + 2). */
+ * mish is x tanh(log(1 + e)), e = exp(x), whose tanh is n / (n + 2) with n = e (e + 2).
+ * VECTOR_FN, FMA, times_exp and product_rest are of vmath.h, or of the device. */
 #define GELU_TANH_END_f32 10.9f /* where t is END, nearly, and both are 0 or x and 1 */
 #define GELU_TANH_END_f64 21.6
 #define DEFINE_ACTIVATIONS(T, S)                                                                                     \
