@@ -3,9 +3,11 @@ local torch = require "moontorch"
 local warnings_of = require "spec.support.warnings"
 local gpu = require "spec.support.gpu"
 local cuda = torch.cuda
-local refuses, zeros = gpu.refuses, gpu.zeros
+local refuses = gpu.refuses
 
 if gpu.missing(describe, it, "CUDA graphs") then return end
+
+local function zeros(n) return torch.zeros(n, { device = "cuda" }) end
 
 -- The device, its default stream and captures work.
 local function works()

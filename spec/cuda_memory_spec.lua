@@ -205,4 +205,43 @@ describe("CUDA memory", function()
     (x * 3):sum():backward()
     assert.equal(3, x.grad[{ 1, 1 }]:item())
   end)
+
+  it("that runs out at any point of a training step loses nothing", function()
+    local w = torch.randn(60, 6000):cuda():requires_grad_()
+    local b = torch.randn(6000):cuda():requires_grad_()
+    local v = torch.randn(60, 6000):cuda():requires_grad_()
+    local x = torch.randn(60, 6000):cuda()
+    local function forward() return (torch.relu(x * w + b) * v):sum() end
+    forward():backward()
+    local wanted = {}
+    for k, p in ipairs { w, b, v } do
+      wanted[k] = p.grad:cpu()
+      p.grad = nil
+    end
+    fresh()
+    local held, failed, done = cuda.memory_allocated(), 0, false
+    local _, total = cuda.mem_get_info()
+    cuda.set_per_process_memory_fraction((cuda.memory_reserved() + 20 * MIB) / total)
+    while not done do -- with room for one more tensor each time
+      local filler = {}
+      while pcall(function() filler[#filler + 1] = torch.empty(60, 6000, { device = "cuda" }) end) do end
+      for _ = 1, failed do table.remove(filler):free() end
+      local ok, why = pcall(function() forward():backward() end)
+      for _, t in ipairs(filler) do t:free() end
+      if ok then
+        done = true
+      else
+        failed = failed + 1
+        assert.is_true(cuda.OutOfMemoryError(why), why)
+        assert.is_truthy(why:find("cuda_memory_spec.lua:%d+: "), why)
+        for _, p in ipairs { w, b, v } do assert.is_nil(p.grad) end
+        collectgarbage()
+        collectgarbage()
+        assert.equal(held, cuda.memory_allocated())
+      end
+    end
+    cuda.set_per_process_memory_fraction(1.0)
+    assert.is_true(failed >= 5, failed)
+    for k, p in ipairs { w, b, v } do assert.is_true(torch.allclose(p.grad:cpu(), wanted[k], 1e-4, 1e-5)) end
+  end)
 end)

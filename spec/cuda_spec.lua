@@ -124,6 +124,12 @@ if not rest then describe("CUDA", function()
   end)
 end) end
 
+-- float64 and other layouts run on a stream of their own: a kernel that takes another one shows, since the stand-in
+-- orders what streams and events order and nothing else.
+local side = torch.cuda.Stream()
+local function aside(f) return torch.cuda.stream(side, f) end
+local function here(f) return f() end
+
 local LAYOUTS = { swapped = samples.swapped, sliced = samples.sliced }
 
 for number, op in ipairs(operators.all()) do
@@ -136,15 +142,18 @@ for number, op in ipairs(operators.all()) do
         for dtype, bound in pairs(tolerance) do
           local args = samples.build(sample, op.name, dtype)
           local where = sample.text .. " in " .. tostring(dtype)
-          local same = compare(op, r, where, form, args, bound)
-          if same and not op.no_gradient and (dtype == torch.float64 or dtype == torch.float32) then
-            check_gradient(r, where, form, args, bound * 10)
-          end
+          local run = dtype == torch.float64 and aside or here
+          run(function()
+            local same = compare(op, r, where, form, args, bound)
+            if same and not op.no_gradient and (dtype == torch.float64 or dtype == torch.float32) then
+              check_gradient(r, where, form, args, bound * 10)
+            end
+          end)
         end
         local args = samples.build(sample, op.name, torch.float64)
         for name, change in pairs(sees_memory[op.name] and {} or LAYOUTS) do
           local laid = samples.map(args, function(t) return (change(t)) end)
-          compare(op, r, sample.text .. " " .. name, form, laid, 1e-11)
+          aside(function() compare(op, r, sample.text .. " " .. name, form, laid, 1e-11) end)
         end
         for _, dtype in ipairs { torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool } do
           local typed = samples.build(sample, op.name, dtype, true)

@@ -24,6 +24,4 @@ function gpu.refuses(fn, ...)
   return why
 end
 
-function gpu.zeros(n) return torch.zeros(n, { device = "cuda" }) end
-
 return gpu

@@ -137,6 +137,7 @@ void signatures_open(lua_State *L, int core); /* signature.c: arguments of funct
 void graph_open(lua_State *L, int core);      /* graph.c: nodes, anomaly mode, hooks on saving */
 /* The state whose script calls the core, for callbacks and positions: set around what may need it; returns the one before. */
 lua_State *watch_enter(lua_State *L);
+void watch_own(lua_State *L); /* its main thread stands for callers that are not known */
 lua_State *main_thread(lua_State *L); /* lives as long as the state */
 /* Where a callback that belongs to the state of `main` runs: the calling thread if it is of that state, else `main`. */
 lua_State *callback_state(lua_State *main);

@@ -274,7 +274,9 @@ static int m_item(lua_State *L) {
         "a Tensor with %d elements cannot be converted to Scalar: its shape is %s; index it first (x[i]), "
         "or use tolist()",
         (int)t->numel, shape_text(t->ndim, t->shape));
+  lua_State *outer = watch_enter(L); /* a device is waited for */
   Scalar value = tensor_scalar(t);
+  watch_enter(outer);
   if (failed()) return raise_failure(L, "item");
   push_number(L, value);
   return 1;

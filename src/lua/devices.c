@@ -27,6 +27,7 @@ void want_device(lua_State *L, Device d) {
 
 static int f_device_api(lua_State *L) {
   watch_devices();
+  watch_own(L);
   return lua_pushlightuserdata(L, (void *)(uintptr_t)&core_api), 1;
 }
 

@@ -99,7 +99,7 @@ static void place(char *to, size_t room) {
   if (L && lua_checkstack(L, 4) && find_position(L, &d)) snprintf(to, room, "%s:%d", d.short_src, d.currentline);
 }
 
-static void own(lua_State *L) { owner = main_thread(L); }
+void watch_own(lua_State *L) { owner = main_thread(L); }
 
 static int warn_protected(lua_State *L) { return warn_text(L, lua_touserdata(L, 1)), 0; }
 
@@ -117,7 +117,7 @@ static int f_anomaly(lua_State *L) {
   bool on = lua_toboolean(L, 1), nan = lua_toboolean(L, 2);
   lua_pushboolean(L, anomaly_enabled());
   lua_pushboolean(L, anomaly_checks_nan());
-  own(L);
+  watch_own(L);
   anomaly_set(on, nan);
   return 2;
 }
@@ -132,7 +132,7 @@ static int f_with_anomaly(lua_State *L) {
   lua_settop(L, 3);
   luaL_checkstack(L, LUA_MINSTACK, NULL);
   lua_KContext old = (lua_KContext)anomaly_enabled() | (lua_KContext)anomaly_checks_nan() << 1;
-  own(L);
+  watch_own(L);
   anomaly_set(lua_toboolean(L, 1), lua_toboolean(L, 2));
   return leave_anomaly(L, lua_pcallk(L, 0, LUA_MULTRET, 0, old, leave_anomaly), old);
 }
@@ -228,7 +228,7 @@ static void exchange_hooks(lua_State *L, int pack_at, int unpack_at) {
 /* _saved_hooks(pack, unpack) -> the old two; false: none */
 static int f_saved_hooks(lua_State *L) {
   lua_settop(L, 2);
-  own(L);
+  watch_own(L);
   exchange_hooks(L, 1, 2);
   return 2;
 }
@@ -253,7 +253,7 @@ static int leave_hooks(lua_State *L, int status, lua_KContext unused) {
 static int f_with_saved_hooks(lua_State *L) {
   lua_settop(L, 3);
   luaL_checkstack(L, LUA_MINSTACK, NULL);
-  own(L);
+  watch_own(L);
   exchange_hooks(L, 1, 2);
   lua_pushvalue(L, 3);
   return leave_hooks(L, lua_pcallk(L, 0, LUA_MULTRET, 0, 0, leave_hooks), 0);

@@ -263,9 +263,11 @@ static bool write_place(Tensor *t, const Key *key, Tensor *value, Scalar number)
 /* --- entry points --- */
 
 /* An owned result, NULL after a failure. */
-static Tensor *run_read(Tensor *t, const Key *key) {
+static Tensor *run_read(lua_State *L, Tensor *t, const Key *key) {
   int mark = pool_open();
+  lua_State *outer = watch_enter(L);
   Tensor *result = tensor_retain(read_place(t, key));
+  watch_enter(outer);
   pool_shut(mark);
   return result;
 }
@@ -276,11 +278,11 @@ int tensor_index_key(lua_State *L) {
   lua_settop(L, 2);
   read_key(L, 2, &key);
   Box *box = push_box(L, &TENSOR_MARK);
-  Tensor *result = run_read(t, &key);
+  Tensor *result = run_read(L, t, &key);
   if (!result && fail_code() == MT_ENOMEM) { /* dead tensors may hold what is missing */
     fail_clear();
     collect_hard(L);
-    result = run_read(t, &key);
+    result = run_read(L, t, &key);
   }
   if (!result) return raise_failure(L, NAME);
   box_fill(L, box, result);
