@@ -145,6 +145,22 @@ describe("the generator", function()
     assert.equal(7, g:initial_seed())
   end)
 
+  it("fills what is not contiguous as PyTorch does, what trunc_normal_ draws again too", function()
+    local function check(wanted, following, x, ...)
+      torch.manual_seed(0)
+      nn.init.trunc_normal_(x, ...)
+      for i, value in ipairs(x:reshape(-1):tolist()) do
+        assert.is_true(close(value, wanted[i], 1e-6), ("element %d is %s, not %s"):format(i, value, wanted[i]))
+      end
+      assert.is_true(close(torch.rand(1):item(), following, 1e-6))
+    end
+    check({ 1.80669367313385, -0.43851515650749207, -0.1932707279920578, 0.4131421744823456, 0.19331294298171997,
+      1.3640729188919067 }, 0.41940832138061523, torch.zeros(3, 2):t(), 1, 2, -1, 2)
+    check({ 1.63275146484375, 1.8053109645843506, 1.9111239910125732, 1.5844709873199463, 1.407806634902954,
+      1.6405396461486816, 1.7428240776062012, 1.9911997318267822, 1.9838581085205078, 1.6893341541290283,
+      1.7637734413146973, 1.887244462966919 }, 0.1163826584815979, torch.zeros(2, 3, 2):permute(3, 1, 2), 5, 1, -1, 2)
+  end)
+
   it("refuses what PyTorch refuses, in its words", function()
     local function refuses(message, f)
       local ok, text = pcall(f)

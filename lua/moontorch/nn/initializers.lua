@@ -143,6 +143,19 @@ define("kaiming_normal_", kaiming_parameters(), function(t, a, mode, nonlinearit
   t:normal_(0, kaiming_std("kaiming_normal_", t, a, mode, nonlinearity), from(generator))
 end)
 
+-- A tensor that is laid out as t, so that numbers are drawn in the order of t's memory.
+local function empty_as(t)
+  local order, back, strides = {}, {}, t:stride()
+  for d = 1, t.ndim do order[d] = d end
+  table.sort(order, function(a, b)
+    if strides[a] ~= strides[b] then return strides[a] > strides[b] end
+    return a < b
+  end)
+  for place, d in ipairs(order) do back[d] = place end
+  if t.ndim < 2 then return core.empty_like(t) end
+  return (core.empty_like(t:permute(order)):permute(back))
+end
+
 -- Values outside [a, b] are drawn again, all of them in one go, until none is left.
 local function redraw_normal(t, mean, std, a, b, generator)
   local options = { dtype = t.dtype }
@@ -151,7 +164,7 @@ local function redraw_normal(t, mean, std, a, b, generator)
   while true do
     local outside = result:lt(low):logical_or(result:gt(high))
     if not outside:any():item() then break end
-    result = core.where(outside, core.empty_like(result):normal_(mean, std, from(generator)), result)
+    result = core.where(outside, empty_as(t):normal_(mean, std, from(generator)), result)
   end
   if result ~= t then t:copy_(result) end
 end
@@ -159,7 +172,7 @@ end
 -- Uniform candidates in [a, b] are accepted with the probability that the normal density has there.
 local function accept_uniform(t, mean, std, a, b, generator)
   local log_peak = -0.5 * ((math.max(a, math.min(mean, b)) - mean) / std) ^ 2
-  local candidates, chance = core.empty_like(t), core.empty_like(t)
+  local candidates, chance = empty_as(t), empty_as(t)
   local function rejected()
     candidates:sub_(mean):div_(std):pow_(2):mul_(-0.5):sub_(log_peak)
     return chance:uniform_(0, 1, from(generator)):log_():gt(candidates)
