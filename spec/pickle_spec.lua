@@ -120,11 +120,14 @@ describe("refused by name", function()
     for program, remedy in pairs {
       ["cargparse\nNamespace\n)R."] = "save vars(x)", ["cpathlib\nPosixPath\n)R."] = "save str(x)",
       ["ccollections\ndefaultdict\n)R."] = "save dict(x)", ["cbuiltins\ncomplex\n)R."] = "[x.real, x.imag]",
+      ["ctorch._utils\n_rebuild_tensor_v3\n)R."] = "executed; only tensors and plain values are read. It holds a tensor of a "
+        .. "dtype that does not exist here",
     } do
       refuses(function() pickle.load(file(program), "f") end, "Unsupported global: GLOBAL ", remedy)
     end
     refuses(function() pickle.load("text") end, "neither a zip archive", "1.6")
-    refuses(function() load("stored.npz") end, "no data.pkl")
+    refuses(function() load("stored.npz") end, "no data.pkl", "torch.utils.npy.load(path)")
+    refuses(function() torch.load(files .. "scalar.npy") end, "NumPy array", "torch.utils.npy.load(path)")
     refuses(function() load("no.pt") end, "cannot open")
     refuses(function() pickle.load_file(3) end, "must be str, not integer")
   end)

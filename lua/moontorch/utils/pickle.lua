@@ -242,22 +242,24 @@ local names = {
 for name, entry in pairs(names) do entry.name = name; setmetatable(entry, Global) end
 
 local hints = {
-  ["torch._utils._rebuild_sparse_tensor"] = "it holds a sparse tensor; save x:to_dense()",
-  ["torch._utils._rebuild_qtensor"] = "it holds a quantized tensor; save x.dequantize()",
-  ["torch._utils._rebuild_meta_tensor_no_storage"] = "it holds a tensor on the meta device, which has no data",
-  ["torch.storage.UntypedStorage"] = "it holds a tensor of a dtype that does not exist here, or a bare storage",
-  ["numpy.core.multiarray._reconstruct"] = "it holds a NumPy array; save torch.from_numpy(x)",
-  ["numpy._core.multiarray._reconstruct"] = "it holds a NumPy array; save torch.from_numpy(x)",
-  ["collections.defaultdict"] = "it holds a defaultdict; save dict(x)",
-  ["argparse.Namespace"] = "it holds a Namespace; save vars(x)",
-  ["pathlib.PosixPath"] = "it holds a path; save str(x)",
-  ["builtins.complex"] = "it holds a complex number; save [x.real, x.imag]",
+  ["torch._utils._rebuild_sparse_tensor"] = "It holds a sparse tensor; save x:to_dense()",
+  ["torch._utils._rebuild_tensor_v3"] = "It holds a tensor of a dtype that does not exist here (such as uint16 or "
+    .. "float8_e4m3fn); save x.to(torch.float32) or x.to(torch.int32)",
+  ["torch._utils._rebuild_qtensor"] = "It holds a quantized tensor; save x.dequantize()",
+  ["torch._utils._rebuild_meta_tensor_no_storage"] = "It holds a tensor on the meta device, which has no data",
+  ["torch.storage.UntypedStorage"] = "It holds a tensor of a dtype that does not exist here, or a bare storage",
+  ["numpy.core.multiarray._reconstruct"] = "It holds a NumPy array; save torch.from_numpy(x)",
+  ["numpy._core.multiarray._reconstruct"] = "It holds a NumPy array; save torch.from_numpy(x)",
+  ["collections.defaultdict"] = "It holds a defaultdict; save dict(x)",
+  ["argparse.Namespace"] = "It holds a Namespace; save vars(x)",
+  ["pathlib.PosixPath"] = "It holds a path; save str(x)",
+  ["builtins.complex"] = "It holds a complex number; save [x.real, x.imag]",
 }
 hints["pathlib._local.PosixPath"] = hints["pathlib.PosixPath"]
 
 local function refuse(self, name)
   local remedy = hints[name]
-    or "if it holds a whole model, save its numbers in Python instead: torch.save(model.state_dict(), path)"
+    or "If it holds a whole model, save its numbers in Python instead: torch.save(model.state_dict(), path)"
   core.raise(self.owner, "%s: Weights only load failed: Unsupported global: GLOBAL %s was not an allowed global by "
     .. "default. Nothing in a file is ever executed; only tensors and plain values are read. %s", self.name, name,
     remedy)
@@ -325,7 +327,11 @@ local function read_zip(self)
       self.prefix, self.code = prefix, zip.read(archive, entry)
     end
   end
-  if self.prefix == nil then bad(self, "it has no data.pkl") end
+  if self.prefix == nil then
+    local arrays = archive.list[1] and archive.list[1].name:find("%.npy$")
+    bad(self, arrays and "it has no data.pkl, but NumPy's arrays: torch.utils.npy.load(path) reads them"
+      or "it has no data.pkl")
+  end
   if archive.by_name[self.prefix .. "constants.pkl"] then
     core.raise(self.owner, "%s is a TorchScript archive, which holds a program; save the model's state_dict instead",
       self.name)

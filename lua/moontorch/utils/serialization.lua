@@ -372,6 +372,9 @@ function serialization.load(...)
   -- A safetensors header starts at its ninth byte.
   if head:byte(9) ~= 0x7B and pickle.recognizes(source) then return pickle.read(source, place) end
   if head:byte(9) ~= 0x7B then
+    if head:sub(1, 6) == "\x93NUMPY" then
+      core.raise("load", "%s holds a NumPy array: torch.utils.npy.load(path) reads it", source.name)
+    end
     core.raise("load", "%s is %s: torch.load reads what torch.save wrote, here or in PyTorch, and safetensors files; "
       .. "it is no valid one of them", source.name, head == "" and "empty (Ran out of input)" or "of no known format")
   end
