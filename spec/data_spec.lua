@@ -381,6 +381,25 @@ describe("samplers", function()
     for p in Odd() () do seen[#seen + 1] = p end
     for i, p in pairs(Lazy()) do seen[#seen + 1] = i * 10 + p end
     assert.same({ 1, 3, 5, 12, 24, 36 }, seen)
+    -- A sampler of one's own may pass on what another gives.
+    local Twice = data.Sampler:class("Twice")
+    function Twice:init(inner) self.inner = inner end
+    function Twice:iter()
+      local following = self.inner:iter()
+      return function()
+        local i = following()
+        return i and 2 * i
+      end
+    end
+    for _, inner in ipairs { data.SequentialSampler { 0, 0, 0 }, Odd(), Lazy() } do
+      local given, doubled = {}, {}
+      for p in inner:iter() do given[#given + 1] = 2 * p end
+      for p in Twice(inner):iter() do doubled[#doubled + 1] = p end
+      assert.equal(3, #given)
+      assert.same(given, doubled)
+    end
+    assert.same({ { 2, 4 }, { 6 } },
+      batches(data.DataLoader(ten(), { batch_size = 2, sampler = Twice(data.SequentialSampler { 0, 0, 0 }) })))
     refuses(function() data.DataLoader(ten(), { sampler = 3 })()() end, "expected a Sampler or an array of positions")
     refuses(function() data.Sampler:class("Bare")():positions() end, "should implement positions()")
   end)

@@ -45,6 +45,11 @@ function samplers.draw_seed(generator)
   return core.empty({}, { dtype = core.int64, device = "cpu" }):random_(from(generator)):item()
 end
 
+--- A function that gives one position (or list of them) after the other. Subclasses define it or `positions()`.
+function Sampler:iter()
+  return samplers.each(self)
+end
+
 -- Iterates over the positions as Lua integers (or over the lists of a BatchSampler). As the samplers of PyTorch, it
 -- draws what it draws when the first position is asked for.
 rawset(Sampler, "__call", loops.call(function(self) return samplers.each(self) end))
@@ -64,6 +69,15 @@ local function must_be_boolean(owner, name, value)
   end
 end
 
+-- How many samples a source has: an array, a tensor, or an object with a length.
+local function must_have_length(owner, source)
+  local meta = getmetatable(source)
+  if not (core.is_tensor(source) or (type(source) == "table" and (meta == nil or meta.__len ~= nil))) then
+    core.raise(owner, "argument 'data_source' (position 1) must be a dataset, an array or a Tensor, not %s",
+      arguments.type_name(source))
+  end
+end
+
 local function positive(owner, name, value)
   local whole = type(value) == "number" and math.tointeger(value)
   if not whole or whole <= 0 then
@@ -77,6 +91,7 @@ local SequentialSampler = class.extend("SequentialSampler", Sampler)
 
 function SequentialSampler:init(data_source)
   if arguments.is_keywords(data_source) then data_source = data_source.data_source or data_source end
+  must_have_length("SequentialSampler", data_source)
   self.data_source = data_source
 end
 
@@ -97,6 +112,7 @@ local random_arguments = arguments.signature("RandomSampler", {
 
 function RandomSampler:init(...)
   local data_source, replacement, num_samples, generator = random_arguments(...)
+  must_have_length("RandomSampler", data_source)
   must_be_boolean("RandomSampler", "replacement", replacement)
   self.data_source, self.replacement, self.generator = data_source, replacement, generator
   if num_samples ~= nil then
@@ -148,6 +164,10 @@ local SubsetRandomSampler = class.extend("SubsetRandomSampler", Sampler)
 function SubsetRandomSampler:init(indices, generator)
   if arguments.is_keywords(indices) then indices, generator = indices.indices or {}, indices.generator end
   if arguments.is_keywords(generator) then generator = generator.generator end
+  if not core.is_tensor(indices) and type(indices) ~= "table" then
+    core.raise("SubsetRandomSampler", "argument 'indices' (position 1) must be an array of positions, not %s",
+      arguments.type_name(indices))
+  end
   self.indices = core.is_tensor(indices) and indices or core.tensor(indices, { dtype = core.int64, device = "cpu" })
   self.generator = generator
 end
@@ -243,8 +263,9 @@ end
 local function order_of(sampler)
   if core.is_tensor(sampler) then return sampler end
   if type(sampler) == "table" then
-    if type(sampler.__iter__) == "function" then return loops.iterator(sampler:__iter__()) end
-    if type(sampler.iter) == "function" then return sampler:iter() end
+    local iter = class.isinstance(sampler, Sampler) and (loops.method(sampler, Sampler, "__iter__", "iter") or false)
+    if iter == nil then iter = sampler.__iter__ or sampler.iter end
+    if type(iter) == "function" then return loops.iterator(iter(sampler)) end
     if type(sampler.positions) == "function" then return sampler:positions() end
     if getmetatable(sampler) == nil or getmetatable(sampler).__call == nil then return sampler end
   end
