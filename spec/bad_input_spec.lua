@@ -6,7 +6,7 @@ local near = require "spec.support.near"
 local nn, F = torch.nn, torch.nn.functional
 
 local calls = {}
-for _, theme in ipairs { "tensors", "operators", "training" } do
+for _, theme in ipairs { "tensors", "operators", "training", "modules" } do
   for _, topic in ipairs(require("spec.support.bad_calls." .. theme)) do calls[#calls + 1] = topic end
 end
 

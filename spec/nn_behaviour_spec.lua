@@ -167,12 +167,14 @@ end)
 describe("containers of parameters", function()
   it("hold anything, and print what it is", function()
     assert.equal("ParameterList(\n    (1): Parameter containing: [torch.float32 of size 2x3]\n    (2): Object of type: "
-      .. "string\n    (3): Parameter containing: [torch.float32 of size ]\n)",
+      .. "str\n    (3): Parameter containing: [torch.float32 of size ]\n)",
       tostring(nn.ParameterList { torch.ones(2, 3), "a", torch.tensor(1.0) }))
     assert.equal("ParameterList(  (1): Parameter containing: [torch.float32 of size 2])",
       tostring(nn.ParameterList { torch.ones(2) }))
     assert.equal("ParameterDict(\n    (a): Parameter containing: [torch.FloatTensor of size 2x3]\n    (b): Object of "
-      .. "type: integer\n)", tostring(nn.ParameterDict { a = torch.ones(2, 3), b = 3 }))
+      .. "type: int\n)", tostring(nn.ParameterDict { a = torch.ones(2, 3), b = 3 }))
+    assert.equal("ParameterList(\n    (1): Object of type: float\n    (2): Object of type: bool\n)",
+      tostring(nn.ParameterList { 3.5, true }))
     assert.equal("ParameterList()", tostring(nn.ParameterList()))
     local Net = nn.class("Net")
     function Net:init() self.p = nn.ParameterList { torch.ones(2), torch.ones(1) } end

@@ -154,6 +154,13 @@ function arguments.signature(owner, list)
   end)
 end
 
+--- Refuses what is no tensor, in the words of a signature: for functions that look at a tensor before any operator does.
+function arguments.check_tensor(owner, name, position, value)
+  if not core.is_tensor(value) then
+    core.raise(owner, "argument '%s' (position %d) must be Tensor, not %s", name, position, arguments.type_name(value))
+  end
+end
+
 --- Splits the arguments of a function with varargs: returns the array of positional ones, their count, and the
 -- trailing table of keywords (or an empty one).
 function arguments.split(...)

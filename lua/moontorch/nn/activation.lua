@@ -106,12 +106,13 @@ end
 --- Softmin(dim): softmax of -x.
 activation.Softmin = declare.layer("Softmin", { { "dim", "integer?" } }, {
   text = "dim={dim}",
-  forward = function(self, input) return (F.softmax(-input, self.dim)) end,
+  forward = function(self, input) return (F.softmin(input, self.dim)) end,
 })
 
 --- Softmax2d(): softmax over the channels of (N, C, H, W) or (C, H, W).
 activation.Softmax2d = declare.layer("Softmax2d", {}, {
   forward = function(_, input)
+    arguments.check_tensor("Softmax2d", "input", 1, input)
     if input.ndim ~= 3 and input.ndim ~= 4 then
       core.raise("Softmax2d", "Softmax2d: expected input to be 3D or 4D, got %dD instead", input.ndim)
     end

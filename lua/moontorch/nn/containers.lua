@@ -537,6 +537,9 @@ rawset(ParameterDict, "__bor", function(a, b)
   return ParameterDict():update(a):update(b)
 end)
 
+-- What PyTorch's text calls the values that are no tensors.
+local PYTHON_TYPES = { float = "float", integer = "int", string = "str", boolean = "bool", table = "list" }
+
 for cls, spell in pairs {
   [ParameterList] = function(p) return tostring(p.dtype) end,
   [ParameterDict] = function(p) return p:type() end,
@@ -549,7 +552,7 @@ for cls, spell in pairs {
     local lines = {}
     for i, key in ipairs(item_keys(self)) do
       local value = rawget(self, key)
-      local what = "Object of type: " .. arguments.type_name(value)
+      local what = "Object of type: " .. (PYTHON_TYPES[math.type(value) or type(value)] or arguments.type_name(value))
       if core.is_tensor(value) then
         local place = value.is_cuda and (" (" .. tostring(value.device) .. ")") or ""
         what = ("%s containing: [%s of size %s%s]"):format(core.is_parameter(value) and "Parameter" or "Tensor",

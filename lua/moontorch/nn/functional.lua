@@ -149,7 +149,11 @@ function F.binary_cross_entropy_with_logits(...)
 end
 
 -- Labels of the integer dtypes that are no index dtypes become int64; anything else goes on as it is.
-local function as_labels(target)
+local function as_labels(owner, target)
+  if not core.is_tensor(target) then
+    core.raise(owner, "argument 'target' (position 2) must be Tensor, not %s. torch.tensor{...} makes one from labels",
+      type(target))
+  end
   local dtype = target.dtype
   if dtype == core.int64 or dtype == core.int32 or dtype == core.bool or target:is_floating_point() then
     return target
@@ -158,7 +162,7 @@ local function as_labels(target)
 end
 
 function losses.nll_loss(input, target, weight, ignore_index, reduction)
-  return (core.nll_loss(input, as_labels(target), weight or none, ignore_index, reduction))
+  return (core.nll_loss(input, as_labels("nll_loss", target), weight or none, ignore_index, reduction))
 end
 
 local nll_arguments = signature("nll_loss", {
@@ -203,11 +207,9 @@ end
 probability_loss = composed.wrap("cross_entropy", probability_loss)
 
 function losses.cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)
-  if not core.is_tensor(target) then
-    core.raise("cross_entropy",
-      "argument 'target' (position 2) must be Tensor, not %s. torch.tensor{...} makes one from labels", type(target))
-  end
-  if target.dtype ~= core.int64 then
+  if not core.is_tensor(target) or target.dtype ~= core.int64 then
+    target = as_labels("cross_entropy", target)
+    arguments.check_tensor("cross_entropy", "input", 1, input)
     if target:is_floating_point() and target.ndim > 0 and target.shape == input.shape then
       if ignore_index > 0 then
         core.raise("cross_entropy", "ignore_index is not supported for floating point target: target of shape %s holds "
@@ -215,7 +217,6 @@ function losses.cross_entropy(input, target, weight, ignore_index, reduction, la
       end
       return (probability_loss(input, target, weight, reduction, label_smoothing))
     end
-    target = as_labels(target)
   end
   return (core._cross_entropy(input, target, weight or none, ignore_index, reduction, label_smoothing))
 end

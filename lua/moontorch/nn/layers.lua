@@ -168,7 +168,7 @@ function Flatten:init(...)
 end
 
 function Flatten:forward(input)
-  return (input:flatten(self.start_dim, self.end_dim))
+  return (core.flatten(input, self.start_dim, self.end_dim))
 end
 
 function Flatten:extra_repr()

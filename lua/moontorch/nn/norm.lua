@@ -99,6 +99,7 @@ end
 
 -- Refuses inputs of other numbers of dims, in PyTorch's words.
 local function check_rank(self, input, low, high)
+  arguments.check_tensor(self:_get_name(), "input", 1, input)
   if input.ndim == low or input.ndim == high then return end
   local wanted = low == high and ("%dD"):format(low) or ("%dD or %dD"):format(low, high)
   core.raise(self:_get_name(), "expected %s input (got %dD input): input has shape %s", wanted, input.ndim,

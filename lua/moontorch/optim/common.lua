@@ -2,6 +2,7 @@
 
 local core = require "moontorch.core"
 local text = require "moontorch.text"
+local arguments = require "moontorch.arguments"
 
 local common = {}
 
@@ -11,7 +12,10 @@ local last_number, last_beta1, last_beta2
 --- A hyper-parameter as a Lua number: a learning rate may be a tensor of one element.
 function common.number(v)
   if v == last_number then return v end
-  if type(v) ~= "number" then return v:item() end
+  if type(v) ~= "number" then
+    if core.is_tensor(v) then return v:item() end
+    core.raise("Optimizer.step", "a hyper-parameter of a param_group must be a number, not %s", arguments.type_name(v))
+  end
   last_number = v
   return v
 end

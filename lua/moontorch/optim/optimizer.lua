@@ -333,10 +333,17 @@ function Optimizer:begin_group(group)
   end
 end
 
+--- Moves one parameter; `state` is the parameter's own. Every class overrides it, or step().
+function Optimizer:update()
+  core.raise(owner(self) .. ".step", "NotImplementedError: a subclass of Optimizer defines update(group, param, grad, "
+    .. "state) or step()")
+end
+
 --- The work of step(), between its hooks. The closure runs with gradients on, the update without, unless the optimiser
 -- is `differentiable`.
 function Optimizer:run_step(closure)
   local loss
+  if self.update == Optimizer.update then self:update() end
   if closure ~= nil then loss = core.enable_grad(closure) end
   core.with_modes(self.defaults.differentiable or false, nil, update_all, self)
   return loss

@@ -384,6 +384,7 @@ local split_arguments = arguments.signature("random_split", {
 -- generator.
 function datasets.random_split(...)
   local dataset, lengths, generator = split_arguments(...)
+  check_dataset("random_split", dataset, 1)
   local total, sum = #dataset, 0
   for i, length in ipairs(lengths) do
     if type(length) ~= "number" then
@@ -402,7 +403,7 @@ function datasets.random_split(...)
   local parts, done = {}, 0
   for i, length in ipairs(lengths) do
     length = math.tointeger(length)
-    if length == nil or length < 0 then core.raise("random_split", "length %d is no size", i) end
+    if length == nil or length < 0 then core.raise("random_split", "length %d is no size: %s", i, text.repr(lengths[i])) end
     parts[i] = Subset(dataset, table.move(order, done + 1, done + length, 1, {}))
     done = done + length
   end

@@ -179,8 +179,17 @@ function base.within_step(self, method)
   return self[method](self)
 end
 
+--- Refuses an epoch, given to step(), that is no number; nil is the next epoch.
+function base.check_epoch(self, epoch)
+  if epoch ~= nil and type(epoch) ~= "number" then
+    core.raise(base.name(self) .. ".step", "argument 'epoch' (position 1) must be a number, not %s; step() without it "
+      .. "goes on to the next epoch", arguments.type_name(epoch))
+  end
+end
+
 function LRScheduler:_update_lr(epoch)
   local method = "get_lr"
+  base.check_epoch(self, epoch)
   if epoch == nil then
     self.last_epoch = self.last_epoch + 1
   else

@@ -80,6 +80,16 @@ local function with_lambdas(cls)
   end
 end
 
+-- What the function of group i gives for this epoch.
+local function factor_of(self, i)
+  local factor = self.lr_lambdas[i](self.last_epoch)
+  if type(factor) ~= "number" then
+    core.raise(base.name(self), "lr_lambda must return a number, but for group %d and epoch %s it returned %s", i,
+      tostring(self.last_epoch), arguments.type_name(factor))
+  end
+  return factor
+end
+
 --- LambdaLR(optimizer, lr_lambda, last_epoch = -1): the start's rate times lr_lambda(epoch); one function, or an array
 -- with one for each group.
 local LambdaLR = define("LambdaLR", { { "lr_lambda", "any" } }, take_lambdas)
@@ -87,7 +97,7 @@ with_lambdas(LambdaLR)
 
 function LambdaLR:get_lr()
   base.warn_outside(self)
-  return from_start(self, function(rate, i) return rate * self.lr_lambdas[i](self.last_epoch) end)
+  return from_start(self, function(rate, i) return rate * factor_of(self, i) end)
 end
 
 --- MultiplicativeLR(optimizer, lr_lambda, last_epoch = -1): the rate is multiplied by lr_lambda(epoch) at every step.
@@ -97,7 +107,7 @@ with_lambdas(MultiplicativeLR)
 function MultiplicativeLR:get_lr()
   base.warn_outside(self)
   if self._is_initial then return unchanged(self) end
-  return scaled(self, function(rate, i) return rate * self.lr_lambdas[i](self.last_epoch) end)
+  return scaled(self, function(rate, i) return rate * factor_of(self, i) end)
 end
 
 -- Steps ---------------------------------------------------------------------------------------------------------------
@@ -311,6 +321,7 @@ function CosineAnnealingWarmRestarts:step(epoch)
       self.T_i = self.T_i * self.T_mult
     end
   else
+    base.check_epoch(self, epoch)
     if epoch < 0 then core.raise(base.name(self), "Expected non-negative epoch, but got %s", text.repr(epoch)) end
     self.T_cur, self.T_i = locate(self, epoch)
   end
