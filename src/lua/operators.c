@@ -154,13 +154,33 @@ static const char *type_words(lua_State *L, int idx) {
   return is_tensor(L, idx) ? "Tensor" : is_none(L, idx) ? "none" : luaL_typename(L, idx);
 }
 
+/* What a last table gives by name, in PyTorch's way: "stride=number". Names that do not fit are left out. */
+static void keyword_words(lua_State *L, int idx, char *to, size_t room) {
+  if (lua_type(L, idx) != LUA_TTABLE || luaL_getmetafield(L, idx, "__name") != LUA_TNIL) return;
+  for (lua_pushnil(L); lua_next(L, idx); lua_pop(L, 1)) {
+    if (lua_type(L, -2) != LUA_TSTRING) continue;
+    int used = snprintf(to, room, ", %s=%s", lua_tostring(L, -2), type_words(L, lua_gettop(L)));
+    if (used < 0 || (size_t)used >= room) break;
+    to += used;
+    room -= (size_t)used;
+  }
+  *to = 0;
+}
+
 /* No overload fits: PyTorch's sentence with what was given and what there is. */
 static int raise_no_overload(lua_State *L, const Group *g) {
   luaL_Buffer b;
   int n = lua_gettop(L);
+  char named[256] = "";
+  if (n > 0) keyword_words(L, n, named, sizeof named);
+  lua_settop(L, n);
   luaL_buffinit(L, &b);
   luaL_addstring(&b, "received an invalid combination of arguments - got (");
   for (int i = 1; i <= n; i++) {
+    if (i == n && named[0]) { /* PyTorch: got (Tensor, Tensor, strides=int) */
+      luaL_addstring(&b, n > 1 ? named : named + 2);
+      break;
+    }
     if (i > 1) luaL_addstring(&b, ", ");
     luaL_addstring(&b, type_words(L, i));
   }

@@ -14,6 +14,13 @@ return {
     { [[torch.nn.CrossEntropyLoss()(x, 1)]], "cross_entropy()", "argument 'target' (position 2) must be Tensor, not number" },
     { [[torch.nn.CrossEntropyLoss()(nil, x)]], "cross_entropy()", "argument 'input' (position 1) must be Tensor, not nil" },
   },
+  { "names that no form of a call takes",
+    { [[F.conv2d(x, x, {strides = 2})]], "conv2d()", "invalid combination of arguments - got (Tensor, Tensor, strides=number), but" },
+    { [[torch.max(x, {dm = x})]], "max()", "got (Tensor, dm=Tensor), but expected one of" },
+    { [[F.conv2d({a = true})]], "conv2d()", "got (a=boolean), but expected one of" },
+    { [[F.conv2d(x, x, {1})]], "conv2d()", "got (Tensor, Tensor, table), but expected one of" },
+    { [[F.conv2d(x, x, {[("q"):rep(400)] = 2})]], "conv2d()", "got (Tensor, Tensor, table), but expected one of" },
+  },
   { "optimisers and schedulers",
     { [[torch.optim.Optimizer({torch.ones(1)}, {}):step()]], "Optimizer.step()", "NotImplementedError", "update(" },
     { [[local p = nn.Parameter(torch.ones(2)); p.grad = torch.ones(2)
