@@ -154,7 +154,7 @@ function arguments.signature(owner, list)
   end)
 end
 
---- Refuses what is no tensor, in the words of a signature: for functions that look at a tensor before any operator does.
+--- Refuses what is no tensor, in the words of a signature: for functions that look at one before any operator does.
 function arguments.check_tensor(owner, name, position, value)
   if not core.is_tensor(value) then
     core.raise(owner, "argument '%s' (position %d) must be Tensor, not %s", name, position, arguments.type_name(value))

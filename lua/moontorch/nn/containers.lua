@@ -529,6 +529,10 @@ end
 --- A dict with these names, all of them with the item `default`.
 function ParameterDict.fromkeys(_, names, default)
   local dict = ParameterDict()
+  if type(names) ~= "table" then
+    core.raise("ParameterDict.fromkeys", "argument 'keys' (position 1) must be an array of names, not %s",
+      arguments.type_name(names))
+  end
   for _, name in ipairs(names) do dict:update { { name, default == nil and core.none or default } } end
   return dict
 end

@@ -403,7 +403,9 @@ function datasets.random_split(...)
   local parts, done = {}, 0
   for i, length in ipairs(lengths) do
     length = math.tointeger(length)
-    if length == nil or length < 0 then core.raise("random_split", "length %d is no size: %s", i, text.repr(lengths[i])) end
+    if length == nil or length < 0 then
+      core.raise("random_split", "length %d is no size: %s", i, text.repr(lengths[i]))
+    end
     parts[i] = Subset(dataset, table.move(order, done + 1, done + length, 1, {}))
     done = done + length
   end

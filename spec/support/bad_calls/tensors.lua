@@ -1,5 +1,5 @@
---- Calls of tensors, their memory and their elements that must be refused, for bad_input_spec.lua: by topic, rows of {source, what the message
--- contains...}.
+--- Calls of tensors, their memory and their elements that must be refused, for bad_input_spec.lua: by
+-- topic, rows of {source, what the message contains...}.
 --
 -- Each source runs on its own with x = [[0, 1, 2], [3, 4, 5]] in float32 and a freed tensor `freed`; the message begins
 -- with the source's own position and names the function. x must be as it was afterwards.
