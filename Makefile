@@ -264,7 +264,6 @@ NVCC_FLAGS = -std=c++17 -O3 $(GENCODE) --threads 0 -Isrc -Xcompiler -fPIC,-fvisi
   -Werror all-warnings -diag-suppress 186
 CUDA_KERNELS := $(wildcard src/cuda/*.cu)
 CUDA_HOST := $(wildcard src/cuda/*.c) src/lua/cuda.c src/base/dtype.c src/cpu/formula_ids.c
-CUDA_HEADERS := $(wildcard src/cuda/*.h src/cuda/*.cuh src/cpu/*.h src/tensor/*.h src/base/*.h)
 CUDA_ARCHS = -DMT_CUDA_ARCHS='"$(ARCHS)"'
 cuda:
 	@command -v $(NVCC) >/dev/null || { echo "cuda: there is no nvcc at CUDA_HOME or on the PATH; install the CUDA \
@@ -274,12 +273,12 @@ $(BUILD)/moontorch/cuda.so: $(CUDA_KERNELS:src/%.cu=$(BUILD)/gpu/%.cu.o) $(CUDA_
 	@mkdir -p $(@D)
 	$(call Q,LD)$(CC) $(LIBFLAG) -o $@ $^ $(LINK_FLAGS) -L$(CUDA_ROOT)/lib64 -L$(CUDA_ROOT)/lib -lcudart_static -lstdc++ \
 	  -ldl -lrt -lm -pthread
-$(BUILD)/gpu/%.cu.o: src/%.cu $(CUDA_HEADERS) Makefile
+$(BUILD)/gpu/%.cu.o: src/%.cu Makefile
 	@mkdir -p $(@D)
-	$(call Q,NVCC)$(NVCC) $(NVCC_FLAGS) -c $< -o $@
-$(BUILD)/gpu/%.o: src/%.c $(CUDA_HEADERS)
+	$(call Q,NVCC)$(NVCC) $(NVCC_FLAGS) -MMD -MP -MF $(@:.o=.d) -c $< -o $@
+$(BUILD)/gpu/%.o: src/%.c
 	@mkdir -p $(@D)
-	$(call Q,CC)$(CC) $(BASE_FLAGS) $(CUDA_ARCHS) -I$(CUDA_ROOT)/include -I$(LUA_INCDIR) -c $< -o $@
+	$(call Q,CC)$(CC) $(BASE_FLAGS) $(CUDA_ARCHS) -I$(CUDA_ROOT)/include -I$(LUA_INCDIR) -MMD -MP -c $< -o $@
 
 # The same sources for a GPU that is not there: spec/support/standin runs kernels on the host, under the sanitizers.
 STANDIN = $(BUILD)/standin
@@ -287,12 +286,12 @@ STANDIN_DIR = spec/support/standin
 STANDIN_FLAGS = -O1 -g1 -fPIC -fvisibility=hidden $(SANITIZE) -I$(STANDIN_DIR) -Isrc $(WARN)
 STANDIN_SOURCES := $(wildcard $(STANDIN_DIR)/*.cc)
 STANDIN_OBJ = $(CUDA_KERNELS:src/%.cu=$(STANDIN)/%.cu.o) $(STANDIN_SOURCES:$(STANDIN_DIR)/%.cc=$(STANDIN)/%.o)
-$(STANDIN)/%.cu.o: src/%.cu $(CUDA_HEADERS) $(wildcard $(STANDIN_DIR)/*.h)
+$(STANDIN)/%.cu.o: src/%.cu
 	@mkdir -p $(@D)
-	$(call Q,CXX)g++ -std=c++17 $(STANDIN_FLAGS) -Wno-unused-function -x c++ -c $< -o $@
-$(STANDIN)/%.o: src/%.c $(CUDA_HEADERS) $(wildcard $(STANDIN_DIR)/*.h)
+	$(call Q,CXX)g++ -std=c++17 $(STANDIN_FLAGS) -Wno-unused-function -MMD -MP -x c++ -c $< -o $@
+$(STANDIN)/%.o: src/%.c
 	@mkdir -p $(@D)
-	$(call Q,CC)gcc -std=gnu11 $(STANDIN_FLAGS) -DMT_CUDA_ARCHS='"80"' -I$(LUA_INCDIR) -c $< -o $@
+	$(call Q,CC)gcc -std=gnu11 $(STANDIN_FLAGS) -DMT_CUDA_ARCHS='"80"' -I$(LUA_INCDIR) -MMD -MP -c $< -o $@
 $(STANDIN)/%.o: $(STANDIN_DIR)/%.cc $(wildcard $(STANDIN_DIR)/*.h)
 	@mkdir -p $(@D)
 	$(call Q,CXX)g++ -std=c++17 $(STANDIN_FLAGS) -c $< -o $@
@@ -305,6 +304,7 @@ $(STANDIN)/moontorch/cuda.so: $(STANDIN_OBJ) $(STANDIN)/control.o $(CUDA_HOST:sr
 $(STANDIN)/spec/%_test: spec/cuda/%_test.cc $(STANDIN_OBJ) $(BUILD)/asan/libcore.a
 	@mkdir -p $(@D)
 	$(call Q,CXX)g++ -std=c++17 $(STANDIN_FLAGS) -fpermissive -o $@ $^ -lm -pthread
+-include $(foreach o,$(CUDA_KERNELS:src/%.cu=%.cu.d) $(CUDA_HOST:src/%.c=%.d),$(BUILD)/gpu/$o $(STANDIN)/$o)
 CUDA_TESTS = $(patsubst spec/cuda/%.cc,$(STANDIN)/spec/%,$(wildcard spec/cuda/*_test.cc))
 standin: $(STANDIN)/moontorch/cuda.so $(CUDA_TESTS)
 	@cp $(BUILD)/asan/moontorch/*.so $(STANDIN)/moontorch/
