@@ -386,6 +386,16 @@ static bool lay_out(Job *j, int64_t keys, int64_t block_bytes, bool back) {
   return true;
 }
 
+/* The call on float32 copies of 16-bit operands; owned by `held`, which has room for three. */
+static bool widened(const Attention *a, Attention *wide, Tensor **held) {
+  *wide = *a;
+  Tensor **at[] = {&wide->query, &wide->key, &wide->value};
+  for (int k = 0; k < 3; k++)
+    if (!(*at[k] = held[k] = tensor_cast(*at[k], MT_F32))) return false;
+  return true;
+}
+static bool is_narrow(const Attention *a) { return dtype_size((DType)a->query->dtype) < 4; }
+
 static Job job_of(const Attention *a, const Tensor *lse) {
   const Tensor *q = a->query, *v = a->value;
   Job j = {.kernels = gemm_kernels(a->isa, (DType)q->dtype),
@@ -411,6 +421,27 @@ static void release_all(Tensor **held) {
   for (int k = 0; k < HELD; k++) tensor_release(held[k]);
 }
 
+static Tensor *like(const Tensor *t) { return tensor_new(MT_F32, t->ndim, t->shape, tensor_device(t)); }
+static bool narrow_attention(const Attention *a, Tensor *out, Tensor *lse) {
+  Attention wide;
+  Tensor *held[HELD] = {NULL};
+  bool good = widened(a, &wide, held) && (held[3] = like(out)) && cpu_attention(&wide, held[3], lse) &&
+              tensor_copy_into(out, held[3]);
+  release_all(held);
+  return good;
+}
+static bool narrow_attention_back(const Attention *a, Tensor *out, Tensor *lse, Tensor *grad, Tensor *grad_lse,
+                                  Tensor *const *to) {
+  Attention wide;
+  Tensor *held[HELD] = {NULL};
+  bool good = widened(a, &wide, held) && (held[3] = tensor_cast(out, MT_F32)) && (held[4] = tensor_cast(grad, MT_F32));
+  for (int k = 0; k < 3; k++) good = good && (held[5 + k] = like(to[k]));
+  good = good && cpu_attention_back(&wide, held[3], lse, held[4], grad_lse, held[5], held[6], held[7]);
+  for (int k = 0; k < 3; k++) good = good && tensor_copy_into(to[k], held[5 + k]);
+  release_all(held);
+  return good;
+}
+
 static bool stack_inputs(Job *j, const Attention *a, Tensor **held) {
   return stack(j, a->query, j->width, &j->query, held) && stack(j, a->key, j->width, &j->key, held + 1) &&
          stack(j, a->value, j->value_width, &j->value, held + 2) && stack(j, a->mask, j->source, &j->mask, held + 3);
@@ -419,6 +450,7 @@ static bool stack_inputs(Job *j, const Attention *a, Tensor **held) {
 static Stack result(const Job *j, const Tensor *t) { return stack_of(t, j->dims, t->stride[t->ndim - 2]); }
 
 bool cpu_attention(const Attention *a, Tensor *out, Tensor *lse) {
+  if (is_narrow(a)) return narrow_attention(a, out, lse);
   Job j = job_of(a, lse);
   if (lse->numel == 0) return true;
   if (j.source == 0) return tensor_fill(out, scalar_int(0)) && tensor_fill(lse, scalar_int(0));
@@ -435,6 +467,7 @@ bool cpu_attention(const Attention *a, Tensor *out, Tensor *lse) {
 
 bool cpu_attention_back(const Attention *a, Tensor *out, Tensor *lse, Tensor *grad, Tensor *grad_lse, Tensor *gq,
                         Tensor *gk, Tensor *gv) {
+  if (is_narrow(a)) return narrow_attention_back(a, out, lse, grad, grad_lse, (Tensor *[]){gq, gk, gv});
   Job j = job_of(a, lse);
   if (j.matrices == 0) return true;
   if (j.length == 0 || j.source == 0)

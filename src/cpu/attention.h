@@ -8,9 +8,11 @@
 #include "cpu/isa.h"
 #include "tensor/tensor.h"
 
-/* query (batch, L, E), key (batch, S, E), value (batch, S, Ev), all of one dtype, float32 or float64, with any strides;
- * batch stands for the dims of lse (batch, L) but its last one. A size of key's, value's or mask's batch that divides lse's
- * is repeated, element by element. mask is bool or of the same dtype, expands to (batch, L, S), and may be NULL. */
+/* What scores are summed in: the dtype of lse, and of a mask of numbers. */
+static inline DType attention_lane(const Tensor *query) { return query->dtype == MT_F64 ? MT_F64 : MT_F32; }
+
+/* query (batch, L, E), key (batch, S, E), value (batch, S, Ev), all of one float dtype, with any strides; batch stands for the dims of lse (batch, L) but its last one. A size of key's, value's or mask's batch that divides lse's
+ * is repeated, element by element. mask is bool or of lse's dtype, expands to (batch, L, S), and may be NULL. */
 typedef struct {
   Tensor *query, *key, *value, *mask;
   bool causal; /* row i sees the first i + 1 keys */

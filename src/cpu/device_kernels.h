@@ -6,6 +6,7 @@
  * Operators whose kernels only call these say EVERYWHERE. */
 #ifndef MT_DEVICE_KERNELS_H
 #define MT_DEVICE_KERNELS_H
+#include "cpu/attention.h"
 #include "cpu/draw.h"
 #include "cpu/create.h"
 #include "cpu/embedding.h"
@@ -103,6 +104,11 @@
   X(ctc, (const Ctc *c, Tensor *log_probs, Tensor *out), (c, log_probs, out), tensor_device(out))                      \
   X(ctc_back, (const Ctc *c, Tensor *grad, Tensor *log_probs, bool zero_infinity, Tensor *out),                        \
     (c, grad, log_probs, zero_infinity, out), tensor_device(out))                                                      \
+  X(attention, (const Attention *a, Tensor *out, Tensor *lse), (a, out, lse), tensor_device(lse))                      \
+  X(attention_back,                                                                                                    \
+    (const Attention *a, Tensor *out, Tensor *lse, Tensor *grad, Tensor *grad_lse, Tensor *gq, Tensor *gk,             \
+     Tensor *gv),                                                                                                      \
+    (a, out, lse, grad, grad_lse, gq, gk, gv), tensor_device(lse))                                                     \
   X(distances, (Tensor * x1, Tensor * x2, double p, Tensor *out), (x1, x2, p, out), tensor_device(out))
 
 typedef struct DeviceKernels {

@@ -1,8 +1,9 @@
-/* Scaled dot product attention: a fused operator that never holds the matrix of scores, and its definition in other operators.
+/* Scaled dot product attention: a fused operator that never holds the matrix of scores, and its definition in other
+ * operators.
  *
- * The definition serves other devices, and what the fused kernel does not do: dropout of the weights, a mask that wants a gradient, shapes that
+ * The definition serves what the fused kernels do not do: dropout of the weights, a mask that wants a gradient, shapes that
  * broadcast beyond query's and key's, and the second derivative, for which the gradient is spelled out. */
-#include "cpu/attention.h"
+#include "cpu/device_kernels.h"
 #include "ops/ops.h"
 #include <math.h>
 #include <string.h>
@@ -100,11 +101,13 @@ static bool fits(const Tensor *q, const Tensor *k, const Tensor *v, const Tensor
 static bool check_fused(const OpCall *c, int first, int *ndim, int64_t *shape) {
   const Tensor *q = in(c, first + QUERY), *k = in(c, first + KEY), *v = in(c, first + VALUE),
                *mask = in(c, first + MASK);
-  if (q->dtype != MT_F32 && q->dtype != MT_F64)
+  if (!tensor_is_float(q))
     return fail(MT_ENOTIMPL, "\"attention\" not implemented for '%s': query is %s", dtype_info[q->dtype].type_name,
                 tensor_text(q));
-  if (q->dtype != k->dtype || q->dtype != v->dtype || (mask && mask->dtype != MT_BOOL && mask->dtype != q->dtype))
-    return fail(MT_EARG, "query, key, value and mask need one dtype, but they are %s, %s, %s%s%s",
+  if (q->dtype != k->dtype || q->dtype != v->dtype ||
+      (mask && mask->dtype != MT_BOOL && mask->dtype != attention_lane(q)))
+    return fail(MT_EARG,
+                "query, key, value and mask (float32 beside 16-bit floats) need one dtype, but they are %s, %s, %s%s%s",
                 dtype_info[q->dtype].name, dtype_info[k->dtype].name, dtype_info[v->dtype].name, mask ? ", " : "",
                 mask ? dtype_info[mask->dtype].name : "");
   return fits(q, k, v, mask, ndim, shape) ||
@@ -151,12 +154,12 @@ static bool infer_attention(OpCall *c) {
   int64_t length = q->shape[q->ndim - 2];
   if (!out_matrices(c, 0, (DType)q->dtype, ndim, batch, length, v->shape[v->ndim - 1], c->arg[TURNED].i)) return false;
   batch[ndim] = length;
-  return out_shape(c, 1, (DType)q->dtype, ndim + 1, batch);
+  return out_shape(c, 1, attention_lane(q), ndim + 1, batch);
 }
 static bool run_attention(OpCall *c) {
   Attention a = attention_of(c, 0);
   Tensor *out = straight(c->out[0], c->arg[TURNED].i);
-  bool good = out && cpu_attention(&a, out, c->out[1]);
+  bool good = out && any_attention(&a, out, c->out[1]);
   tensor_release(out);
   return good;
 }
@@ -177,7 +180,7 @@ static bool infer_attention_back(OpCall *c) {
   batch[ndim] = length;
   good = good && lse->ndim == ndim + 1 && memcmp(lse->shape, batch, sizeof(int64_t) * lse->ndim) == 0;
   if (!good || !tensor_same_shape(out, grad) || (of_lse && !tensor_same_shape(lse, of_lse)) || grad->dtype != d ||
-      out->dtype != d || lse->dtype != d || (of_lse && of_lse->dtype != d))
+      out->dtype != d || lse->dtype != attention_lane(q) || (of_lse && of_lse->dtype != lse->dtype))
     return fail(MT_EARG, "grad %s and results %s and %s do not fit query %s and value %s", tensor_text(grad),
                 tensor_text(out), tensor_text(lse), shape_text(q->ndim, q->shape), shape_text(v->ndim, v->shape));
   return out_matrices(c, 0, d, ndim, batch, length, width, turned) &&
@@ -190,7 +193,7 @@ static bool run_attention_back(OpCall *c) {
   Tensor *t[5] = {in(c, GRAD), in(c, RESULT), c->out[0], c->out[1], c->out[2]};
   bool good = true;
   for (int i = 0; i < 5; i++) good = (t[i] = straight(t[i], turned)) && good;
-  good = good && cpu_attention_back(&a, t[1], in(c, LSE), t[0], in(c, OF_LSE), t[2], t[3], t[4]);
+  good = good && any_attention_back(&a, t[1], in(c, LSE), t[0], in(c, OF_LSE), t[2], t[3], t[4]);
   for (int i = 0; i < 5; i++) tensor_release(t[i]);
   return good;
 }
@@ -204,7 +207,7 @@ OP(attention_back,
    .errors =
        "f(2,3,3) nil f(2,3,3) p(2,3) f(2,3,2) f(2,5,2) f(2,5,4) nil false 0.5 false | f(2,3,4) nil f(2,3,4) p(2,2) "
        "f(2,3,2) f(2,5,2) f(2,5,4) nil false 0.5 false",
-   .flags = OP_HIDDEN | OP_NO_GRADIENT, .infer = infer_attention_back, .kernel = {run_attention_back});
+   .flags = OP_HIDDEN | OP_NO_GRADIENT, .infer = infer_attention_back, .kernel = EVERYWHERE(run_attention_back));
 
 /* A gradient in the layout of the results to that of argument k: turned back, repeated heads summed. */
 static void set_matrices(Grad *g, int k, Tensor *t, bool turned) {
@@ -223,12 +226,16 @@ static void set_matrices(Grad *g, int k, Tensor *t, bool turned) {
 }
 
 /* With weights w, delta the sum of grad times result of each row, and s = w (grad value^T - delta + grad_lse):
- * query: s key scale, key: s^T query scale, value: w^T grad, mask: s. */
+ * query: s key scale, key: s^T query scale, value: w^T grad, mask: s. 16-bit floats are computed as float32. */
 static void back_spelled_out(Grad *g, bool turned) {
   Tensor *q = g_in(g, QUERY), *k = g_in(g, KEY), *v = g_in(g, VALUE),
          *mask = g_arg(g, MASK)->given ? g_in(g, MASK) : NULL;
   Tensor *gy = g_out(g, 0), *of_lse = g_out(g, 1), *inner = NULL;
   if (!q || !k || !v) return;
+  DType d = (DType)q->dtype, lane = attention_lane(q);
+  q = op_cast(q, lane), k = op_cast(k, lane), v = op_cast(v, lane);
+  if (gy) gy = op_cast(gy, lane);
+  if (failed()) return;
   double scale = q->shape[q->ndim - 1] > 0 ? scalar_double(g_arg(g, SCALE)->number) : 0;
   int ndim;
   int64_t batch[MT_MAX_DIMS];
@@ -238,7 +245,7 @@ static void back_spelled_out(Grad *g, bool turned) {
   Tensor *w = weights(q, k, mask, g_arg(g, CAUSAL)->i, scale);
   if (gy) {
     if (turned && gy->ndim >= 3) gy = op_transpose(gy, -3, -2);
-    if (g_needs(g, VALUE)) set_matrices(g, VALUE, op_matmul(op_transpose(w, -2, -1), gy), false);
+    if (g_needs(g, VALUE)) set_matrices(g, VALUE, op_cast(op_matmul(op_transpose(w, -2, -1), gy), d), false);
     Tensor *gw = op_matmul(gy, op_transpose(v, -2, -1));
     inner = op_sub(gw, op_sum_dim(op_mul(gw, w), -1, true));
   }
@@ -250,8 +257,8 @@ static void back_spelled_out(Grad *g, bool turned) {
   Tensor *s = op_mul(w, inner);
   if (g_needs(g, MASK)) g_set(g, MASK, s);
   s = op_scale(s, scale);
-  if (g_needs(g, QUERY)) set_matrices(g, QUERY, op_matmul(s, k), false);
-  if (g_needs(g, KEY)) set_matrices(g, KEY, op_matmul(op_transpose(s, -2, -1), q), false);
+  if (g_needs(g, QUERY)) set_matrices(g, QUERY, op_cast(op_matmul(s, k), d), false);
+  if (g_needs(g, KEY)) set_matrices(g, KEY, op_cast(op_matmul(op_transpose(s, -2, -1), q), d), false);
 }
 
 static void back_attention(Grad *g) {
@@ -271,8 +278,8 @@ OP(attention,
    .schema =
        "attention(Tensor query, Tensor key, Tensor value, Tensor? mask, bool is_causal, float scale, bool turned) -> "
        "(Tensor values, Tensor lse)",
-   .doc = "scaled_dot_product_attention of float32 or float64 without dropout, and the logarithm of the sum of "
-          "exponentials of each row of scores, 0 where all are masked. turned: values are (..., L, heads, Ev).",
+   .doc = "scaled_dot_product_attention without dropout, and the logarithm of the sum of exponentials of each row of "
+          "scores, 0 where all are masked, float32 for 16-bit floats. turned: values are (..., L, heads, Ev).",
    .samples =
        "f(2,3,4) f(2,5,4) f(2,5,2) nil false 0.5 false | f(2,3,4) f(2,5,4) f(2,5,2) f(3,5) false 0.3 true | f(3,2) "
        "f(3,2) f(3,2) nil true 0.7 false | f(1,4,2,3) f(1,2,3,3) f(1,2,3,2) nil false 0.5 true | f(2,3,2) f(4,2) "
@@ -283,7 +290,7 @@ OP(attention,
        "false 0.5 false",
    .saves = "query: query key value mask result result2; key: query key value mask result result2; value: query key "
             "value mask result result2; mask: query key value mask",
-   .flags = OP_HIDDEN, .infer = infer_attention, .kernel = {run_attention}, .backward = back_attention);
+   .flags = OP_HIDDEN, .infer = infer_attention, .kernel = EVERYWHERE(run_attention), .backward = back_attention);
 
 /* ---- the operator ---- */
 
@@ -354,15 +361,14 @@ static bool compose_attention(OpCall *c) {
   Tensor *q = in(c, QUERY), *k = in(c, KEY), *v = in(c, VALUE), *mask = in(c, MASK);
   bool causal = c->arg[5].i, heads = c->arg[7].i;
   if (!check_attention(c) || (heads && !check_heads(q, k, v))) return false;
-  DType d = (DType)q->dtype, lane = d == MT_F64 ? MT_F64 : MT_F32;
+  bool drops = scalar_double(c->arg[4].number) > 0, fuses = !drops && is_fused(q, k, v, mask, heads);
+  DType d = (DType)q->dtype, lane = attention_lane(q);
   int64_t width = q->shape[q->ndim - 1];
   double scale = c->arg[6].given ? scalar_double(c->arg[6].number) : 1 / sqrt((double)width);
-  q = op_cast(q, lane), k = op_cast(k, lane), v = op_cast(v, lane);
   if (mask && mask->dtype != MT_BOOL) mask = op_cast(mask, lane);
+  if (!fuses || c->device.kind == MT_CPU) q = op_cast(q, lane), k = op_cast(k, lane), v = op_cast(v, lane);
   if (failed()) return false;
-  bool drops = scalar_double(c->arg[4].number) > 0;
-  if (!drops && c->device.kind == MT_CPU && is_fused(q, k, v, mask, heads))
-    return compose_return(c, 0, op_cast(fused(q, k, v, mask, causal, scale), d));
+  if (fuses) return compose_return(c, 0, op_cast(fused(q, k, v, mask, causal, scale), d));
   if (heads) k = repeated_heads(k, q->shape[q->ndim - 3]), v = repeated_heads(v, q->shape[q->ndim - 3]);
   Tensor *weight = weights(q, k, mask, causal, scale);
   if (drops) weight = op_run(&def_dropout, (Arg[]){ARG_T(weight), c->arg[4], ARG_I(1)});
