@@ -17,6 +17,7 @@
 #include "cpu/gemm.h"
 #include "cpu/kernels.h"
 #include "cpu/pool.h"
+#include "cpu/recurrent.h"
 #include "cpu/ctc.h"
 #include "cpu/kernels.h"
 #include "cpu/loss.h"
@@ -109,6 +110,11 @@
     (const Attention *a, Tensor *out, Tensor *lse, Tensor *grad, Tensor *grad_lse, Tensor *gq, Tensor *gk,             \
      Tensor *gv),                                                                                                      \
     (a, out, lse, grad, grad_lse, gq, gk, gv), tensor_device(lse))                                                     \
+  X(recurrent, (const Recurrent *r, Tensor *output, Tensor *h, Tensor *c, Tensor *reserve),                            \
+    (r, output, h, c, reserve), tensor_device(output))                                                                 \
+  X(recurrent_back,                                                                                                    \
+    (const Recurrent *r, Tensor *const *gy, Tensor *reserve, Tensor *output, Tensor *const *grad),                     \
+    (r, gy, reserve, output, grad), tensor_device(r->t[AT_X]))                                                         \
   X(distances, (Tensor * x1, Tensor * x2, double p, Tensor *out), (x1, x2, p, out), tensor_device(out))
 
 typedef struct DeviceKernels {

@@ -9,7 +9,10 @@
 #ifndef MT_RECURRENT_H
 #define MT_RECURRENT_H
 #include "cpu/isa.h"
-#include "tensor/tensor.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+struct Tensor;
 
 typedef enum { RECURRENT_LSTM, RECURRENT_GRU, RECURRENT_TANH, RECURRENT_RELU } RecurrentMode;
 
@@ -21,7 +24,7 @@ typedef struct {
   int64_t steps, batch, rows;    /* rows of all steps */
   int64_t features, hidden, out; /* of x, of a gate, of the output: hidden unless that is a projection */
   const int64_t *sizes;          /* NULL: each step has the whole batch */
-  Tensor *t[RECURRENT_TENSORS];  /* c only for lstm; biases and w_hr may be NULL */
+  struct Tensor *t[RECURRENT_TENSORS];  /* c only for lstm; biases and w_hr may be NULL */
 } Recurrent;
 
 static inline int recurrent_gates(RecurrentMode mode) {
@@ -32,10 +35,11 @@ bool recurrent_width(const Recurrent *r, int64_t *width);
 
 /* Writes the output (rows, out), the last h (batch, out), for lstm the last c (batch, hidden), and reserve unless it is
  * NULL. */
-bool cpu_recurrent(const Recurrent *r, Tensor *output, Tensor *h, Tensor *c, Tensor *reserve);
+bool cpu_recurrent(const Recurrent *r, struct Tensor *output, struct Tensor *h, struct Tensor *c, struct Tensor *reserve);
 /* From the gradients of these three, each of which may be NULL, those of r->t that are not NULL in grad. Reads of r->t
  * only x, w_ih, w_hh and w_hr, and output only for the plain modes. */
-bool cpu_recurrent_back(const Recurrent *r, Tensor *const *gy, Tensor *reserve, Tensor *output, Tensor *const *grad);
+bool cpu_recurrent_back(const Recurrent *r, struct Tensor *const *gy, struct Tensor *reserve, struct Tensor *output,
+                        struct Tensor *const *grad);
 
 /* Below this line: what src/cpu/vec/recurrent.c offers to src/cpu/recurrent.c. */
 

@@ -6,6 +6,7 @@
 #include "ops/recurrent.h"
 #include "base/alloc.h"
 #include "base/size.h"
+#include "cpu/device_kernels.h"
 #include "graph/autocast.h"
 #include "ops/ops.h"
 #include <string.h>
@@ -191,7 +192,7 @@ static bool infer_recurrent(OpCall *c) {
 static bool run_recurrent(OpCall *c) {
   Recurrent r = recurrent_of(c->arg);
   measure(&r, c->arg[SIZES].n);
-  return cpu_recurrent(&r, c->out[0], c->out[1], r.mode == RECURRENT_LSTM ? c->out[2] : NULL,
+  return any_recurrent(&r, c->out[0], c->out[1], r.mode == RECURRENT_LSTM ? c->out[2] : NULL,
                        c->arg[KEEP].i ? c->out[3] : NULL);
 }
 
@@ -292,7 +293,7 @@ OP(recurrent,
              "f(1,2) nil f(6,2) f(6,2) nil nil nil {1,2,1} 1 false false",
    .saves = "input: " ALL "; hx: " ALL "; cx: " ALL "; w_ih: " ALL "; w_hh: " ALL "; b_ih: " ALL "; b_hh: " ALL
             "; w_hr: " ALL,
-   .flags = OP_HIDDEN, .infer = infer_recurrent, .kernel = {run_recurrent}, .backward = back_recurrent);
+   .flags = OP_HIDDEN, .infer = infer_recurrent, .kernel = EVERYWHERE(run_recurrent), .backward = back_recurrent);
 
 /* Arguments: gradients of output, h and c, reserve, output, input, w_ih, w_hh, w_hr, sizes, mode, reverse, wanted. */
 static bool check_back(const OpCall *c, const Recurrent *r, int64_t width) {
@@ -316,8 +317,6 @@ static bool run_back(OpCall *c) {
   r.t[AT_W_HH] = in(c, 7);
   r.t[AT_W_HR] = arg[8].given ? in(c, 8) : NULL;
   Tensor *x = in(c, 5), *gy[3], *grad[RECURRENT_TENSORS] = {NULL};
-  if (c->device.kind != MT_CPU)
-    return fail(MT_ENOTIMPL, "recurrent_back runs on the host, not on %s", device_text(c->device));
   int64_t wanted = arg[12].i, width = 0;
   DType d = (DType)x->dtype;
   bool none = (wanted >> AT_C & 1 && r.mode != RECURRENT_LSTM) || (wanted >> AT_W_HR & 1 && !r.t[AT_W_HR]);
@@ -336,14 +335,14 @@ static bool run_back(OpCall *c) {
     good = good && (grad[k] = pool_add(tensor_new(d, ndim, shape[k], c->device)));
     n++;
   }
-  good = good && cpu_recurrent_back(&r, gy, in(c, 3), arg[4].given ? in(c, 4) : NULL, grad) && compose_list(c, n);
+  good = good && any_recurrent_back(&r, gy, in(c, 3), arg[4].given ? in(c, 4) : NULL, grad) && compose_list(c, n);
   for (int k = 0; k < RECURRENT_TENSORS && good; k++) good = !grad[k] || compose_append(c, grad[k]);
   return good;
 }
 OP(recurrent_back,
    .schema = "recurrent_back(Tensor? g_output, Tensor? g_h, Tensor? g_c, Tensor reserve, Tensor? output, Tensor input, "
              "Tensor w_ih, Tensor w_hh, Tensor? w_hr, ints? sizes, int mode, bool reverse, int wanted) -> Tensor[]",
-   .doc = "Gradients of recurrent's tensors, of those whose bits are set in wanted. CPU only.",
+   .doc = "Gradients of recurrent's tensors, of those whose bits are set in wanted.",
    .samples = "f(3,2,2) f(2,2) f(2,2) u(72) nil f(3,2,2) f(8,2) f(8,2) nil nil 0 false 127 | f(3,2,1) nil nil u(66) "
               "nil f(3,2,1) f(8,1) f(8,1) f(1,2) nil 0 true 255 | f(4,2) f(2,2) nil u(40) nil f(4,2) f(6,2) f(6,2) "
               "nil {2,1,1} 1 false 123 | nil f(1,2) nil u(4) u(2,1,2) f(2,1,2) f(2,2) f(2,2) nil nil 2 true 121 | "
@@ -383,7 +382,7 @@ bool recurrent_step(RecurrentMode mode, Tensor *const *t, Tensor *out[2]) {
   memcpy(r.t, t, sizeof r.t);
   r.t[AT_X] = op_unsqueeze(t[AT_X], 0);
   if (!r.t[AT_X]) return false;
-  if (tensor_device(t[AT_X]).kind == MT_CPU && !autocast_active(MT_CPU) && fits(&r, 0)) {
+  if (!autocast_active((DeviceKind)tensor_device(t[AT_X]).kind) && fits(&r, 0)) {
     if (!run_fused(&r, &(Arg)ARG_NIL, all)) return false;
     out[0] = all[1], out[1] = all[2];
     return true;
@@ -404,7 +403,7 @@ static bool layer(OpCall *c, Recurrent *r, const Arg *sizes, const Arg *reverse)
   if (r->sizes && !add_up(r->sizes, sizes->n, x->shape[0]))
     return fail(MT_EARG, "batch_sizes must be positive and fall, and their sum be the rows of data, which is %s",
                 shape_text(x->ndim, x->shape));
-  bool fused = c->device.kind == MT_CPU && !autocast_active(MT_CPU) && fits(r, sizes->n);
+  bool fused = !autocast_active((DeviceKind)c->device.kind) && fits(r, sizes->n);
   if (!(fused ? run_fused(r, sizes, out) : composed(r, out))) return false;
   for (int k = 0; k < c->outs; k++)
     if (!compose_return(c, k, out[k])) return false;
