@@ -66,3 +66,97 @@ describe("optimisers on a GPU", function()
     end
   end
 end)
+
+-- Steps of many parameters at once against an optimiser for each of them.
+describe("optimisers of many parameters on a GPU", function()
+  local standin = require "spec.support.standin"
+
+  local function parameters(dtype, n)
+    torch.manual_seed(6)
+    local params = {}
+    for k = 1, n do
+      local size = k % 50 == 0 and 5000 or k % 7 == 0 and 2048 or k
+      params[k] = torch.randn(k == 3 and 0 or size):to(dtype):cuda():requires_grad_()
+      if k % 40 == 1 then params[k] = torch.randn(3, 4):to(dtype):cuda():t():requires_grad_() end
+    end
+    return params
+  end
+  local function give_gradients(params, round)
+    torch.manual_seed(round)
+    for _, p in ipairs(params) do p.grad = torch.randn(p:size()):to(p.dtype):cuda() end
+  end
+
+  for _, row in ipairs { { "SGD", { lr = 0.1, momentum = 0.9 } }, { "Adam", { amsgrad = true } },
+    { "AdamW", {} }, { "NAdam", {} }, { "Adagrad", {} }, { "Rprop", {} } } do
+    for _, dtype in ipairs { torch.float32, torch.bfloat16, torch.float64 } do
+      it(("give the same bits: %s %s"):format(row[1], tostring(dtype)), function()
+        local together, alone = parameters(dtype, 130), parameters(dtype, 130)
+        local one, each = torch.optim[row[1]](together, row[2]), {}
+        for k, p in ipairs(alone) do each[k] = torch.optim[row[1]]({ p }, row[2]) end
+        for round = 1, 3 do
+          give_gradients(together, round)
+          give_gradients(alone, round)
+          one:step()
+          for _, optimiser in ipairs(each) do optimiser:step() end
+        end
+        for k, p in ipairs(together) do
+          assert.is_true(torch.equal(p, alone[k]), "parameter " .. k)
+          for key, value in pairs(one.state[p]) do
+            if torch.is_tensor(value) then
+              assert.is_true(torch.equal(value, each[k].state[alone[k]][key]), key .. " of parameter " .. k)
+            end
+          end
+        end
+      end)
+    end
+  end
+
+  it("take one launch for many", function()
+    if not standin then return end
+    local params = {}
+    for k = 1, 50 do params[k] = torch.ones(10):cuda():requires_grad_() end
+    local optimiser = torch.optim.AdamW(params)
+    give_gradients(params, 1)
+    optimiser:step()
+    give_gradients(params, 2)
+    local before = standin.calls()
+    optimiser:step()
+    assert.is_true(standin.calls() - before <= 4, "calls: " .. standin.calls() - before)
+  end)
+
+  it("come after each other where they share memory, and before what reads them", function()
+    local function train(device)
+      local whole = torch.arange(6):float():to(device)
+      local a, b = whole:narrow(1, 1, 4):requires_grad_(), whole:narrow(1, 3, 4):requires_grad_()
+      local read = {}
+      local optimiser = torch.optim.SGD({ a, b }, { lr = 0.5, weight_decay = 0.5 })
+      local update = optimiser.update
+      function optimiser.update(self, ...)
+        update(self, ...)
+        read[#read + 1] = whole:clone()
+      end
+      for round = 1, 2 do
+        a.grad, b.grad = torch.ones(4):to(device), torch.ones(4):to(device) * 2
+        if round == 2 then optimiser.update = nil end
+        optimiser:step()
+      end
+      return torch.stack { read[1]:cpu(), read[2]:cpu(), whole:cpu() }
+    end
+    local wanted, got = train("cpu"), train("cuda")
+    assert.same(wanted:tolist(), got:tolist())
+  end)
+
+  it("are done where a later parameter is refused", function()
+    local a, b = torch.ones(3):cuda():requires_grad_(), torch.ones(3):cuda():requires_grad_()
+    local optimiser = torch.optim.SGD({ a, b }, { lr = 1 })
+    a.grad, b.grad = torch.ones(3):cuda(), torch.ones(3):cuda()
+    local update = optimiser.update
+    function optimiser.update(self, group, param, ...)
+      if param == b then error("refused") end
+      return update(self, group, param, ...)
+    end
+    assert.is_false((pcall(optimiser.step, optimiser)))
+    assert.same({ 0, 0, 0 }, a:detach():cpu():tolist())
+    assert.same({ 1, 1, 1 }, b:detach():cpu():tolist())
+  end)
+end)

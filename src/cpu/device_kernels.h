@@ -32,6 +32,7 @@
     (grad, result, dim, logarithm, out), tensor_device(out))                                                           \
   X(optim_step, (StepKind kind, const void *step, Tensor *const *t, int operands), (kind, step, t, operands),          \
     tensor_device(t[0]))                                                                                               \
+  X(optim_gather, (bool begin, Device at), (begin, at), at)                                                            \
   X(draw, (const Draw *draw, Generator *g, Tensor *to, const Tensor *order), (draw, g, to, order), tensor_device(to))  \
   X(draw_by, (DrawBy by, Generator * g, Tensor * numbers, Tensor * to), (by, g, numbers, to), tensor_device(to))       \
   X(reduce, (const Tensor *t, const bool *reduced, Reduction how, Tensor *out, Tensor *second),                        \

@@ -89,4 +89,8 @@ bool cpu_solve(OpCall *call);
 /* U, S, V^T of each matrix, see svd.c. */
 bool cpu_svd(OpCall *call);
 bool cpu_unscale(OpCall *call); /* of GradScaler, see ops/scaler.c */
+/* From true to false a device may keep this thread's optimiser steps back, to launch those that are alike at once; nothing
+ * else that the thread does comes before them. The second call fails when they could not be launched; gathering has ended
+ * then too. */
+bool cpu_optim_gather(bool begin, Device at);
 #endif

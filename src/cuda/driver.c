@@ -72,6 +72,7 @@ bool driver_settle_stream(int index, cudaStream_t stream) {
 }
 bool driver_settle(int index) { return driver_settle_stream(index, driver_stream(index)); }
 bool driver_settle_device(int index) {
+  optim_flush();
   return may_wait(false) && driver_use(index) && waited(index, cudaDeviceSynchronize(), "cudaDeviceSynchronize");
 }
 bool driver_settle_event(int index, cudaEvent_t event) {

@@ -35,9 +35,11 @@ extern int driver_sync_mode;
 /* Streams (stream.c). A stream is named by its device and a number: 0 is the default one, the others come from pools that
  * live as long as the process. */
 enum { POOL_STREAMS = 32, POOL_PRIORITIES = 4, STREAMS = 1 + POOL_STREAMS * POOL_PRIORITIES };
-/* The stream that this thread's work on the device goes to. */
+/* The stream that this thread's work on the device goes to. Steps of optimisers that wait for others run first. */
 cudaStream_t driver_stream(int index);
-int stream_current(int index); /* its number */
+cudaStream_t stream_of_thread(int index); /* and those that wait still do */
+void optim_flush(void);                   /* optim.c: runs what waits */
+int stream_current(int index);            /* its number */
 void stream_set_current(int index, int number);
 int stream_take(int index,
                 int *priority); /* the next one of that priority's pool, which is clamped; -1 and a failure */

@@ -1,4 +1,5 @@
-/* Optimiser steps: the host's steps (cpu/optim_steps.h), a thread for each element, whose operands stand in registers. */
+/* Optimiser steps: the host's steps (cpu/optim_steps.h) for each element, whose operands stand in registers. A block looks up
+ * which tensor its OPTIM_CHUNK elements are of, so that one launch serves many; neighbours are read and written together. */
 #include "cuda/kernel.cuh"
 #include "cuda/math.cuh"
 #include "cuda/optim.h"
@@ -30,23 +31,36 @@ APPLY(double, f64)
 template <class T, int KIND, class Step> __global__ void __launch_bounds__(THREADS) step(OptimRun r, Step s) {
   typedef typename T::Memory M;
   typedef typename T::Value V;
-  EACH_ELEMENT(i, r.n) {
+  int t = 0;
+  for (int beyond = r.count; beyond - t > 1;) { /* the last tensor whose first block is not behind this one */
+    int middle = (t + beyond) / 2;
+    if (r.first[middle] <= blockIdx.x)
+      t = middle;
+    else
+      beyond = middle;
+  }
+  int64_t begin = (int64_t)(blockIdx.x - r.first[t]) * OPTIM_CHUNK, end = begin + OPTIM_CHUNK;
+  if (end > r.n[t]) end = r.n[t];
+  void *at[OPTIM_OPERANDS];
+  for (int k = 0; k < OPTIM_OPERANDS; k++) at[k] = r.at[t][k];
+  for (int64_t i = begin + threadIdx.x; i < end; i += blockDim.x) {
     V value[OPTIM_OPERANDS] = {0};
     void *p[OPTIM_OPERANDS];
     for (int k = 0; k < OPTIM_OPERANDS; k++) {
-      p[k] = r.at[k] ? &value[k] : NULL;
-      if (r.at[k]) value[k] = T::load(((const M *)r.at[k])[i]);
+      p[k] = at[k] ? &value[k] : NULL;
+      if (at[k]) value[k] = T::load(((const M *)at[k])[i]);
     }
     apply<KIND>(V(), p, s);
     for (int k = 0; k < OPTIM_OPERANDS; k++)
-      if (k != 1 && r.at[k]) ((M *)r.at[k])[i] = T::store(value[k]);
+      if (k != 1 && at[k]) ((M *)at[k])[i] = T::store(value[k]);
   }
 }
 
 template <int KIND, class Step> static int launch(int dtype, const void *numbers, const OptimRun &r, void *stream) {
+  static_assert(sizeof(OptimRun) + sizeof(Step) <= 4096 - 8, "");
   int error = -1;
   with_float(dtype, [&](auto tag) {
-    CUDA_LAUNCH((step<decltype(tag), KIND, Step>), blocks_for(r.n, 1), THREADS, 0, (cudaStream_t)stream, r,
+    CUDA_LAUNCH((step<decltype(tag), KIND, Step>), r.first[r.count], THREADS, 0, (cudaStream_t)stream, r,
                 *(const Step *)numbers);
     error = launched();
   });
@@ -54,7 +68,7 @@ template <int KIND, class Step> static int launch(int dtype, const void *numbers
 }
 
 CUDA_API int cuda_launch_optim(int kind, int dtype, const void *numbers, const OptimRun *run, void *stream) {
-  if (run->n == 0) return 0;
+  if (run->first[run->count] == 0) return 0;
   switch (kind) {
   case STEP_SGD: return launch<STEP_SGD, SgdStep>(dtype, numbers, *run, stream);
   case STEP_ADAM: return launch<STEP_ADAM, AdamStep>(dtype, numbers, *run, stream);

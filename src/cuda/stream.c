@@ -17,9 +17,16 @@ static Streams streams[MOST_DEVICES];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static _Thread_local uint8_t current[MOST_DEVICES];
 
-cudaStream_t driver_stream(int index) { return streams[index].stream[current[index]]; }
+cudaStream_t stream_of_thread(int index) { return streams[index].stream[current[index]]; }
+cudaStream_t driver_stream(int index) {
+  optim_flush();
+  return stream_of_thread(index);
+}
 int stream_current(int index) { return current[index]; }
-void stream_set_current(int index, int number) { current[index] = (uint8_t)number; }
+void stream_set_current(int index, int number) {
+  optim_flush();
+  current[index] = (uint8_t)number;
+}
 
 bool stream_handle(int index, int number, cudaStream_t *stream) {
   pthread_mutex_lock(&lock);

@@ -1,7 +1,8 @@
-/* Modes of a thread that a block of a script sets: recording gradients, inference mode, autocast (autocast.c), the
- * default device (objects.c). A block is a
- * function that is called with them, or a to-be-closed variable. Invariants: what a block needs memory for is made before a
- * mode is changed, and what puts it back cannot fail; it lies in one integer, so that a function may yield. */
+/* Modes of a thread that a block of a script sets: recording gradients, inference mode, autocast (autocast.c), the default
+ * device (objects.c). A block is a function that is called with them, or a to-be-closed variable. Invariants: what a block
+ * needs memory for is made before a mode is changed, and what puts it back cannot fail; it lies in one integer, so that a
+ * function may yield. */
+#include "cpu/device_kernels.h"
 #include "lua/binding.h"
 
 typedef struct Block {
@@ -82,10 +83,22 @@ static int f_is_grad_enabled(lua_State *L) { return lua_pushboolean(L, grad_enab
 static int f_inference(lua_State *L) { return lua_pushboolean(L, inference_set(lua_toboolean(L, 1))), 1; }
 static int f_is_inference(lua_State *L) { return lua_pushboolean(L, inference_mode()), 1; }
 
+/* gather_steps(begin) -> is there a device besides the host? If so it may keep optimisers' steps of this thread back from
+ * true to false. */
+static int f_gather_steps(lua_State *L) {
+  bool there = device_registered(MT_CUDA) != NULL;
+  if (there && !any_optim_gather(lua_toboolean(L, 1), (Device){MT_CUDA, 0})) return raise_failure(L, "step");
+  return lua_pushboolean(L, there), 1;
+}
+
 void modes_open(lua_State *L, int core) {
-  static const luaL_Reg functions[] = {{"grad_mode", f_grad_mode},   {"is_grad_enabled", f_is_grad_enabled},
-                                       {"inference", f_inference},   {"is_inference_mode_enabled", f_is_inference},
-                                       {"with_modes", f_with_modes}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"grad_mode", f_grad_mode},
+                                       {"is_grad_enabled", f_is_grad_enabled},
+                                       {"inference", f_inference},
+                                       {"is_inference_mode_enabled", f_is_inference},
+                                       {"with_modes", f_with_modes},
+                                       {"gather_steps", f_gather_steps},
+                                       {NULL, NULL}};
   lua_pushvalue(L, core);
   luaL_setfuncs(L, functions, 0);
   mode_push(L, f_mode_block);

@@ -143,14 +143,7 @@ function Optimizer:follow()
   self.moves_seen = modes.moves
 end
 
-local function update_all(self)
-  if self.moves_seen ~= modes.moves then self:follow() end
-  if not self.accumulate then self:check_piling() end
-  if self.evaluations_seen ~= modes.evaluations then check_modes(self) end
-  local watch = self.watch
-  watch.rounds = watch.rounds + 1
-  growth.steps = growth.steps + 1
-  if watch.rounds >= watch.look_at then check_growth(self) end
+local function update_groups(self)
   local state = self.state
   for _, group in ipairs(self.param_groups) do
     self:begin_group(group)
@@ -160,6 +153,25 @@ local function update_all(self)
         self:update(group, param, grad, state[param])
       end
     end
+  end
+end
+
+-- On a device the steps of many parameters are launched together.
+local function update_all(self)
+  if self.moves_seen ~= modes.moves then self:follow() end
+  if not self.accumulate then self:check_piling() end
+  if self.evaluations_seen ~= modes.evaluations then check_modes(self) end
+  local watch = self.watch
+  watch.rounds = watch.rounds + 1
+  growth.steps = growth.steps + 1
+  if watch.rounds >= watch.look_at then check_growth(self) end
+  if not core.gather_steps(true) then return update_groups(self) end
+  local ok, why = pcall(update_groups, self)
+  if ok then
+    core.gather_steps(false)
+  else
+    pcall(core.gather_steps, false)
+    error(why, 0)
   end
 end
 
