@@ -27,8 +27,8 @@ end
 
 local function plain(t) return t end
 
--- Values and gradients on both sides. `lay` makes of each leaf what attention gets; the CPU computes in float64 what the
--- device is given.
+-- Values and gradients on both sides. `lay` makes of each leaf what attention gets; the CPU computes in float64 what
+-- the device is given.
 local function compare(what, dtype, shapes, options, lay)
   lay = lay or plain
   local host, device, mask = {}, {}, options.attn_mask

@@ -125,7 +125,7 @@ describe("optimisers of many parameters on a GPU", function()
   end)
 
   it("come after each other where they share memory, and before what reads them", function()
-    local function train(device)
+    local function overlapping(device)
       local whole = torch.arange(6):float():to(device)
       local a, b = whole:narrow(1, 1, 4):requires_grad_(), whole:narrow(1, 3, 4):requires_grad_()
       local read = {}
@@ -142,7 +142,7 @@ describe("optimisers of many parameters on a GPU", function()
       end
       return torch.stack { read[1]:cpu(), read[2]:cpu(), whole:cpu() }
     end
-    local wanted, got = train("cpu"), train("cuda")
+    local wanted, got = overlapping("cpu"), overlapping("cuda")
     assert.same(wanted:tolist(), got:tolist())
   end)
 

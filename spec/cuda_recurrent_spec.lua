@@ -138,7 +138,9 @@ describe("recurrent layers on a GPU", function()
         return layer(leaves[1], { leaves[2], leaves[3] })
       end)
       for name, cell in pairs { GRUCell = nn.GRUCell(3, 5), RNNCell = nn.RNNCell(3, 5) } do
-        compare(name, dtype, cell, { { 4, 3 }, { 4, 5 } }, function(layer, leaves) return layer(leaves[1], leaves[2]) end)
+        compare(name, dtype, cell, { { 4, 3 }, { 4, 5 } }, function(layer, leaves)
+          return layer(leaves[1], leaves[2])
+        end)
       end
     end
   end)

@@ -20,6 +20,7 @@ local cuda_sees = {
   ["cpu/optim_steps.h"] = true, ["cpu/draw.h"] = true,
   ["cpu/kinds.h"] = true,
   ["cpu/pool_span.h"] = true, ["cpu/resample_taps.h"] = true, ["cpu/conv.h"] = true,
+  ["cpu/recurrent.h"] = true, ["cpu/recurrent_cells.h"] = true,
 }
 local lua_headers = { ["lua.h"] = true, ["lauxlib.h"] = true, ["lualib.h"] = true, ["luaconf.h"] = true }
 

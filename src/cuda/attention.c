@@ -3,7 +3,6 @@
  * An operand is read where it lies unless its columns lie apart. The choice follows from dtype, sizes and the device's
  * compute capability alone, so results are the same each time. */
 #include "cuda/attention.h"
-#include "cpu/attention.h"
 #include "cuda/driver.h"
 
 enum { HELD = 8, PACK = 16 };

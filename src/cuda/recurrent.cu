@@ -28,6 +28,7 @@ CELL(lstm_back, lstm_back)
 CELL(gru_back, gru_back)
 CELL(tanh_back, tanh_back)
 CELL(relu_back, relu_back)
+CELL(add, add)
 
 template <class V, int MODE> __global__ void __launch_bounds__(THREADS) forward(CellRun r) {
   EACH_ELEMENT(e, r.n * r.hidden) {
@@ -108,7 +109,9 @@ template <class V, int MODE> __global__ void __launch_bounds__(THREADS) backward
 template <class V>
 __global__ void __launch_bounds__(THREADS) sums(V *to, V *copy, const V *a, const V *b, int64_t n, int64_t both) {
   EACH_ELEMENT(k, n) {
-    V v = (a ? a[k] : (V)0) + (b && k < both ? b[k] : (V)0);
+    V v = a ? a[k] : (V)0, more = b && k < both ? b[k] : (V)0;
+    void *p[] = {&v, &more};
+    add_cell(V(), p);
     to[k] = v;
     if (copy) copy[k] = v;
   }

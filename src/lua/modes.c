@@ -2,8 +2,8 @@
  * device (objects.c). A block is a function that is called with them, or a to-be-closed variable. Invariants: what a block
  * needs memory for is made before a mode is changed, and what puts it back cannot fail; it lies in one integer, so that a
  * function may yield. */
-#include "cpu/device_kernels.h"
 #include "lua/binding.h"
+#include "ops/optim.h"
 
 typedef struct Block {
   const Mode *mode; /* NULL: closed */
@@ -86,8 +86,8 @@ static int f_is_inference(lua_State *L) { return lua_pushboolean(L, inference_mo
 /* gather_steps(begin) -> is there a device besides the host? If so it may keep optimisers' steps of this thread back from
  * true to false. */
 static int f_gather_steps(lua_State *L) {
-  bool there = device_registered(MT_CUDA) != NULL;
-  if (there && !any_optim_gather(lua_toboolean(L, 1), (Device){MT_CUDA, 0})) return raise_failure(L, "step");
+  bool there;
+  if (!optim_gather(lua_toboolean(L, 1), &there)) return raise_failure(L, "step");
   return lua_pushboolean(L, there), 1;
 }
 

@@ -2,6 +2,7 @@
  *
  * The parameter and its state are written in place; nothing is recorded, so they run under no_grad. Invariant: everything
  * is checked before the first element changes. */
+#include "ops/optim.h"
 #include "cpu/device_kernels.h"
 #include "ops/ops.h"
 #include <math.h>
@@ -46,6 +47,11 @@ static bool step(StepKind kind, const void *numbers, Tensor *const *t, int opera
   for (int k = 2; k < operands; k++)
     if (t[k]) tensor_written(t[k]);
   return true;
+}
+
+bool optim_gather(bool begin, bool *there) {
+  *there = device_registered(MT_CUDA) != NULL;
+  return !*there || any_optim_gather(begin, (Device){MT_CUDA, 0});
 }
 
 static double number(const OpCall *c, int k) { return scalar_double(c->arg[k].number); }
