@@ -21,6 +21,7 @@
 #include "cpu/ctc.h"
 #include "cpu/kernels.h"
 #include "cpu/loss.h"
+#include "cpu/lu.h"
 #include "cpu/norm.h"
 #include "cpu/reduce.h"
 #include "cpu/resample.h"
@@ -74,6 +75,10 @@
   X(triangle_indices, (const Triangle *t, Tensor *out), (t, out), tensor_device(out))                                  \
   X(frexp, (Tensor * t, Tensor * mantissa, Tensor * exponent), (t, mantissa, exponent), tensor_device(t))              \
   X(products, (const Gemm *g, Device at), (g, at), at)                                                                 \
+  X(im2col, (OpCall * c), (c), c->device)                                                                              \
+  X(col2im, (OpCall * c), (c), c->device)                                                                              \
+  X(counts, (OpCall * c), (c), c->device)                                                                              \
+  X(systems, (const Systems *s), (s), tensor_device(s->a))                                                             \
   X(conv_output, (const Conv *c, Tensor *x, Tensor *w, Tensor *bias, Tensor *y), (c, x, w, bias, y), tensor_device(y)) \
   X(conv_input, (const Conv *c, Tensor *y, Tensor *w, Tensor *bias, Tensor *x), (c, y, w, bias, x), tensor_device(x))  \
   X(conv_weight, (const Conv *c, Tensor *x, Tensor *y, Tensor *w), (c, x, y, w), tensor_device(w))                     \

@@ -80,12 +80,12 @@ bool cpu_row_order(Tensor *t, Tensor *index);
 bool cpu_distances(Tensor *x1, Tensor *x2, double p, Tensor *out);
 /* Zeros with grad's elements added at index (positions from 1) along dim. */
 bool cpu_selecting_back(Tensor *grad, int dim, Tensor *index, Tensor *out);
-/* Square systems by LU with partial pivoting, in float64: see lu.c. */
-bool cpu_inverse(OpCall *call);
-bool cpu_inverse_near(OpCall *call);
-bool cpu_det(OpCall *call);
-bool cpu_slogdet(OpCall *call);
-bool cpu_solve(OpCall *call);
+/* Square systems on every device: see lu.c. */
+bool any_inverse(OpCall *call);
+bool any_inverse_near(OpCall *call);
+bool any_det(OpCall *call);
+bool any_slogdet(OpCall *call);
+bool any_solve(OpCall *call);
 /* U, S, V^T of each matrix, see svd.c. */
 bool cpu_svd(OpCall *call);
 bool cpu_unscale(OpCall *call); /* of GradScaler, see ops/scaler.c */

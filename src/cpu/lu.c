@@ -4,7 +4,7 @@
  * float32 results carry only the rounding of their last step. */
 #include "base/alloc.h"
 #include "base/size.h"
-#include "cpu/kernels.h"
+#include "cpu/device_kernels.h"
 #include <math.h>
 #include <string.h>
 
@@ -19,11 +19,10 @@ typedef struct {
 
 static bool system_open(System *s, int64_t n, int64_t cols) {
   int64_t square, wide;
+  *s = (System){.n = n, .cols = cols};
   if (!size_mul(n, n, &square) || !size_mul(square, sizeof(double), &square) || !size_mul(n, cols, &wide) ||
       !size_mul(wide, sizeof(double), &wide))
     return false;
-  s->n = n;
-  s->cols = cols;
   s->lu = mem_alloc((size_t)square);
   s->x = mem_alloc((size_t)wide);
   s->row = mem_alloc(sizeof *s->row * (size_t)n);
@@ -113,86 +112,98 @@ static int64_t batches(const Tensor *t) {
   for (int d = 0; d < t->ndim - 2; d++) n *= t->shape[d];
   return n;
 }
-static const char *batch_text(const Tensor *t, int64_t k) {
-  return t->ndim > 2 ? text("(Batch element %lld): ", (long long)k + 1) : "";
+/* One matrix of a batch, already factored. */
+static void finish_inverse(System *s) {
+  int64_t n = s->n;
+  for (int64_t i = 0; i < n * n; i++) s->x[i] = 0;
+  for (int64_t i = 0; i < n; i++) s->x[i * n + s->row[i]] = 1;
+  solve(s);
 }
-
-static bool inverse(OpCall *c, bool strict, double least) {
-  Tensor *t = in(c, 0);
-  System s;
-  int64_t n = t->shape[t->ndim - 1];
-  bool good = system_open(&s, n, n);
-  for (int64_t b = 0; good && b < batches(t); b++) {
-    load(t, b, s.lu);
-    factor(&s, least);
-    if (strict && s.zero) {
-      good = fail(
-          MT_ERUNTIME,
-          "linalg.inv: %sThe diagonal element %lld is zero, the inversion could not be completed because the input "
-          "matrix is singular.",
-          batch_text(t, b), (long long)s.zero);
-      break;
-    }
-    for (int64_t i = 0; i < n * n; i++) s.x[i] = 0;
-    for (int64_t i = 0; i < n; i++) s.x[i * n + s.row[i]] = 1;
-    solve(&s);
-    store(c->out[0], b * n * n, n * n, s.x);
+static void finish_det(const System *s, double *product, double *sign, double *sum) {
+  *product = *sign = s->sign;
+  *sum = 0;
+  for (int64_t i = 0; i < s->n; i++) {
+    double pivot = s->lu[i * s->n + i];
+    *product *= pivot;
+    *sign *= pivot > 0 ? 1 : pivot < 0 ? -1 : pivot; /* 0 and NaN stay */
+    *sum += log(fabs(pivot));
   }
-  system_close(&s);
-  return good;
-}
-bool cpu_inverse(OpCall *c) { return inverse(c, true, 0); }
-/* inverse_near(input, nudge): zero pivots count as the smallest step from 1, or stay and give infinities. */
-bool cpu_inverse_near(OpCall *c) {
-  return inverse(c, false, !c->arg[1].i ? 0 : in(c, 0)->dtype == MT_F64 ? 0x1p-52 : 0x1p-23);
 }
 
-static bool determinant(OpCall *c, bool logarithm) {
-  Tensor *t = in(c, 0);
+bool cpu_systems(const Systems *call) {
+  Tensor *a = call->a, *b = call->b, *out = call->out;
   System s;
-  int64_t n = t->shape[t->ndim - 1];
-  bool good = system_open(&s, n, 0);
-  for (int64_t b = 0; good && b < batches(t); b++) {
-    load(t, b, s.lu);
-    factor(&s, 0);
-    double product = s.sign, sign = s.sign, sum = 0;
-    for (int64_t i = 0; i < n; i++) {
-      double pivot = s.lu[i * n + i];
-      product *= pivot;
-      sign *= pivot > 0 ? 1 : pivot < 0 ? -1 : pivot; /* 0 and NaN stay */
-      sum += log(fabs(pivot));
-    }
-    store(c->out[0], b, 1, logarithm ? &sign : &product);
-    if (logarithm) store(c->out[1], b, 1, &sum);
-  }
-  system_close(&s);
-  return good;
-}
-bool cpu_det(OpCall *c) { return determinant(c, false); }
-bool cpu_slogdet(OpCall *c) { return determinant(c, true); }
-
-/* solve_batch(A, B): matrices of one batch shape. */
-bool cpu_solve(OpCall *c) {
-  Tensor *a = in(c, 0), *b = in(c, 1);
-  System s;
-  int64_t n = a->shape[a->ndim - 1], m = b->shape[b->ndim - 1], bytes;
-  double *right = NULL;
-  bool good =
-      system_open(&s, n, m) && size_mul(n * m, sizeof(double), &bytes) && (right = mem_alloc((size_t)bytes)) != NULL;
+  int64_t n = a->shape[a->ndim - 1], m = b ? b->shape[b->ndim - 1] : call->kind == SYSTEM_INVERSE ? n : 0;
+  double *right = NULL, product, sign, sum;
+  bool good = system_open(&s, n, m) && (!b || (right = mem_alloc(sizeof(double) * (size_t)(n * m))) != NULL);
+  if (call->singular) call->singular[1] = 0;
   for (int64_t k = 0; good && k < batches(a); k++) {
     load(a, k, s.lu);
-    load(b, k, right);
-    factor(&s, 0);
-    if (s.zero) {
-      good = fail(MT_ERUNTIME, "torch.linalg.solve: %sThe solver failed because the input matrix is singular.",
-                  batch_text(a, k));
+    factor(&s, call->least);
+    if (call->singular && s.zero) {
+      call->singular[0] = k;
+      call->singular[1] = s.zero;
       break;
     }
-    for (int64_t i = 0; i < n; i++) memcpy(s.x + i * m, right + s.row[i] * m, sizeof(double) * (size_t)m);
-    solve(&s);
-    store(c->out[0], k * n * m, n * m, s.x);
+    if (b) load(b, k, right);
+    if (call->kind == SYSTEM_INVERSE) {
+      finish_inverse(&s);
+    } else if (call->kind == SYSTEM_SOLVE) {
+      for (int64_t i = 0; i < n; i++) memcpy(s.x + i * m, right + s.row[i] * m, sizeof(double) * (size_t)m);
+      solve(&s);
+    } else {
+      finish_det(&s, &product, &sign, &sum);
+      store(out, k, 1, call->kind == SYSTEM_DET ? &product : &sign);
+      if (call->second) store(call->second, k, 1, &sum);
+      continue;
+    }
+    store(out, k * n * m, n * m, s.x);
   }
   mem_free(right);
   system_close(&s);
   return good;
+}
+
+/* The operators. */
+
+static const char *batch_text(const Tensor *t, int64_t k) {
+  return t->ndim > 2 ? text("(Batch element %lld): ", (long long)k + 1) : "";
+}
+
+bool any_inverse(OpCall *c) {
+  int64_t singular[2];
+  Systems s = {.kind = SYSTEM_INVERSE, .a = in(c, 0), .out = c->out[0], .singular = singular};
+  return any_systems(&s) &&
+         (singular[1] == 0 ||
+          fail(MT_ERUNTIME,
+               "linalg.inv: %sThe diagonal element %lld is zero, the inversion could not be completed because the "
+               "input matrix is singular.",
+               batch_text(in(c, 0), singular[0]), (long long)singular[1]));
+}
+/* inverse_near(input, nudge): zero pivots count as the smallest step from 1, or stay and give infinities. */
+bool any_inverse_near(OpCall *c) {
+  Systems s = {.kind = SYSTEM_INVERSE,
+               .a = in(c, 0),
+               .least = !c->arg[1].i                ? 0
+                        : in(c, 0)->dtype == MT_F64 ? 0x1p-52
+                                                    : 0x1p-23,
+               .out = c->out[0]};
+  return any_systems(&s);
+}
+bool any_det(OpCall *c) {
+  Systems s = {.kind = SYSTEM_DET, .a = in(c, 0), .out = c->out[0]};
+  return any_systems(&s);
+}
+bool any_slogdet(OpCall *c) {
+  Systems s = {.kind = SYSTEM_SLOGDET, .a = in(c, 0), .out = c->out[0], .second = c->out[1]};
+  return any_systems(&s);
+}
+/* solve_batch(A, B): matrices of one batch shape. */
+bool any_solve(OpCall *c) {
+  int64_t singular[2];
+  Systems s = {.kind = SYSTEM_SOLVE, .a = in(c, 0), .b = in(c, 1), .out = c->out[0], .singular = singular};
+  return any_systems(&s) &&
+         (singular[1] == 0 ||
+          fail(MT_ERUNTIME, "torch.linalg.solve: %sThe solver failed because the input matrix is singular.",
+               batch_text(in(c, 0), singular[0])));
 }

@@ -53,7 +53,7 @@ static bool settle(const NormLayout *l, Tensor *out, Tensor *from) {
   return good;
 }
 static NormLayout turned(const NormLayout *l) {
-  return is_columns(l) ? (NormLayout){1, l->groups, l->outer, l->channels, l->outer} : *l;
+  return is_columns(l) ? (NormLayout){1, l->groups, l->outer, l->channels, l->outer, false} : *l;
 }
 
 typedef struct {
@@ -100,7 +100,7 @@ static void set_number(const Job *j, char *p, int64_t i, double v) {
 
 /* Rows so short that several are best taken side by side. */
 static bool is_short(const Job *j) {
-  return j->l.outer == 1 && j->l.inner <= NORM_SHORT_ROW && (j->each || (!j->weight && !j->bias));
+  return !j->l.raw && j->l.outer == 1 && j->l.inner <= NORM_SHORT_ROW && (j->each || (!j->weight && !j->bias));
 }
 static NormShort short_of(const Job *j) {
   return (NormShort){j->x,           j->grad,    j->weight, j->bias, j->out, (char *)j->mean,
@@ -112,12 +112,25 @@ static void apply_short(void *context, int64_t begin, int64_t end) {
   j->table->short_rows[j->wide](&s, begin, end);
 }
 
+/* Of one group in a row. */
+static void moments_of(const Job *j, const char *x, double *mean, double *var) {
+  if (!j->l.raw) {
+    j->table->moments[j->wide](x, j->l.inner, mean, var);
+    return;
+  }
+  NormRun run = {.x = x, .grad = x, .n = j->l.inner, .mean = 0, .rstd = 1};
+  double sum[2] = {0, 0};
+  j->table->sums[j->wide](&run, sum);
+  *mean = 0;
+  *var = sum[1] / (double)j->l.inner;
+}
+
 static void apply_groups(void *context, int64_t begin, int64_t end) {
   const Job *j = context;
   for (int64_t g = begin; g < end; g++) {
     if (j->own_mean) {
       double mean, var;
-      j->table->moments[j->wide](at(j->x, g * j->l.inner, j->size), j->l.inner, &mean, &var);
+      moments_of(j, at(j->x, g * j->l.inner, j->size), &mean, &var);
       set_number(j, j->own_mean, g, mean);
       set_number(j, j->own_var, g, var);
     }
@@ -149,7 +162,7 @@ static void back_groups(void *context, int64_t begin, int64_t end) {
     for (int64_t r = 0; r < j->l.outer; r++)
       for (int64_t k = 0; k < j->runs; k++) {
         NormRun run = run_of(j, g, r, k);
-        j->table->back[j->wide](&run, j->fixed ? 0 : total[0] / count, j->fixed ? 0 : total[1] / count);
+        j->table->back[j->wide](&run, j->fixed || j->l.raw ? 0 : total[0] / count, j->fixed ? 0 : total[1] / count);
       }
   }
 }
@@ -174,6 +187,7 @@ static void back_shares(void *context, int64_t begin, int64_t end) {
       NormRun run = run_of(j, g, 0, 0);
       double sum[2] = {0, 0};
       if (!j->fixed) j->table->sums[j->wide](&run, sum);
+      if (j->l.raw) sum[0] = 0;
       if (!j->weights) {
         j->table->back[j->wide](&run, sum[0] / count, sum[1] / count);
         continue;
@@ -266,8 +280,8 @@ bool cpu_norm(const NormLayout *l, Tensor *x, Tensor *weight, Tensor *bias, doub
     return done;
   }
   /* a long row is shared among threads, one that stays in cache is read again at once */
-  bool alone = !fixed && j.l.outer == 1 && j.l.inner <= LONG_ROW && out->numel > 0;
-  bool good = px && (pw || !weight) && (pb || !bias) && to && (fixed || alone || moments(&j, px, mean, var));
+  bool alone = !fixed && j.l.outer == 1 && (j.l.inner <= LONG_ROW || l->raw) && out->numel > 0;
+  bool good = px && (pw || !weight) && (pb || !bias) && to && (fixed || alone || l->raw || moments(&j, px, mean, var));
   if (good && out->numel > 0) {
     j.x = tensor_data(px);
     j.weight = pw ? tensor_data(pw) : NULL;

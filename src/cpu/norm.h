@@ -10,6 +10,7 @@
 
 typedef struct {
   int64_t outer, groups, inner, channels, run;
+  bool raw; /* means count as 0 (RMS norm): var is the mean square; outer is 1 */
 } NormLayout;
 
 /* One run of n packed elements. each: weight and bias (NULL: 1 and 0) have an element for every one of x, else one that

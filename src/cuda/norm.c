@@ -16,12 +16,18 @@ static DeviceNorm norm_of(const NormLayout *l, double eps) {
                   .inner = l->inner,
                   .channels = l->channels,
                   .run = l->run,
+                  .raw = l->raw,
                   .eps = eps,
                   .count = (double)l->outer * (double)l->inner};
   n.each = l->run == 1 && l->channels == l->inner && l->outer == 1 && l->channels > 1;
   n.length = l->inner < l->run ? l->inner : l->run;
   n.runs = n.length > 0 ? l->inner / n.length : 0;
   return n;
+}
+
+/* Whether each row is summed and written at once. */
+static bool by_row(const NormLayout *l) {
+  return l->outer == 1 && (l->raw || l->inner <= LONG_ROW || l->groups >= MANY_ROWS);
 }
 
 static bool launch(int (*fn)(int, const DeviceNorm *, void *), DType d, const DeviceNorm *n, int index) {
@@ -44,7 +50,7 @@ bool cuda_norm(const NormLayout *l, Tensor *x, Tensor *weight, Tensor *bias, dou
   Tensor *px = cuda_packed(x, d), *pw = weight ? cuda_packed(weight, lane) : NULL;
   Tensor *pb = bias ? cuda_packed(bias, lane) : NULL;
   bool good = px && (pw || !weight) && (pb || !bias);
-  bool alone = !fixed && l->outer == 1 && (l->inner <= LONG_ROW || l->groups >= MANY_ROWS) && out->numel > 0;
+  bool alone = !fixed && by_row(l) && out->numel > 0;
   if (good) {
     n.x = tensor_data(px);
     n.weight = data_of(pw);
@@ -56,7 +62,8 @@ bool cuda_norm(const NormLayout *l, Tensor *x, Tensor *weight, Tensor *bias, dou
       good = launch(cuda_launch_norm_rows, d, &n, index);
     } else {
       Reduction how = {FOLD_MOMENTS, FINISH_VAR, 0, d};
-      if (!fixed) good = sum_over(n.x, d, (int64_t[]){l->outer, l->groups, l->inner}, 0, how, var, mean, true);
+      if (!fixed && !l->raw)
+        good = sum_over(n.x, d, (int64_t[]){l->outer, l->groups, l->inner}, 0, how, var, mean, true);
       if (good && out->numel > 0) good = launch(cuda_launch_norm_apply, d, &n, index);
     }
   }
@@ -103,8 +110,8 @@ static bool run_sums(DeviceNorm *n, DType d, Device device, Tensor *gw, Tensor *
   return good;
 }
 
-static bool back(DeviceNorm *n, DType d, Device device, bool fixed, bool weights, Tensor *gw, Tensor *gb) {
-  if (n->each)
+static bool back(DeviceNorm *n, DType d, Device device, bool fixed, bool rows, bool weights, Tensor *gw, Tensor *gb) {
+  if (rows)
     return driver_use(device.index) &&
            driver_launched(cuda_launch_norm_back_rows(d, n, fixed, driver_stream(device.index)), "a normalisation") &&
            (!weights || column_sums(n, d, device, gw, gb, NULL));
@@ -144,7 +151,8 @@ bool cuda_norm_back(const NormLayout *l, Tensor *grad, Tensor *x, Tensor *weight
     n.mean = tensor_data(pm);
     n.var = tensor_data(pv);
     n.out = tensor_data(gx);
-    good = back(&n, d, tensor_device(gx), fixed, weights, gw, gb);
+    bool rows = n.each || (!weight && !weights && by_row(l));
+    good = back(&n, d, tensor_device(gx), fixed, rows, weights, gw, gb);
   }
   tensor_release(pv);
   tensor_release(pm);

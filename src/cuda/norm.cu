@@ -1,6 +1,7 @@
-/* Normalisation: rows by warps or blocks, which read theirs again from the cache, and elements by threads where mean and
- * variance are known. Sums of a thread run in the element's type, those of groups and columns in double. */
-#include "cuda/group.cuh"
+/* Normalisation: rows by warps or blocks, which hold theirs in registers up to 4096 elements and read longer ones again from
+ * the cache, and elements by threads where mean and variance are known. Sums of a thread run in the element's type, those
+ * of groups and columns in double. */
+#include "cuda/held.cuh"
 #include "cuda/norm.h"
 
 static __device__ inline int64_t divide(int64_t a, int64_t b) {
@@ -22,16 +23,29 @@ template <class V> static __device__ inline V at_or(const void *p, int64_t i, V 
                line##_step = (int64_t)gridDim.x * blockDim.x / GROUP;           \
        line < (lines); line += line##_step)
 
+/* What differences are taken to before they are summed, so that a mean far from 0 costs no digits. */
+template <class T> static __device__ inline typename T::Value first_of(const typename T::Memory *x) {
+  typename T::Value first = T::load(x[0]);
+  return first - first != 0 ? 0 : first;
+}
+/* The channel of element k of a row. */
+static __device__ inline int64_t channel_of(const DeviceNorm &n, int64_t row, int64_t k) {
+  if (n.each) return k;
+  return n.weight || n.bias ? divide(row * n.inner + k, n.run) % n.channels : 0;
+}
+
 template <class T, int GROUP> __global__ void __launch_bounds__(THREADS) rows(DeviceNorm n) {
   typedef typename T::Value V;
   int own = (int)threadIdx.x % GROUP;
   EACH_LINE(row, n.groups, GROUP) {
     const typename T::Memory *x = (const typename T::Memory *)n.x + row * n.inner;
     typename T::Memory *out = (typename T::Memory *)n.out + row * n.inner;
-    V sum = 0, squares = 0, first = T::load(x[0]);
-    if (first - first != 0) first = 0;
-    for (int64_t k = own; k < n.inner; k += GROUP) sum += T::load(x[k]) - first;
-    V mean = (V)(first + group_all<GROUP>((double)sum, 0.0, add) / (double)n.inner);
+    V sum = 0, squares = 0, mean = 0;
+    if (!n.raw) {
+      V first = first_of<T>(x);
+      for (int64_t k = own; k < n.inner; k += GROUP) sum += T::load(x[k]) - first;
+      mean = (V)(first + group_all<GROUP>((double)sum, 0.0, add) / (double)n.inner);
+    }
     for (int64_t k = own; k < n.inner; k += GROUP) {
       V d = T::load(x[k]) - mean;
       squares += d * d;
@@ -42,10 +56,42 @@ template <class T, int GROUP> __global__ void __launch_bounds__(THREADS) rows(De
       ((V *)n.var)[row] = var;
     }
     for (int64_t k = own; k < n.inner; k += GROUP) {
-      int64_t c = n.each ? k : n.weight || n.bias ? divide(row * n.inner + k, n.run) % n.channels : 0;
+      int64_t c = channel_of(n, row, k);
       V y = (T::load(x[k]) - mean) * scale;
       out[k] = T::store(y * at_or<V>(n.weight, c, 1) + at_or<V>(n.bias, c, 0));
     }
+  }
+}
+
+template <class T, int GROUP, int HOLD> __global__ void __launch_bounds__(THREADS) rows_held(DeviceNorm n, bool wide) {
+  typedef typename T::Value V;
+  int own = (int)threadIdx.x % GROUP, length = (int)n.inner;
+  EACH_LINE(row, n.groups, GROUP) {
+    const typename T::Memory *x = (const typename T::Memory *)n.x + row * length;
+    V v[HOLD], sum = 0, squares = 0, mean = 0;
+    hold<T, GROUP, HOLD>(v, x, length, own, wide, (V)0);
+    if (!n.raw) {
+      V first = first_of<T>(x);
+      for (int j = 0; j < HOLD; j++)
+        if (held_at<T, GROUP>(j, own, wide) < length) sum += v[j] - first;
+      mean = (V)(first + group_all<GROUP>((double)sum, 0.0, add) / (double)length);
+    }
+    for (int j = 0; j < HOLD; j++) {
+      v[j] -= mean;
+      if (held_at<T, GROUP>(j, own, wide) < length) squares += v[j] * v[j];
+    }
+    V var = (V)(group_all<GROUP>((double)squares, 0.0, add) / (double)length), scale = inverse_root(var, n.eps);
+    if (own == 0) {
+      ((V *)n.mean)[row] = mean;
+      ((V *)n.var)[row] = var;
+    }
+    for (int j = 0; j < HOLD; j++) {
+      int k = held_at<T, GROUP>(j, own, wide);
+      if (k >= length) continue;
+      int64_t c = channel_of(n, row, k);
+      v[j] = v[j] * scale * at_or<V>(n.weight, c, 1) + at_or<V>(n.bias, c, 0);
+    }
+    let_go<T, GROUP, HOLD>(v, (typename T::Memory *)n.out + row * length, length, own, wide);
   }
 }
 
@@ -74,13 +120,42 @@ template <class T, int GROUP> __global__ void __launch_bounds__(THREADS) back_ro
         a += g;
         b += g * (T::load(x[k]) - mean);
       }
-      a = (V)(group_all<GROUP>((double)a, 0.0, add) / n.count);
+      a = n.raw ? 0 : (V)(group_all<GROUP>((double)a, 0.0, add) / n.count);
       b = (V)(group_all<GROUP>((double)b, 0.0, add) * (double)scale * (double)scale / n.count);
     }
     for (int64_t k = own; k < n.inner; k += GROUP) {
       V g = T::load(grad[k]) * at_or<V>(n.weight, k, 1);
       out[k] = T::store(scale * (g - a - (T::load(x[k]) - mean) * b));
     }
+  }
+}
+
+/* The same for rows that are held: g is grad times weight, x its difference from the mean. */
+template <class T, int GROUP, int HOLD>
+__global__ void __launch_bounds__(THREADS) back_rows_held(DeviceNorm n, bool fixed, bool wide) {
+  typedef typename T::Value V;
+  typedef typename T::Memory M;
+  int own = (int)threadIdx.x % GROUP, length = (int)n.inner;
+  EACH_LINE(row, n.groups, GROUP) {
+    V g[HOLD], x[HOLD], a = 0, b = 0;
+    V mean = ((const V *)n.mean)[row], scale = inverse_root(((const V *)n.var)[row], n.eps);
+    hold<T, GROUP, HOLD>(g, (const M *)n.grad + row * length, length, own, wide, (V)0);
+    hold<T, GROUP, HOLD>(x, (const M *)n.x + row * length, length, own, wide, mean);
+    for (int j = 0; j < HOLD; j++) {
+      int k = held_at<T, GROUP>(j, own, wide);
+      g[j] *= k < length ? at_or<V>(n.weight, k, 1) : (V)0;
+      x[j] -= mean;
+      a += g[j];
+      if (k < length) b += g[j] * x[j];
+    }
+    if (!fixed) {
+      a = n.raw ? 0 : (V)(group_all<GROUP>((double)a, 0.0, add) / n.count);
+      b = (V)(group_all<GROUP>((double)b, 0.0, add) * (double)scale * (double)scale / n.count);
+    } else {
+      a = b = 0;
+    }
+    for (int j = 0; j < HOLD; j++) g[j] = scale * (g[j] - a - x[j] * b);
+    let_go<T, GROUP, HOLD>(g, (M *)n.out + row * length, length, own, wide);
   }
 }
 
@@ -93,7 +168,7 @@ template <class T> __global__ void __launch_bounds__(THREADS) back_apply(DeviceN
     V v = T::load(((const typename T::Memory *)n.grad)[i]) * at_or<V>(n.weight, c, 1);
     if (n.group_sums) {
       V xhat = (T::load(((const typename T::Memory *)n.x)[i]) - ((const V *)n.mean)[g]) * scale;
-      v -= (V)n.group_sums[g] + xhat * (V)n.group_sums[n.groups + g];
+      v -= (n.raw ? 0 : (V)n.group_sums[g]) + xhat * (V)n.group_sums[n.groups + g];
     }
     ((typename T::Memory *)n.out)[i] = T::store(scale * v);
   }
@@ -175,15 +250,32 @@ static unsigned line_blocks(int64_t lines, int64_t length) {
   return blocks_for(lines * (short_line(length) ? (int)WARP : (int)THREADS), 1);
 }
 
+/* The kernels by the length of a row: f(group, elements held by a thread; 0: none). */
+template <int N> using Number = std::integral_constant<int, N>;
+template <class F> static void by_length(int64_t length, F f) {
+  if (length <= 8 * WARP)
+    f(Number<WARP>(), Number<8>());
+  else if (length <= 32 * WARP)
+    f(Number<WARP>(), Number<32>());
+  else if (length <= 16 * THREADS)
+    f(Number<THREADS>(), Number<16>());
+  else
+    f(Number<THREADS>(), Number<0>());
+}
+
 CUDA_API int cuda_launch_norm_rows(int dtype, const DeviceNorm *n, void *stream) {
   int error = -1;
   with_float(dtype, [&](auto tag) {
     typedef decltype(tag) T;
-    unsigned blocks = line_blocks(n->groups, n->inner);
-    if (short_line(n->inner))
-      CUDA_LAUNCH((rows<T, WARP>), blocks, THREADS, 0, (cudaStream_t)stream, *n);
-    else
-      CUDA_LAUNCH((rows<T, THREADS>), blocks, THREADS, 0, (cudaStream_t)stream, *n);
+    bool wide = in_packs<T>(n->inner, n->x, n->out, NULL);
+    by_length(n->inner, [&](auto group, auto held) {
+      constexpr int GROUP = decltype(group)::value, HOLD = decltype(held)::value;
+      unsigned blocks = blocks_for(n->groups * GROUP, 1);
+      if constexpr (HOLD > 0)
+        CUDA_LAUNCH((rows_held<T, GROUP, HOLD>), blocks, THREADS, 0, (cudaStream_t)stream, *n, wide);
+      else
+        CUDA_LAUNCH((rows<T, GROUP>), blocks, THREADS, 0, (cudaStream_t)stream, *n);
+    });
     error = launched();
   });
   return error;
@@ -201,11 +293,15 @@ CUDA_API int cuda_launch_norm_back_rows(int dtype, const DeviceNorm *n, bool fix
   int error = -1;
   with_float(dtype, [&](auto tag) {
     typedef decltype(tag) T;
-    unsigned blocks = line_blocks(n->groups, n->inner);
-    if (short_line(n->inner))
-      CUDA_LAUNCH((back_rows<T, WARP>), blocks, THREADS, 0, (cudaStream_t)stream, *n, fixed);
-    else
-      CUDA_LAUNCH((back_rows<T, THREADS>), blocks, THREADS, 0, (cudaStream_t)stream, *n, fixed);
+    bool wide = in_packs<T>(n->inner, n->x, n->grad, n->out);
+    by_length(n->inner, [&](auto group, auto held) {
+      constexpr int GROUP = decltype(group)::value, HOLD = decltype(held)::value;
+      unsigned blocks = blocks_for(n->groups * GROUP, 1);
+      if constexpr (HOLD > 0)
+        CUDA_LAUNCH((back_rows_held<T, GROUP, HOLD>), blocks, THREADS, 0, (cudaStream_t)stream, *n, fixed, wide);
+      else
+        CUDA_LAUNCH((back_rows<T, GROUP>), blocks, THREADS, 0, (cudaStream_t)stream, *n, fixed);
+    });
     error = launched();
   });
   return error;

@@ -12,6 +12,7 @@ typedef struct DeviceNorm {
   int64_t runs, length; /* runs of one channel in a row, and their elements */
   int64_t shares;       /* rows that columns are summed over are cut into so many */
   bool each;            /* weight runs along the row */
+  bool raw;             /* means count as 0 */
   double eps, count;    /* count: elements of a group */
   double *sums;
   const double *group_sums; /* mean of grad weight and of grad weight xhat for each group; NULL: 0 */

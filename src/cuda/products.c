@@ -2,7 +2,9 @@
  *
  * cuBLAS counts columns first: a packed C (m, n) is its C^T (n, m) = B^T A^T, so the factors change places and nothing is
  * turned. A factor that has unit strides on one side is read where it lies; another one is packed first. 16-bit floats are
- * summed in float32. The scratch is ours and of one stream, so results are the same each time. */
+ * summed in float32. The scratch is ours and of one stream, so results are the same each time. Whole numbers take
+ * integers.cu. */
+#include "cuda/integers.h"
 #include "cuda/library.h"
 #include "cuda/rows.h"
 #include <stdint.h>
@@ -231,11 +233,34 @@ static bool multiply(const BlasUse *use, const Gemm *g, const Operand *a, const 
              "cublasGemmStridedBatchedEx");
 }
 
+static bool whole_products(const Gemm *g, int index) {
+  IntegerProduct p = {.a = g->a,
+                      .b = g->b,
+                      .bias = g->bias,
+                      .c = g->c,
+                      .m = g->m,
+                      .n = g->n,
+                      .k = g->k,
+                      .batch = g->batch,
+                      .a_row = g->a_row,
+                      .a_col = g->a_col,
+                      .a_batch = g->a_batch,
+                      .b_row = g->b_row,
+                      .b_col = g->b_col,
+                      .b_batch = g->b_batch,
+                      .c_row = g->c_row,
+                      .c_batch = g->c_batch};
+  scalar_store(g->alpha, g->dtype, &p.alpha);
+  scalar_store(g->beta, g->dtype, &p.beta);
+  return driver_use(index) &&
+         driver_launched(cuda_launch_integer_product(g->dtype, &p, driver_stream(index)), "a product");
+}
+
 bool cuda_products(const Gemm *g, Device at) {
   Operand a = {.packed = NULL}, b = {.packed = NULL};
   BlasUse use;
-  if (!dtype_is_float(g->dtype)) return left_to_host();
   if (g->m * g->n * g->batch == 0) return true;
+  if (!dtype_is_float(g->dtype)) return whole_products(g, at.index);
   bool good = driver_use(at.index) && operand_of(g, g->a, g->m, g->k, g->a_row, g->a_col, g->a_batch, at.index, &a) &&
               operand_of(g, g->b, g->k, g->n, g->b_row, g->b_col, g->b_batch, at.index, &b);
   if (good && blas_begin(&use, at.index)) {

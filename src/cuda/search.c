@@ -1,4 +1,4 @@
-/* Searching sorted lines and ordering rows on a device. */
+/* Searching sorted lines, ordering rows and counting on a device. */
 #include "cuda/search.h"
 #include "cuda/driver.h"
 
@@ -52,6 +52,20 @@ bool cuda_row_order(Tensor *t, Tensor *position) {
                         "row_order");
   }
   tensor_release(numbers);
+  tensor_release(x);
+  return good;
+}
+
+/* counts(input, size) */
+bool cuda_counts(OpCall *c) {
+  Tensor *t = in(c, 0), *out = c->out[0];
+  if (!cuda_fill(out, scalar_int(0))) return false;
+  if (t->numel == 0 || out->numel == 0) return true;
+  Tensor *x = cuda_packed(t, (DType)t->dtype);
+  void *stream = driver_stream(c->device.index);
+  bool good = x && driver_launched(cuda_launch_counts(t->dtype, tensor_data(x), t->numel, out->numel,
+                                                      (int64_t *)(void *)tensor_data(out), stream),
+                                   "counts");
   tensor_release(x);
   return good;
 }

@@ -1,5 +1,5 @@
 /* Binary search in sorted lines, a thread for each value, and the order of rows by merging: in each pass every row finds its
- * place among the rows of the neighbouring run. */
+ * place among the rows of the neighbouring run. Counts of few values are gathered by each block first. */
 #include "cuda/search.h"
 #include "cuda/fault.cuh"
 
@@ -89,4 +89,51 @@ CUDA_API int cuda_launch_row_order(int dtype, const void *x, int64_t n, int64_t 
   });
   *result = from;
   return error;
+}
+
+enum { FEW_COUNTS = 2048, COUNTING_BLOCKS = 512 };
+static __device__ inline void count_one(int64_t *count, int64_t by) {
+  atomicAdd((unsigned long long *)count, (unsigned long long)by);
+}
+
+template <class M, bool FEW>
+__global__ void __launch_bounds__(THREADS) counts(const M *x, int64_t n, int64_t size, int64_t *count) {
+  if constexpr (FEW) {
+    __shared__ uint32_t own[FEW_COUNTS];
+    for (int64_t b = threadIdx.x; b < size; b += blockDim.x) own[b] = 0;
+    __syncthreads();
+    EACH_ELEMENT(i, n) {
+      int64_t v = (int64_t)x[i];
+      if (v >= 0 && v < size) atomicAdd(&own[v], 1u);
+    }
+    __syncthreads();
+    for (int64_t b = threadIdx.x; b < size; b += blockDim.x)
+      if (own[b] > 0) count_one(&count[b], own[b]);
+  } else {
+    EACH_ELEMENT(i, n) {
+      int64_t v = (int64_t)x[i];
+      if (v >= 0 && v < size) count_one(&count[v], 1);
+    }
+  }
+}
+
+template <class M> static int launch_counts(const void *x, int64_t n, int64_t size, int64_t *count, void *stream) {
+  unsigned blocks = blocks_for(n, 4);
+  if (size <= FEW_COUNTS && n >> 32 == 0)
+    CUDA_LAUNCH((counts<M, true>), blocks < COUNTING_BLOCKS ? blocks : (unsigned)COUNTING_BLOCKS, THREADS, 0,
+                (cudaStream_t)stream, (const M *)x, n, size, count);
+  else
+    CUDA_LAUNCH((counts<M, false>), blocks, THREADS, 0, (cudaStream_t)stream, (const M *)x, n, size, count);
+  return launched();
+}
+
+CUDA_API int cuda_launch_counts(int dtype, const void *x, int64_t n, int64_t size, int64_t *count, void *stream) {
+  switch (dtype) {
+  case MT_U8: return launch_counts<uint8_t>(x, n, size, count, stream);
+  case MT_I8: return launch_counts<int8_t>(x, n, size, count, stream);
+  case MT_I16: return launch_counts<int16_t>(x, n, size, count, stream);
+  case MT_I32: return launch_counts<int32_t>(x, n, size, count, stream);
+  case MT_I64: return launch_counts<int64_t>(x, n, size, count, stream);
+  default: return -1;
+  }
 }

@@ -1,4 +1,4 @@
-/* Searching sorted lines and ordering rows on a device: what search.c asks of search.cu. */
+/* Searching sorted lines, ordering rows and counting on a device: what search.c asks of search.cu. */
 #ifndef MT_CUDA_SEARCH_H
 #define MT_CUDA_SEARCH_H
 #include "cuda/fault.h"
@@ -22,4 +22,7 @@ CUDA_API int cuda_launch_search(int dtype, const SearchRun *run, void *stream);
 CUDA_API int cuda_launch_row_order(int dtype, const void *x, int64_t n, int64_t width, int64_t *const *number,
                                    int *result, void *stream);
 CUDA_API int cuda_launch_count_from_one(int64_t *to, const int64_t *from, int64_t n, void *stream);
+
+/* Adds to count, of `size` numbers, how often each of 0 .. size - 1 is among n packed integers. */
+CUDA_API int cuda_launch_counts(int dtype, const void *x, int64_t n, int64_t size, int64_t *count, void *stream);
 #endif

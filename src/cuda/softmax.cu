@@ -4,7 +4,7 @@
  * bytes at a time where it can. Longer ones are read twice by a block, and lines with neighbours (inner > 1) by a thread
  * each, so that threads side by side read side by side; there the maximum and the sum are found in one pass: a sum made
  * with a smaller maximum is scaled. */
-#include "cuda/group.cuh"
+#include "cuda/held.cuh"
 #include "cuda/softmax.h"
 
 template <class V> struct Sum { V most, sum; };
@@ -30,11 +30,6 @@ template <class V> static __device__ inline Sum<V> join(Sum<V> a, Sum<V> b) {
   V most = a.most > b.most || a.most != a.most ? a.most : b.most;
   return {most, scaled(a.sum, a.most, most) + scaled(b.sum, b.most, most)};
 }
-
-template <int GROUP> static __device__ inline int64_t first_line() {
-  return ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) / GROUP;
-}
-template <int GROUP> static __device__ inline int64_t line_step() { return (int64_t)gridDim.x * blockDim.x / GROUP; }
 
 template <class T, int GROUP> __global__ void __launch_bounds__(THREADS) forward(SoftmaxRun r) {
   typedef typename T::Memory M;
@@ -83,53 +78,6 @@ template <class T, int GROUP> __global__ void __launch_bounds__(THREADS) backwar
   }
 }
 
-/* Element (j, e) of a thread's share of a line, HOLD elements in packs of N: `wide` packs follow each other from thread to
- * thread, else single elements do. */
-template <class T> struct Wide {
-  enum { N = 16 / sizeof(typename T::Memory) };
-  struct alignas(16) Pack {
-    typename T::Memory at[N];
-  };
-};
-template <class T, int GROUP, int HOLD>
-static __device__ inline void hold(typename T::Value *v, const typename T::Memory *x, int length, int own, bool wide,
-                                   typename T::Value nothing) {
-  enum { N = Wide<T>::N };
-  typedef typename Wide<T>::Pack Pack;
-  if (wide) {
-    for (int j = 0; j < HOLD / N; j++) {
-      int at = (own + GROUP * j) * N;
-      Pack pack;
-      if (at < length) pack = *(const Pack *)(x + at);
-      for (int e = 0; e < N; e++) v[j * N + e] = at < length ? T::load(pack.at[e]) : nothing;
-    }
-  } else {
-    for (int j = 0; j < HOLD; j++) {
-      int at = own + GROUP * j;
-      v[j] = at < length ? T::load(x[at]) : nothing;
-    }
-  }
-}
-template <class T, int GROUP, int HOLD>
-static __device__ inline void let_go(const typename T::Value *v, typename T::Memory *out, int length, int own,
-                                     bool wide) {
-  enum { N = Wide<T>::N };
-  typedef typename Wide<T>::Pack Pack;
-  if (wide) {
-    for (int j = 0; j < HOLD / N; j++) {
-      int at = (own + GROUP * j) * N;
-      Pack pack;
-      for (int e = 0; e < N; e++) pack.at[e] = T::store(v[j * N + e]);
-      if (at < length) *(Pack *)(out + at) = pack;
-    }
-  } else {
-    for (int j = 0; j < HOLD; j++) {
-      int at = own + GROUP * j;
-      if (at < length) out[at] = T::store(v[j]);
-    }
-  }
-}
-
 template <class T, int GROUP, int HOLD>
 __global__ void __launch_bounds__(THREADS) forward_held(SoftmaxRun r, bool wide) {
   typedef typename T::Value V;
@@ -168,7 +116,7 @@ __global__ void __launch_bounds__(THREADS) backward_held(SoftmaxRun r, bool wide
 
 template <class T, int GROUP, int HOLD> static int launch_held(const SoftmaxRun &r, void *stream) {
   unsigned blocks = blocks_for(r.outer * GROUP, 1);
-  bool wide = r.length % Wide<T>::N == 0 && ((uintptr_t)r.x | (uintptr_t)r.grad | (uintptr_t)r.out) % 16 == 0;
+  bool wide = in_packs<T>(r.length, r.x, r.grad, r.out);
   if (r.grad)
     CUDA_LAUNCH((backward_held<T, GROUP, HOLD>), blocks, THREADS, 0, (cudaStream_t)stream, r, wide);
   else

@@ -9,7 +9,7 @@
   static void back_##id(Grad *g) { g_set(g, 0, slope); }                                                         \
   OP(id, .schema = #id "(Tensor input) -> Tensor", .alias = also,                                                \
      .doc = what " Integers become the default float dtype.", .samples = inputs, .saves = needs, .flags = where, \
-     .infer = infer_float, .kernel = {any_pointwise}, .formula = PW_##id, .backward = back_##id)
+     .infer = infer_float, .kernel = EVERYWHERE(any_pointwise), .formula = PW_##id, .backward = back_##id)
 #define FLOAT_UNARY(id, also, what, inputs, needs, slope) \
   FLOAT_FUNCTION(id, also, OP_POINTWISE, what, inputs, needs, slope)
 

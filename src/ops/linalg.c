@@ -42,11 +42,11 @@ static void back_inverse(Grad *g) {
 OP(inverse, .schema = "inverse(Tensor input) -> Tensor",
    .doc = "Inverse of each square matrix; a singular one is refused.", .samples = "f(2,3,3) | f(0,0) | f(1,1)",
    .errors = "f(2,3) | f(3) | i(2,2)", .saves = "input: result", .flags = OP_BOTH, .infer = infer_inverse,
-   .kernel = {cpu_inverse}, .backward = back_inverse);
+   .kernel = EVERYWHERE(any_inverse), .backward = back_inverse);
 OP(inverse_near, .schema = "inverse_near(Tensor input, bool nudge) -> Tensor",
    .doc = "The inverse, where a pivot that is zero counts as epsilon (nudge), or gives infinities: for gradients.",
    .samples = "f(2,3,3) true | f(2,2,2) false", .errors = "f(2,3) true | i(2,2) true", .saves = "input: result",
-   .flags = OP_HIDDEN, .infer = infer_inverse, .kernel = {cpu_inverse_near}, .backward = back_inverse);
+   .flags = OP_HIDDEN, .infer = infer_inverse, .kernel = EVERYWHERE(any_inverse_near), .backward = back_inverse);
 
 static Tensor *inverse_near(Tensor *t, bool nudge) {
   return op_run(&def_inverse_near, (Arg[]){ARG_T(t), ARG_I(nudge)});
@@ -72,11 +72,11 @@ static void back_slogdet(Grad *g) { /* the sign is constant wherever it has a de
 }
 OP(det, .schema = "det(Tensor input) -> Tensor", .doc = "Determinant of each square matrix.",
    .samples = "f(3,3) | f(2,2,2) | f(0,0)", .errors = "f(2,3) | f(3) | i(2,2)", .saves = "input: input result",
-   .flags = OP_BOTH, .infer = infer_det, .kernel = {cpu_det}, .backward = back_det);
+   .flags = OP_BOTH, .infer = infer_det, .kernel = EVERYWHERE(any_det), .backward = back_det);
 OP(slogdet, .schema = "slogdet(Tensor input) -> (Tensor sign, Tensor logabsdet)",
    .doc = "Sign of each square matrix's determinant, and the logarithm of its size.", .samples = "f(3,3) | f(2,2,2)",
    .errors = "f(2,3) | f(3) | i(2,2)", .saves = "input: input", .flags = OP_BOTH, .infer = infer_slogdet,
-   .kernel = {cpu_slogdet}, .backward = back_slogdet);
+   .kernel = EVERYWHERE(any_slogdet), .backward = back_slogdet);
 static bool compose_logdet(OpCall *c) {
   Tensor *out[MAX_OUTS] = {NULL};
   if (!check(c, "logdet") || !op_run_many(&def_slogdet, (Arg[]){c->arg[0]}, out)) return false;
@@ -105,7 +105,7 @@ static void back_solve_batch(Grad *g) {
 OP(solve_batch, .schema = "solve_batch(Tensor input, Tensor other) -> Tensor",
    .doc = "The X with input X = other, matrices with the same batches.",
    .samples = "f(2,3,3) f(2,3,2) | f(2,2,2) f(2,2,1)", .errors = "f(2,3) f(2,1) | f(2,2) f(3,1) | f(2,2) i(2,1)",
-   .saves = "input: input result; other: input", .flags = OP_HIDDEN, .infer = infer_solve_batch, .kernel = {cpu_solve},
+   .saves = "input: input result; other: input", .flags = OP_HIDDEN, .infer = infer_solve_batch, .kernel = EVERYWHERE(any_solve),
    .backward = back_solve_batch);
 
 /* B is a vector, or a batch of them, when it has A's batch dims and one more, of A's size. */

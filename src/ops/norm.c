@@ -9,11 +9,11 @@
 #include "ops/ops.h"
 #include <string.h>
 
-extern OpDef def_copy_, def_standardize, def_mean, def_rsqrt;
+extern OpDef def_copy_, def_standardize, def_rsqrt;
 
 static DType lane_of(DType d) { return d == MT_F64 ? MT_F64 : MT_F32; }
 static NormLayout layout_of(const Arg *a) {
-  return (NormLayout){a->ints[0], a->ints[1], a->ints[2], a->ints[3], a->ints[4]};
+  return (NormLayout){a->ints[0], a->ints[1], a->ints[2], a->ints[3], a->ints[4], a->n == 6 && a->ints[5]};
 }
 
 /* ---- the operator ---- */
@@ -22,7 +22,9 @@ enum { INPUT, WEIGHT, BIAS, MEAN, VAR, LAYOUT, EPS };
 
 static bool check_layout(const Tensor *x, const Tensor *weight, const Tensor *bias, const Arg *layout) {
   int64_t total, period;
-  if (layout->n != 5) return fail(MT_EARG, "layout has %d numbers instead of 5", layout->n);
+  if (layout->n == 6 && layout->ints[5] && layout->ints[0] != 1)
+    return fail(MT_EARG, "a raw layout has outer 1, not %lld", (long long)layout->ints[0]);
+  if (layout->n != 5 && layout->n != 6) return fail(MT_EARG, "layout has %d numbers instead of 5", layout->n);
   if (!size_product(layout->ints, 3, &total) || !size_product(layout->ints + 3, 2, &period)) return false;
   if (total != x->numel || (total > 0 && (period < 1 || total % period)))
     return fail(MT_EARG, "layout %s does not fit input %s", shape_text(5, layout->ints), shape_text(x->ndim, x->shape));
@@ -75,7 +77,7 @@ OP(standardize_back,
    .doc = "Gradients of standardize; those of weight and bias may be anything without weights.",
    .samples = "f(2,3,4) f(2,3,4) f(3) f(3) p(3) {2,3,4,3,4} 0.1 false | f(3,4) f(3,4) f(4) f(3) p(3) {1,3,4,4,1} 0.1 "
               "false | f(2,4,3) f(2,4,3) nil f(4) p(4) {1,4,6,4,3} 0.1 true | f(3,2) f(3,2) f(2) f(2) p(2) "
-              "{3,2,1,2,1} 0.1 false",
+              "{3,2,1,2,1} 0.1 false | f(3,4) f(3,4) f(4) f(3) p(3) {1,3,4,4,1,1} 0.1 false",
    .errors = "f(2,4) f(4,2) nil f(2) f(2) {1,2,4,4,1} 0.1 false | f(2,4) f(2,4) f(3) f(2) f(2) {1,2,4,4,1} 0.1 false",
    .flags = OP_HIDDEN | OP_NO_GRADIENT, .infer = infer_standardize_back, .kernel = EVERYWHERE(run_standardize_back));
 
@@ -97,8 +99,10 @@ static void back_spelled_out(Grad *g) {
   DType lane = lane_of((DType)m->dtype);
   double n = (double)l.outer * (double)l.inner;
   Tensor *x = op_reshape(op_cast(g_in(g, INPUT), lane), 3, groups), *gy = g_out(g, 0), *gx = NULL;
-  Tensor *mean = fixed ? op_reshape(g_in(g, MEAN), 3, middle) : op_scale(op_sum_dims(x, 2, dims, true), 1 / n);
-  Tensor *d = op_sub(x, mean);
+  Tensor *mean = fixed   ? op_reshape(g_in(g, MEAN), 3, middle)
+                 : l.raw ? NULL
+                         : op_scale(op_sum_dims(x, 2, dims, true), 1 / n);
+  Tensor *d = mean ? op_sub(x, mean) : x;
   Tensor *var = fixed ? op_reshape(g_in(g, VAR), 3, middle) : op_scale(op_sum_dims(op_mul(d, d), 2, dims, true), 1 / n);
   Tensor *r = op_run(&def_rsqrt, (Arg[]){ARG_T(op_add(var, op_float(scalar_double(g_arg(g, EPS)->number))))});
   Tensor *xhat = op_mul(d, r);
@@ -110,9 +114,9 @@ static void back_spelled_out(Grad *g) {
       Tensor *gw = op_reshape(scaled, 3, groups);
       gx = op_mul(r, gw);
       if (!fixed) {
-        Tensor *a = op_scale(op_sum_dims(gw, 2, dims, true), 1 / n),
-               *b = op_scale(op_sum_dims(op_mul(gw, xhat), 2, dims, true), 1 / n);
-        gx = op_mul(r, op_sub(op_sub(gw, a), op_mul(xhat, b)));
+        Tensor *b = op_scale(op_sum_dims(op_mul(gw, xhat), 2, dims, true), 1 / n), *centred = gw;
+        if (!l.raw) centred = op_sub(gw, op_scale(op_sum_dims(gw, 2, dims, true), 1 / n));
+        gx = op_mul(r, op_sub(centred, op_mul(xhat, b)));
       }
     }
     if (g_needs(g, WEIGHT))
@@ -120,7 +124,7 @@ static void back_spelled_out(Grad *g) {
     if (g_needs(g, BIAS)) set_shaped(g, BIAS, op_sum_dims(by_channel, 2, dims, false));
   }
   if (!g_needs(g, INPUT)) return;
-  if (g_out(g, 1) && !fixed) {
+  if (g_out(g, 1) && mean && !fixed) {
     Tensor *part = op_expand(op_scale(op_reshape(g_out(g, 1), 3, middle), 1 / n), 3, groups);
     gx = gx ? op_add(gx, part) : part;
   }
@@ -148,10 +152,11 @@ OP(standardize,
        "standardize(Tensor input, Tensor? weight, Tensor? bias, Tensor? mean, Tensor? var, ints layout, float eps) "
        "-> (Tensor values, Tensor mean, Tensor var)",
    .doc = "(input - mean) / sqrt(var + eps) weight + bias, where mean and var are those of input's groups, or given: "
-          "constants then. layout is {outer, groups, inner, channels, run}.",
+          "constants then. layout is {outer, groups, inner, channels, run}; with a sixth number that is not 0 means "
+          "are 0.",
    .samples = "f(2,3,4) f(3) f(3) nil nil {2,3,4,3,4} 0.1 | f(3,4) f(4) f(4) nil nil {1,3,4,4,1} 0.1 | f(2,4,3) f(4) "
               "nil nil nil {1,4,6,4,3} 0.1 | f(3,4) nil f(4) nil nil {1,3,4,4,1} 0.1 | f(4,3) f(3) f(3) nil nil "
-              "{4,3,1,3,1} 0.1 | f(3,4) f(4) nil nil nil {1,3,4,4,1} 0.1",
+              "{4,3,1,3,1} 0.1 | f(3,4) f(4) nil nil nil {1,3,4,4,1} 0.1 | f(3,4) f(4) nil nil nil {1,3,4,4,1,1} 0.1",
    .errors =
        "f(2,4) f(3) nil nil nil {1,2,4,4,1} 0.1 | f(2,4) nil nil nil nil {1,2,3,4,1} 0.1 | i(2,4) nil nil nil nil "
        "{1,2,4,4,1} 0.1 | f(2,4) nil nil f(2) nil {1,2,4,4,1} 0.1",
@@ -161,8 +166,8 @@ OP(standardize,
    .flags = OP_HIDDEN, .infer = infer_standardize, .kernel = EVERYWHERE(run_standardize), .backward = back_standardize);
 
 static Tensor *standardize(Tensor *x, Tensor *weight, Tensor *bias, NormLayout l, const Arg *eps, Tensor **out) {
-  int64_t layout[] = {l.outer, l.groups, l.inner, l.channels, l.run};
-  Arg arg[] = {ARG_T(x), ARG_T(weight), ARG_T(bias), ARG_T(out[1]), ARG_T(out[2]), ARG_INTS(layout, 5), *eps};
+  int64_t layout[] = {l.outer, l.groups, l.inner, l.channels, l.run, l.raw};
+  Arg arg[] = {ARG_T(x), ARG_T(weight), ARG_T(bias), ARG_T(out[1]), ARG_T(out[2]), ARG_INTS(layout, 6), *eps};
   return op_run_many(&def_standardize, arg, out) ? out[0] : NULL;
 }
 
@@ -268,7 +273,7 @@ static Tensor *batch_norm(const Batch *b) {
   if (!check_batch(b)) return NULL;
   if (b->training && b->mean && !grad_enabled() && !notice("batch_norm")) return NULL;
   int64_t inner = inner_of(x, 2);
-  NormLayout l = {x->shape[0], x->shape[1], inner, x->shape[1], inner};
+  NormLayout l = {x->shape[0], x->shape[1], inner, x->shape[1], inner, false};
   Tensor *out[3] = {NULL, b->training ? NULL : op_detach(b->mean), b->training ? NULL : op_detach(b->var)};
   if (!standardize(b->x, b->weight, b->bias, l, b->eps, out)) return NULL;
   double n = (double)x->shape[0] * (double)inner;
@@ -334,7 +339,7 @@ static bool compose_instance_norm(OpCall *c) {
   }
   int64_t inner = inner_of(x, 2), n = x->shape[0], channels = x->shape[1], groups;
   if (!size_mul(n, channels, &groups)) return false;
-  NormLayout l = {1, groups, inner, channels, inner};
+  NormLayout l = {1, groups, inner, channels, inner, false};
   Tensor *out[3] = {NULL, NULL, NULL};
   if (!standardize(x, weight, bias, l, b.eps, out)) return false;
   if (mean && n > 0 && inner > 0) {
@@ -409,7 +414,8 @@ static bool compose_layer_norm(OpCall *c) {
   int64_t inner = inner_of(x, x->ndim - shape->n), rows = 1;
   for (int d = 0; d < x->ndim - shape->n; d++) rows *= x->shape[d];
   Tensor *out[3] = {NULL, NULL, NULL};
-  return compose_return(c, 0, standardize(x, weight, bias, (NormLayout){1, rows, inner, inner, 1}, &c->arg[4], out));
+  return compose_return(c, 0,
+                        standardize(x, weight, bias, (NormLayout){1, rows, inner, inner, 1, false}, &c->arg[4], out));
 }
 OP(layer_norm,
    .schema = "layer_norm(Tensor input, Size normalized_shape, Tensor? weight=None, Tensor? bias=None, float eps=1e-05, "
@@ -448,9 +454,10 @@ static bool compose_group_norm(OpCall *c) {
     return false;
   int64_t run = inner_of(x, 2);
   Tensor *out[3] = {NULL, NULL, NULL};
-  return compose_return(
-      c, 0,
-      standardize(x, weight, bias, (NormLayout){1, rows, channels / groups * run, channels, run}, &c->arg[4], out));
+  return compose_return(c, 0,
+                        standardize(x, weight, bias,
+                                    (NormLayout){1, rows, channels / groups * run, channels, run, false}, &c->arg[4],
+                                    out));
 }
 #define GROUP_NORM "group_norm(Tensor input, int num_groups, Tensor? weight=None, Tensor? bias=None, float eps=1e-05"
 OP(group_norm, .schema = GROUP_NORM ", bool cudnn_enabled=True) -> Tensor",
@@ -477,15 +484,13 @@ static bool compose_rms_norm(OpCall *c) {
   Tensor *x = in(c, 0), *weight = in(c, 2);
   const Arg *shape = &c->arg[1];
   if (!check_normalized(x, weight, NULL, shape, "") || !check_float(x, "rms_norm")) return false;
-  DType lane = lane_of((DType)x->dtype);
-  double eps = c->arg[3].given ? scalar_double(c->arg[3].number) : lane == MT_F64 ? 0x1p-52 : 0x1p-23;
-  int64_t dims[MT_MAX_DIMS];
-  for (int d = 0; d < shape->n; d++) dims[d] = x->ndim - shape->n + d;
-  Tensor *wide = op_cast(x, lane);
-  Tensor *mean = op_run(&def_mean, (Arg[]){ARG_T(op_mul(wide, wide)), ARG_INTS(dims, shape->n), ARG_I(1), ARG_NIL});
-  Tensor *out = op_mul(wide, op_run(&def_rsqrt, (Arg[]){ARG_T(op_add(mean, op_float(eps)))}));
-  if (weight) out = op_mul(out, weight);
-  return compose_return(c, 0, op_cast(out, (DType)x->dtype));
+  double eps = c->arg[3].given ? scalar_double(c->arg[3].number) : x->dtype == MT_F64 ? 0x1p-52 : 0x1p-23;
+  int64_t inner = inner_of(x, x->ndim - shape->n), rows = 1;
+  for (int d = 0; d < x->ndim - shape->n; d++) rows *= x->shape[d];
+  Tensor *out[3] = {NULL, NULL, NULL};
+  return compose_return(
+      c, 0,
+      standardize(x, weight, NULL, (NormLayout){1, rows, inner, inner, 1, true}, &(Arg)ARG_N(scalar_float(eps)), out));
 }
 OP(rms_norm, .schema = "rms_norm(Tensor input, Size normalized_shape, Tensor? weight=None, float? eps=None) -> Tensor",
    .doc =

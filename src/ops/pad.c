@@ -3,7 +3,7 @@
  * Padding is a composition of cat and index_select, one dim after the other; the gradient of one of im2col and col2im is
  * the other. So derivatives of any order exist. */
 #include "base/size.h"
-#include "cpu/kernels.h"
+#include "cpu/device_kernels.h"
 #include "ops/ops.h"
 #include <string.h>
 
@@ -255,7 +255,7 @@ OP(im2col, .schema = "im2col(Tensor input, ints blocks, ints steps) -> Tensor", 
    .samples = "f(1,2,3,4) {2,2,1,1,0,0,1,1} {2,3} | f(2,1,4,5) {2,3,1,1,1,0,2,1} {3,3}",
    .errors =
        "f(2,3,4) {2,2,1,1,0,0,1,1} {2,3} | f(1,2,3,4) {2,2,1,1,0,0,1,1} {2,2} | f(1,2,3,4) {0,2,1,1,0,0,1,1} {2,3}",
-   .flags = OP_HIDDEN, .infer = infer_im2col, .kernel = {cpu_im2col}, .backward = back_im2col);
+   .flags = OP_HIDDEN, .infer = infer_im2col, .kernel = EVERYWHERE(any_im2col), .backward = back_im2col);
 
 static bool infer_col2im(OpCall *c) {
   Tensor *x = in(c, 0);
@@ -280,7 +280,7 @@ OP(col2im, .schema = "col2im(Tensor input, ints size, ints blocks, ints steps) -
    .samples = "f(1,8,6) {3,4} {2,2,1,1,0,0,1,1} {2,3} | f(2,6,9) {4,5} {2,3,1,1,1,0,2,1} {3,3}",
    .errors = "f(8,6) {3,4} {2,2,1,1,0,0,1,1} {2,3} | f(1,7,6) {3,4} {2,2,1,1,0,0,1,1} {2,3} | f(1,8,6) {3,4} "
              "{2,2,1,1,0,0,1,1} {2,2}",
-   .flags = OP_HIDDEN, .infer = infer_col2im, .kernel = {cpu_col2im}, .backward = back_col2im);
+   .flags = OP_HIDDEN, .infer = infer_col2im, .kernel = EVERYWHERE(any_col2im), .backward = back_col2im);
 
 static bool compose_unfold(OpCall *c) {
   Tensor *x = in(c, 0);

@@ -259,7 +259,7 @@ static bool infer_counts(OpCall *c) {
 OP(counts, .schema = "counts(Tensor input, int size) -> Tensor",
    .doc = "How often each of 0 .. size - 1 is in a tensor of integers; others are not counted.",
    .samples = "i(5) 9 | i(2,4) 2 | i(0) 3", .errors = "f(3) 2 | i(3) -1", .flags = OP_HIDDEN | OP_NO_GRADIENT,
-   .infer = infer_counts, .kernel = {cpu_counts});
+   .infer = infer_counts, .kernel = EVERYWHERE(any_counts));
 
 static bool compose_bincount(OpCall *c) {
   Tensor *t = in(c, 0), *weights = c->arg[1].given ? in(c, 1) : NULL;
