@@ -42,7 +42,8 @@ describe("CUDA products of whole numbers", function()
       local a, b, c = numbers({ 3, 4, 5 }, dtype), numbers({ 3, 5, 6 }, dtype), numbers({ 3, 4, 6 }, dtype)
       same(tostring(dtype), 0, function(p, q, r)
         return p:bmm(q), torch.baddbmm(r, p, q), p:matmul(q[2]), p[1]:matmul(q),
-          p:transpose(1, 2):matmul(q[1]:narrow(1, 1, 4)), torch.einsum("bij,bjk->ik", p, q), p:expand(2, -1, -1, -1):matmul(q), p[1][1]:dot(q[1]:select(2, 3))
+          p:transpose(1, 2):matmul(q[1]), torch.einsum("bij,bjk->ik", p, q),
+          p:expand(2, -1, -1, -1):matmul(q), p[1][1]:dot(q[1]:select(2, 3))
       end, a, b, c)
     end
   end)
@@ -50,7 +51,7 @@ describe("CUDA products of whole numbers", function()
   it("of nothing are zeros, or what is added", function()
     for _, dtype in ipairs(INTEGERS) do
       same(tostring(dtype), 0, function(p, q, r)
-        return p:mm(q), torch.addmm(r, p, q, { beta = 2 }), q:mm(r:narrow(2, 1, 0):t()), torch.addmm(r[1], p, q)
+        return p:mm(q), torch.addmm(r, p, q, { beta = 2 }), q:mm(r:t()), torch.addmm(r[1], p, q)
       end, torch.zeros(2, 0):to(dtype), torch.zeros(0, 3):to(dtype), numbers({ 2, 3 }, dtype))
     end
   end)
@@ -145,7 +146,7 @@ describe("CUDA norms of rows", function()
     found[found.n + 1] = y
     return table.unpack(found, 1, found.n + 1)
   end
-  -- rows of a thread's, a warp's and a block's registers, and longer ones; lengths that packs of 16 bytes divide, and not
+  -- rows in the registers of a warp and of a block, and longer ones; lengths that packs of 16 bytes divide, and not
   local SHAPES = {
     { 5, 1 }, { 3, 24 }, { 9, 250 }, { 4, 256 }, { 3, 1000 }, { 2, 1024 }, { 2, 4091 }, { 2, 4096 }, { 2, 5003 },
   }

@@ -1,5 +1,6 @@
 --- What a function gives on a GPU against what it gives on the CPU.
 local torch = require "moontorch"
+local assert = require "luassert"
 local operators = require "spec.support.operators"
 
 local on_device = {}

@@ -1,6 +1,7 @@
 /* Square systems on a device: packed matrices, room for the blocks that share them, and which one is singular. */
 #include "cuda/lu.h"
 #include "cuda/driver.h"
+#include "base/size.h"
 #include "cpu/lu.h"
 
 enum { MOST_BLOCKS = 1024, ROOM = 1 << 25 }; /* numbers in all blocks' rooms, unless one block needs more */

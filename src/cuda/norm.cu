@@ -28,12 +28,6 @@ template <class T> static __device__ inline typename T::Value first_of(const typ
   typename T::Value first = T::load(x[0]);
   return first - first != 0 ? 0 : first;
 }
-/* The channel of element k of a row. */
-static __device__ inline int64_t channel_of(const DeviceNorm &n, int64_t row, int64_t k) {
-  if (n.each) return k;
-  return n.weight || n.bias ? divide(row * n.inner + k, n.run) % n.channels : 0;
-}
-
 template <class T, int GROUP> __global__ void __launch_bounds__(THREADS) rows(DeviceNorm n) {
   typedef typename T::Value V;
   int own = (int)threadIdx.x % GROUP;
@@ -56,7 +50,7 @@ template <class T, int GROUP> __global__ void __launch_bounds__(THREADS) rows(De
       ((V *)n.var)[row] = var;
     }
     for (int64_t k = own; k < n.inner; k += GROUP) {
-      int64_t c = channel_of(n, row, k);
+      int64_t c = n.each ? k : n.weight || n.bias ? divide(row * n.inner + k, n.run) % n.channels : 0;
       V y = (T::load(x[k]) - mean) * scale;
       out[k] = T::store(y * at_or<V>(n.weight, c, 1) + at_or<V>(n.bias, c, 0));
     }
@@ -87,9 +81,7 @@ template <class T, int GROUP, int HOLD> __global__ void __launch_bounds__(THREAD
     }
     for (int j = 0; j < HOLD; j++) {
       int k = held_at<T, GROUP>(j, own, wide);
-      if (k >= length) continue;
-      int64_t c = channel_of(n, row, k);
-      v[j] = v[j] * scale * at_or<V>(n.weight, c, 1) + at_or<V>(n.bias, c, 0);
+      if (k < length) v[j] = v[j] * scale * at_or<V>(n.weight, k, 1) + at_or<V>(n.bias, k, 0);
     }
     let_go<T, GROUP, HOLD>(v, (typename T::Memory *)n.out + row * length, length, own, wide);
   }
@@ -250,14 +242,16 @@ static unsigned line_blocks(int64_t lines, int64_t length) {
   return blocks_for(lines * (short_line(length) ? (int)WARP : (int)THREADS), 1);
 }
 
-/* The kernels by the length of a row: f(group, elements held by a thread; 0: none). */
+/* The kernels by the length of a row: f(group, elements held by a thread; 0: none, where the row is not `plain` too). */
 template <int N> using Number = std::integral_constant<int, N>;
-template <class F> static void by_length(int64_t length, F f) {
-  if (length <= 8 * WARP)
+template <class F> static void by_length(int64_t length, bool plain, F f) {
+  if (!plain && length <= 32 * WARP)
+    f(Number<WARP>(), Number<0>());
+  else if (plain && length <= 8 * WARP)
     f(Number<WARP>(), Number<8>());
-  else if (length <= 32 * WARP)
+  else if (plain && length <= 32 * WARP)
     f(Number<WARP>(), Number<32>());
-  else if (length <= 16 * THREADS)
+  else if (plain && length <= 16 * THREADS)
     f(Number<THREADS>(), Number<16>());
   else
     f(Number<THREADS>(), Number<0>());
@@ -268,7 +262,7 @@ CUDA_API int cuda_launch_norm_rows(int dtype, const DeviceNorm *n, void *stream)
   with_float(dtype, [&](auto tag) {
     typedef decltype(tag) T;
     bool wide = in_packs<T>(n->inner, n->x, n->out, NULL);
-    by_length(n->inner, [&](auto group, auto held) {
+    by_length(n->inner, n->each || (!n->weight && !n->bias), [&](auto group, auto held) {
       constexpr int GROUP = decltype(group)::value, HOLD = decltype(held)::value;
       unsigned blocks = blocks_for(n->groups * GROUP, 1);
       if constexpr (HOLD > 0)
@@ -294,7 +288,7 @@ CUDA_API int cuda_launch_norm_back_rows(int dtype, const DeviceNorm *n, bool fix
   with_float(dtype, [&](auto tag) {
     typedef decltype(tag) T;
     bool wide = in_packs<T>(n->inner, n->x, n->grad, n->out);
-    by_length(n->inner, [&](auto group, auto held) {
+    by_length(n->inner, true, [&](auto group, auto held) {
       constexpr int GROUP = decltype(group)::value, HOLD = decltype(held)::value;
       unsigned blocks = blocks_for(n->groups * GROUP, 1);
       if constexpr (HOLD > 0)
