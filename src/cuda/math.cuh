@@ -53,8 +53,9 @@ DEFINE_2(nextafter)
 FORMULA_FN float ldexp_f32(float x, float e) { return ldexpf(x, e > 9999 ? 9999 : e > -9999 ? (int)e : -9999); }
 FORMULA_FN double ldexp_f64(double x, double e) { return ldexp(x, e > 9999 ? 9999 : e > -9999 ? (int)e : -9999); }
 
-#define FMA_f32 fmaf
-#define FMA_f64 fma
+/* Functions, since a call of fma with whole numbers is one of the host's templates. */
+FORMULA_FN float FMA_f32(float a, float b, float c) { return fmaf(a, b, c); }
+FORMULA_FN double FMA_f64(double a, double b, double c) { return fma(a, b, c); }
 /* What rounding left out of product = x y. */
 FORMULA_FN float product_rest_f32(float x, float y, float product) { return fmaf(x, y, -product); }
 FORMULA_FN double product_rest_f64(double x, double y, double product) { return fma(x, y, -product); }
