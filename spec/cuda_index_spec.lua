@@ -337,9 +337,9 @@ describe("CUDA faults", function()
     met(99, "12 elements", "put", function() x:put(bad, bad:float()) end)
     met(-5, "size 4", "index_put", function() x:index_put({ torch.tensor({ -5 }):cuda() }, x[1]) end)
     local embedding = torch.nn.functional.embedding
-    for _, positions in ipairs { bad, bad:int() } do
+    for _, given in ipairs { bad, bad:int() } do
       met("index out of range in self: element 2 of the indices [3] is 99", "3 rows", "embedding",
-        function() embedding(positions, x[{ { 1, 3 } }]) end)
+        function() embedding(given, x[{ { 1, 3 } }]) end)
     end
     local apart = torch.tensor({ { 1, 2, 1 }, { 3, 2, 0 } }):cuda():t() -- counted in rows, not as it lies
     met("element 6 of the indices [3, 2] is 0", "indices + 1", "embedding", function() embedding(apart, x) end)

@@ -207,10 +207,10 @@ describe("CUDA memory", function()
   end)
 
   it("that runs out at any point of a training step loses nothing", function()
-    local w = torch.randn(60, 6000):cuda():requires_grad_()
-    local b = torch.randn(6000):cuda():requires_grad_()
-    local v = torch.randn(60, 6000):cuda():requires_grad_()
-    local x = torch.randn(60, 6000):cuda()
+    local w = torch.randn(40, 3000):cuda():requires_grad_()
+    local b = torch.randn(3000):cuda():requires_grad_()
+    local v = torch.randn(40, 3000):cuda():requires_grad_()
+    local x = torch.randn(40, 3000):cuda()
     local function forward() return (torch.relu(x * w + b) * v):sum() end
     forward():backward()
     local wanted = {}
@@ -221,10 +221,10 @@ describe("CUDA memory", function()
     fresh()
     local held, failed, done = cuda.memory_allocated(), 0, false
     local _, total = cuda.mem_get_info()
-    cuda.set_per_process_memory_fraction((cuda.memory_reserved() + 20 * MIB) / total)
+    cuda.set_per_process_memory_fraction((cuda.memory_reserved() + 8 * MIB) / total)
     while not done do -- with room for one more tensor each time
       local filler = {}
-      while pcall(function() filler[#filler + 1] = torch.empty(60, 6000, { device = "cuda" }) end) do end
+      while pcall(function() filler[#filler + 1] = torch.empty(40, 3000, { device = "cuda" }) end) do end
       for _ = 1, failed do table.remove(filler):free() end
       local ok, why = pcall(function() forward():backward() end)
       for _, t in ipairs(filler) do t:free() end

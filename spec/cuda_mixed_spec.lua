@@ -11,6 +11,8 @@ if gpu.missing(describe, it, "mixed devices") then return end
 -- Between the devices of its arguments by its nature, or what belongs to whole operators.
 local own_way = { recurrent_back = true, cross_entropy_back = true }
 
+local REFUSED = "Expected all tensors to be on the same device, but found at least two devices"
+
 -- The arguments with tensor number k on `one`, the others on `rest`.
 local function spread(args, k, one, rest)
   local n = 0
@@ -32,8 +34,7 @@ local function check(op, r, form, args, where, one, rest)
   for k = 1, wanted and count > 1 and count or 0 do
     local place = ("%s, tensor %d on %s, the others on %s"):format(where, k, one, rest)
     local got, why = operators.try(form, spread(args, k, one, rest))
-    if not got and not why:find("Expected all tensors to be on the same device, but found at least two devices", 1, true)
-    then
+    if not got and not why:find(REFUSED, 1, true) then
       r.bad(place, "%s", why)
     elseif got and not op.random and not operators.unwritten[op.name] then
       local different = operators.difference(on_host(got), wanted, 2e-5)

@@ -12,10 +12,9 @@
 enum { UNIT = 16384 };
 
 bool row_fail(int64_t value, int64_t element, int ndim, const int64_t *shape, int64_t rows) {
-  return fail(
-      MT_EINDEX, POSITION_IN_SELF "element %lld of the indices %s is %lld, but the table has %lld rows%s",
-      (long long)element, shape_text(ndim, shape), (long long)value, (long long)rows,
-      value == 0 ? ". Positions count from 1 in Lua: use indices + 1" : ", and positions count from 1");
+  return fail(MT_EINDEX, POSITION_IN_SELF "element %lld of the indices %s is %lld, but the table has %lld rows%s",
+              (long long)element, shape_text(ndim, shape), (long long)value, (long long)rows,
+              value == 0 ? ". Positions count from 1 in Lua: use indices + 1" : ", and positions count from 1");
 }
 
 /* The first element that is no position, for the message. */

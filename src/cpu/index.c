@@ -29,9 +29,10 @@ bool position_fail(int64_t value, int64_t size, int dim) {
 
 bool class_fail(int64_t value, int64_t classes) {
   if (value < 1)
-    return fail(MT_EINDEX,
-                "Class values must be non-negative, and in Lua they count from 1 (labels from 0: use input + 1): got %lld",
-                (long long)value);
+    return fail(
+        MT_EINDEX,
+        "Class values must be non-negative, and in Lua they count from 1 (labels from 0: use input + 1): got %lld",
+        (long long)value);
   return fail(MT_EINDEX,
               "Class values must be smaller than num_classes. Labels count from 1: got %lld, num_classes is %lld",
               (long long)value, (long long)classes);

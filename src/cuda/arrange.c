@@ -124,7 +124,9 @@ bool cuda_part(OpCall *c) {
 bool cuda_part_put(OpCall *c) {
   PartViews p;
   if (!part_open(&p, c, 2, (DType)in(c, 0)->dtype)) return false;
-  bool good = cuda_copy(&p.base, in(c, 0)) && cuda_copy(&p.part, in(c, 1)) && cuda_copy(c->out[0], &p.base);
+  /* One of the two may be a number of the host. */
+  bool good =
+      tensor_copy_into(&p.base, in(c, 0)) && tensor_copy_into(&p.part, in(c, 1)) && cuda_copy(c->out[0], &p.base);
   tensor_release(p.memory);
   return good;
 }

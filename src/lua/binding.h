@@ -128,16 +128,16 @@ typedef struct Mode {
   void (*leave)(lua_KContext old);
   int (*left)(lua_State *L, int status, lua_KContext old);
 } Mode;
-int mode_call(lua_State *L, const Mode *mode);  /* behind the mode's arguments f, ...: results of f(...) */
+int mode_call(lua_State *L, const Mode *mode); /* behind the mode's arguments f, ...: results of f(...) */
 int mode_left(lua_State *L, int status, lua_KContext old, const Mode *mode);
 int mode_block(lua_State *L, const Mode *mode); /* a value to be closed, for a function of mode_push */
 void mode_push(lua_State *L, lua_CFunction block);
-void autocast_open(lua_State *L, int core);                              /* autocast.c */
+void autocast_open(lua_State *L, int core);   /* autocast.c */
 void signatures_open(lua_State *L, int core); /* signature.c: arguments of functions written in Lua */
 void graph_open(lua_State *L, int core);      /* graph.c: nodes, anomaly mode, hooks on saving */
 /* The state whose script calls the core, for callbacks and positions: set around what may need it; returns the one before. */
 lua_State *watch_enter(lua_State *L);
-void watch_own(lua_State *L); /* its main thread stands for callers that are not known */
+void watch_own(lua_State *L);         /* its main thread stands for callers that are not known */
 lua_State *main_thread(lua_State *L); /* lives as long as the state */
 /* Where a callback that belongs to the state of `main` runs: the calling thread if it is of that state, else `main`. */
 lua_State *callback_state(lua_State *main);
