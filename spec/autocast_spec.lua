@@ -24,6 +24,7 @@ local EXCEPTIONS = {
   { "cuda", "lu_cpu. not implemented for 'Half'", "det, solve: refused on a GPU too" },
   { "cuda", "linalg.svd: Low precision dtypes not supported", "refused on a GPU too" },
   { "cuda", "linalg_cross%(%): expected scalar type", "refused on a GPU too" },
+  { "cuda", "mixed dtype %(CPU%): expect parameter to have scalar type of Float", "a GPU's norm takes it" },
   { "cuda", "^cuda f%(2,3%) {2,3} %([ln]%): s, expected h", "sum_to_size: nothing is summed" },
   { "cuda", "^cuda f%(%) f%(3%) %(m%): s, expected h", "inner with a number is a product in PyTorch" },
   { "cuda", "^cuda %[f%(2%),f%(%)%] %(n%): h, expected s", "block_diag of a number: as on the cpu" },
