@@ -1,4 +1,4 @@
---- Random numbers in CUDA graphs: each replay draws what the generator would give then, as the script does without graph.
+--- Random numbers in CUDA graphs: each replay draws what the generator would give then, as a script without one does.
 local torch = require "moontorch"
 local cuda, nn, F = torch.cuda, torch.nn, torch.nn.functional
 
