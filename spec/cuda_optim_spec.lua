@@ -86,14 +86,14 @@ describe("optimisers of many parameters on a GPU", function()
     for _, p in ipairs(params) do p.grad = torch.randn(p:size()):to(p.dtype):cuda() end
   end
 
-  for _, row in ipairs { { "SGD", { lr = 0.1, momentum = 0.9 } }, { "Adam", { amsgrad = true } },
-    { "AdamW", {} }, { "NAdam", {} }, { "Adagrad", {} }, { "Rprop", {} } } do
-    for _, dtype in ipairs { torch.float32, torch.bfloat16, torch.float64 } do
+  for _, row in ipairs { { "SGD", { lr = 0.1, momentum = 0.9 } }, { "AdamW", { amsgrad = true } },
+    { "Rprop", {} } } do
+    for _, dtype in ipairs { torch.float32, torch.bfloat16 } do
       it(("give the same bits: %s %s"):format(row[1], tostring(dtype)), function()
-        local together, alone = parameters(dtype, 130), parameters(dtype, 130)
+        local together, alone = parameters(dtype, 70), parameters(dtype, 70)
         local one, each = torch.optim[row[1]](together, row[2]), {}
         for k, p in ipairs(alone) do each[k] = torch.optim[row[1]]({ p }, row[2]) end
-        for round = 1, 3 do
+        for round = 1, 2 do
           give_gradients(together, round)
           give_gradients(alone, round)
           one:step()

@@ -118,8 +118,7 @@
     (a, out, lse, grad, grad_lse, gq, gk, gv), tensor_device(lse))                                                     \
   X(recurrent, (const Recurrent *r, Tensor *output, Tensor *h, Tensor *c, Tensor *reserve),                            \
     (r, output, h, c, reserve), tensor_device(output))                                                                 \
-  X(recurrent_back,                                                                                                    \
-    (const Recurrent *r, Tensor *const *gy, Tensor *reserve, Tensor *output, Tensor *const *grad),                     \
+  X(recurrent_back, (const Recurrent *r, Tensor *const *gy, Tensor *reserve, Tensor *output, Tensor *const *grad),     \
     (r, gy, reserve, output, grad), tensor_device(r->t[AT_X]))                                                         \
   X(distances, (Tensor * x1, Tensor * x2, double p, Tensor *out), (x1, x2, p, out), tensor_device(out))
 

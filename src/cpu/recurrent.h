@@ -21,10 +21,10 @@ enum { AT_X, AT_H, AT_C, AT_W_IH, AT_W_HH, AT_B_IH, AT_B_HH, AT_W_HR, RECURRENT_
 typedef struct {
   RecurrentMode mode;
   bool reverse;
-  int64_t steps, batch, rows;    /* rows of all steps */
-  int64_t features, hidden, out; /* of x, of a gate, of the output: hidden unless that is a projection */
-  const int64_t *sizes;          /* NULL: each step has the whole batch */
-  struct Tensor *t[RECURRENT_TENSORS];  /* c only for lstm; biases and w_hr may be NULL */
+  int64_t steps, batch, rows;          /* rows of all steps */
+  int64_t features, hidden, out;       /* of x, of a gate, of the output: hidden unless that is a projection */
+  const int64_t *sizes;                /* NULL: each step has the whole batch */
+  struct Tensor *t[RECURRENT_TENSORS]; /* c only for lstm; biases and w_hr may be NULL */
 } Recurrent;
 
 static inline int recurrent_gates(RecurrentMode mode) {
@@ -35,7 +35,8 @@ bool recurrent_width(const Recurrent *r, int64_t *width);
 
 /* Writes the output (rows, out), the last h (batch, out), for lstm the last c (batch, hidden), and reserve unless it is
  * NULL. */
-bool cpu_recurrent(const Recurrent *r, struct Tensor *output, struct Tensor *h, struct Tensor *c, struct Tensor *reserve);
+bool cpu_recurrent(const Recurrent *r, struct Tensor *output, struct Tensor *h, struct Tensor *c,
+                   struct Tensor *reserve);
 /* From the gradients of these three, each of which may be NULL, those of r->t that are not NULL in grad. Reads of r->t
  * only x, w_ih, w_hh and w_hr, and output only for the plain modes. */
 bool cpu_recurrent_back(const Recurrent *r, struct Tensor *const *gy, struct Tensor *reserve, struct Tensor *output,
