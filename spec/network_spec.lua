@@ -232,3 +232,40 @@ describe("messages", function()
     assert.matches("log_probs has 5 time steps", loss({ { 1, 2 } }, { 6 }, { 2 }))
   end)
 end)
+
+-- Integers are exact in floats of both widths, and their convolution is another kernel.
+describe("depthwise convolution", function()
+  local function whole(...) return torch.randint(-4, 5, { ... }) end
+
+  it("gives sums and gradients of whole numbers exactly, at every edge", function()
+    torch.manual_seed(1)
+    local sizes = { { 1, 1 }, { 2, 7 }, { 3, 8 }, { 5, 15 }, { 7, 7 }, { 9, 16 }, { 14, 17 }, { 33, 31 }, { 60, 140 } }
+    for _, size in ipairs(sizes) do
+      for _, case in ipairs { { 3, 0 }, { 3, 1 }, { 3, 3 }, { 5, 0 }, { 5, 2 }, { 5, 4 } } do
+        local h, w, k, pad = size[1], size[2], case[1], case[2]
+        if h + 2 * pad >= k and w + 2 * pad >= k then
+          local x, v, bias = whole(2, 2, h, w), whole(2, 1, k, k), whole(2)
+          local y = F.conv2d(x, v, bias, 1, pad, 1, 2)
+          local g = torch.randint(-4, 5, y:size())
+          local gx = F.conv_transpose2d(g, v, nil, 1, pad, 0, 2)
+          local gv = torch.zeros_like(v)
+          for b = 1, 2 do
+            for c = 1, 2 do
+              local one, kernel = x[b][c]:reshape(1, 1, h, w), g[b][c]:unsqueeze(1):unsqueeze(1)
+              gv[c]:add_(F.conv2d(one, kernel, nil, 1, pad)[1])
+            end
+          end
+          for _, dtype in ipairs { torch.float32, torch.float64 } do
+            local a, b = x:to(dtype):requires_grad_(), v:to(dtype):requires_grad_()
+            local ours = F.conv2d(a, b, bias:to(dtype), 1, pad, 1, 2)
+            local by_x, by_v = table.unpack { torch.autograd.grad(ours, { a, b }, g:to(dtype)) }
+            local where = ("%dx%d, kernel %d, padding %d, %s"):format(h, w, k, pad, tostring(dtype))
+            assert.is_true(torch.equal(ours:detach():long(), y), where)
+            assert.is_true(torch.equal(by_x:long(), gx), where)
+            assert.is_true(torch.equal(by_v:long(), gv), where)
+          end
+        end
+      end
+    end
+  end)
+end)

@@ -1,5 +1,6 @@
-/* Convolution of planes by themselves (depthwise): a task takes a plane, copies a window of it with its padding into the
- * first cache, and computes from there, so that memory is read and written once.
+/* Convolution of planes by themselves (depthwise): a task takes a plane after the other. Kernels of three by three or five by
+ * five neighbours read it where it lies; for others a window of it with its padding is copied into the first cache, so that
+ * memory is read and written once.
  *
  * Invariant: every result is one sum in the order of the taps' places, however a plane is cut into windows; a gradient of
  * weights is summed plane after plane. */
