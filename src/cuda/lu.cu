@@ -7,20 +7,27 @@
 
 enum { MANY_THREADS = 1024, SMALL = 64 }; /* of a block; a matrix for which THREADS do */
 
-/* The row whose element of column k is largest, the first of equals; NaN in the first row wins, elsewhere it loses. */
+/* The row whose element of column k is largest, the first of equals; NaN in the first row wins, elsewhere it loses. The
+ * first warp looks: a column is short, and the others wait once. */
 static __device__ inline int64_t pivot_row(const double *lu, int64_t n, int64_t k) {
-  double most = -2;
-  int64_t row = n;
-  for (int64_t i = k + threadIdx.x; i < n; i += blockDim.x) {
-    double size = fabs(lu[i * n + k]);
-    if (size != size) size = i == k ? (double)INFINITY : -1.0;
-    if (size > most) {
-      most = size;
-      row = i;
+  __shared__ int64_t chosen;
+  if (threadIdx.x < WARP) {
+    double most = -2;
+    int64_t row = n;
+    for (int64_t i = k + threadIdx.x; i < n; i += WARP) {
+      double size = fabs(lu[i * n + k]);
+      if (size != size) size = i == k ? (double)INFINITY : -1.0;
+      if (size > most) {
+        most = size;
+        row = i;
+      }
     }
+    double of_all = warp_all(most, [](double x, double y) { return x > y ? x : y; });
+    row = warp_all(most == of_all ? row : n, [](int64_t x, int64_t y) { return x < y ? x : y; });
+    if (threadIdx.x == 0) chosen = row;
   }
-  double of_all = block_all(most, -2.0, [](double x, double y) { return x > y ? x : y; });
-  return block_all(most == of_all ? row : n, n, [](int64_t x, int64_t y) { return x < y ? x : y; });
+  __syncthreads();
+  return chosen;
 }
 
 /* x[i] -= lu[i][k] x[k] for rows begin .. end - 1 of `cols` columns from `first` on; zeros are passed over, as on the host. */
