@@ -2,7 +2,6 @@
 #include "cuda/lu.h"
 #include "cuda/driver.h"
 #include "base/size.h"
-#include "cpu/lu.h"
 
 enum { MOST_BLOCKS = 1024, ROOM = 1 << 25 }; /* numbers in all blocks' rooms, unless one block needs more */
 

@@ -105,8 +105,8 @@ static void back_solve_batch(Grad *g) {
 OP(solve_batch, .schema = "solve_batch(Tensor input, Tensor other) -> Tensor",
    .doc = "The X with input X = other, matrices with the same batches.",
    .samples = "f(2,3,3) f(2,3,2) | f(2,2,2) f(2,2,1)", .errors = "f(2,3) f(2,1) | f(2,2) f(3,1) | f(2,2) i(2,1)",
-   .saves = "input: input result; other: input", .flags = OP_HIDDEN, .infer = infer_solve_batch, .kernel = EVERYWHERE(any_solve),
-   .backward = back_solve_batch);
+   .saves = "input: input result; other: input", .flags = OP_HIDDEN, .infer = infer_solve_batch,
+   .kernel = EVERYWHERE(any_solve), .backward = back_solve_batch);
 
 /* B is a vector, or a batch of them, when it has A's batch dims and one more, of A's size. */
 static bool is_vectors(const Tensor *a, const Tensor *b) {
