@@ -40,7 +40,8 @@ local function results(layer, leaves, run)
   local total, all = 0, {}
   for k = 1, out.n do
     all[#all + 1] = { "result " .. k, out[k] }
-    total = total + (out[k]:float() * (k + 1)):sin():sum()
+    local wide = out[k].dtype == torch.float64 and out[k] or out[k]:float()
+    total = total + (wide * (k + 1)):sin():sum()
   end
   local wanted, names = {}, {}
   for name, p in layer:named_parameters() do wanted[#wanted + 1], names[#names + 1] = p, name end
