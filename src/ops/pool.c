@@ -289,7 +289,8 @@ static bool infer_mean(OpCall *c) {
   const Tensor *t = in(c, 0);
   int dims = c->arg[1].n;
   int64_t sizes[3];
-  if (dims == 3 && (t->dtype == MT_F16 || t->dtype == MT_BF16)) return refuse(t, false, "avg_pool3d_out_frame");
+  if (dims == 3 && c->device.kind == MT_CPU && (t->dtype == MT_F16 || t->dtype == MT_BF16))
+    return refuse(t, false, "avg_pool3d_out_frame"); /* as in PyTorch, where a GPU's takes them */
   if (c->arg[6].given && c->arg[6].i == 0) return fail(MT_EARG, "divisor must be not zero: divisor_override is 0");
   return check_dims(dims, t->ndim) && check_lists(c, 1, dims) &&
          refuse(t, tensor_is_float(t) || t->dtype == MT_I64, "avg_pool") && check_filled(t, dims) &&
