@@ -1,13 +1,9 @@
 --- Attention on a GPU against the CPU, values and gradients: sizes around the edges of blocks, masks, layouts, dtypes.
 local torch = require "moontorch"
+local gpu = require "spec.support.gpu"
 local F = torch.nn.functional
 
-if not torch.cuda.is_available() then
-  describe("attention on a GPU", function()
-    it("is skipped: this machine has no GPU that moontorch/cuda.so can use", function() end)
-  end)
-  return
-end
+if gpu.missing(describe, it, "attention on a GPU") then return end
 
 local attention = F.scaled_dot_product_attention
 -- Of the largest wanted number; weights of 16-bit floats are rounded once more before their product.
@@ -15,15 +11,7 @@ local BOUND = {
   [torch.float64] = 1e-12, [torch.float32] = 1e-5, [torch.float16] = 3e-3, [torch.bfloat16] = 2.4e-2,
 }
 
-local function close(got, wanted, dtype, what)
-  assert.is_true(got.is_cuda, what)
-  assert.same(wanted:size(), got:size(), what)
-  assert.equal(wanted.dtype, got.dtype, what)
-  if wanted:numel() == 0 then return end
-  got, wanted = got:detach():cpu():double(), wanted:detach():double()
-  local off = (got - wanted):abs():max():item() / math.max(wanted:abs():max():item(), 1)
-  assert.is_true(off <= BOUND[dtype], ("%s: off by %g"):format(what, off))
-end
+local function close(got, wanted, dtype, what) gpu.close(got, wanted, BOUND[dtype], what) end
 
 local function plain(t) return t end
 

@@ -1,13 +1,9 @@
 --- Square systems on a GPU against the CPU: inverses, determinants, solutions, their gradients, and what is refused.
 -- Runs where moontorch/cuda.so finds a device; `make test-cuda-standin` gives it one that is not there.
 local torch = require "moontorch"
+local gpu = require "spec.support.gpu"
 
-if not torch.cuda.is_available() then
-  describe("CUDA linear algebra", function()
-    it("is skipped: this machine has no GPU that moontorch/cuda.so can use", function() end)
-  end)
-  return
-end
+if gpu.missing(describe, it, "CUDA linear algebra") then return end
 
 local on_device = require "spec.support.on_device"
 local same, linalg = on_device.same, torch.linalg

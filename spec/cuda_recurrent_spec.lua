@@ -1,27 +1,15 @@
 --- Recurrent layers and cells on a GPU against the CPU: values, states, gradients, second derivatives.
 local torch = require "moontorch"
+local gpu = require "spec.support.gpu"
 local nn = torch.nn
 
-if not torch.cuda.is_available() then
-  describe("recurrent layers on a GPU", function()
-    it("are skipped: this machine has no GPU that moontorch/cuda.so can use", function() end)
-  end)
-  return
-end
+if gpu.missing(describe, it, "recurrent layers on a GPU") then return end
 
 local BOUND = {
   [torch.float64] = 1e-12, [torch.float32] = 1e-5, [torch.float16] = 4e-3, [torch.bfloat16] = 3e-2,
 }
 
-local function close(got, wanted, dtype, what)
-  assert.is_true(got.is_cuda, what)
-  assert.same(wanted:size(), got:size(), what)
-  assert.equal(wanted.dtype, got.dtype, what)
-  if wanted:numel() == 0 then return end
-  got, wanted = got:detach():cpu():double(), wanted:detach():double()
-  local off = (got - wanted):abs():max():item() / math.max(wanted:abs():max():item(), 1)
-  assert.is_true(off <= BOUND[dtype], ("%s: off by %g"):format(what, off))
-end
+local function close(got, wanted, dtype, what) gpu.close(got, wanted, BOUND[dtype], what) end
 
 local KINDS = {
   LSTM = function(...) return nn.LSTM(...) end,

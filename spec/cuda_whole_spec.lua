@@ -1,13 +1,9 @@
 --- Kernels of a GPU against the CPU: products of whole numbers, which wrap around, counts, fold and unfold, norms of
 -- rows. Runs where moontorch/cuda.so finds a device; `make test-cuda-standin` gives it one that is not there.
 local torch = require "moontorch"
+local gpu = require "spec.support.gpu"
 
-if not torch.cuda.is_available() then
-  describe("CUDA whole numbers", function()
-    it("are skipped: this machine has no GPU that moontorch/cuda.so can use", function() end)
-  end)
-  return
-end
+if gpu.missing(describe, it, "CUDA whole numbers") then return end
 
 local on_device = require "spec.support.on_device"
 local F = torch.nn.functional

@@ -24,4 +24,15 @@ function gpu.refuses(fn, ...)
   return why
 end
 
+--- `got`, on a device, is `wanted`, on the CPU, but for `bound` of its largest number.
+function gpu.close(got, wanted, bound, what)
+  assert.is_true(got.is_cuda, what)
+  assert.same(wanted:size(), got:size(), what)
+  assert.equal(wanted.dtype, got.dtype, what)
+  if wanted:numel() == 0 then return end
+  got, wanted = got:detach():cpu():double(), wanted:detach():double()
+  local off = (got - wanted):abs():max():item() / math.max(wanted:abs():max():item(), 1)
+  assert.is_true(off <= bound, ("%s: off by %g"):format(what, off))
+end
+
 return gpu

@@ -413,19 +413,6 @@ static void back_rows(void *layer, int64_t begin, int64_t end) {
   run_steps(l, !l->r->reverse, begin, end, back_step);
 }
 
-/* Columns of dgates that belong to rows of w_ih: gru's stand in another order, so that w_hh's are neighbours. */
-typedef struct {
-  int64_t column, row, count;
-} Strip;
-static int strips_of(const Layer *l, Strip strip[2]) {
-  int64_t n = l->r->hidden;
-  strip[0] = (Strip){0, 0, l->sums};
-  if (l->r->mode != RECURRENT_GRU) return 1;
-  strip[0] = (Strip){n, 0, 2 * n};
-  strip[1] = (Strip){0, 2 * n, n};
-  return 2;
-}
-
 /* Adds up the chunk's rows: a row of ones times dgates. */
 static bool add_rows(const Layer *l, int64_t count, const char *dgates, bool adds, char *to) {
   Scalar one = scalar_int(1);
@@ -443,8 +430,8 @@ static bool collect_chunk(const Layer *l, const char *x, const char *w_ih, Tenso
   char *gx = data_of(grad[AT_X]), *gw_ih = data_of(grad[AT_W_IH]), *gw_hh = data_of(grad[AT_W_HH]),
        *gb_ih = data_of(grad[AT_B_IH]), *gb_hh = data_of(grad[AT_B_HH]), *gw_hr = data_of(grad[AT_W_HR]);
   bool adds = l->first > 0, good = true;
-  Strip strip[2];
-  for (int k = 0, n = strips_of(l, strip); k < n && good; k++) {
+  RecurrentStrip strip[2];
+  for (int k = 0, n = recurrent_strips(l->r, strip); k < n && good; k++) {
     const char *d = l->dgates + strip[k].column * size;
     int64_t at = strip[k].row * features * size, count = strip[k].count;
     if (gx) good = product(l, rows, features, count, d, row, 1, w_ih + at, k > 0, gx + l->from * features * size);

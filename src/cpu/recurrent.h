@@ -30,6 +30,18 @@ typedef struct {
 static inline int recurrent_gates(RecurrentMode mode) {
   return mode == RECURRENT_LSTM ? 4 : mode == RECURRENT_GRU ? 3 : 1;
 }
+/* Columns of the sums' gradients that belong to rows of w_ih, in one strip or two: gru's stand in another order, so that
+ * w_hh's are neighbours. */
+typedef struct {
+  int64_t column, row, count;
+} RecurrentStrip;
+static inline int recurrent_strips(const Recurrent *r, RecurrentStrip strip[2]) {
+  int64_t n = r->hidden;
+  bool gru = r->mode == RECURRENT_GRU;
+  strip[0] = gru ? (RecurrentStrip){n, 0, 2 * n} : (RecurrentStrip){0, 0, recurrent_gates(r->mode) * n};
+  strip[1] = (RecurrentStrip){0, 2 * n, gru ? n : 0};
+  return gru ? 2 : 1;
+}
 /* Elements that a row keeps in the reserve. False when that overflows. */
 bool recurrent_width(const Recurrent *r, int64_t *width);
 

@@ -239,19 +239,6 @@ static void back_step(Layer *l, int64_t row, int64_t n, void *context) {
            rows_of(l->w_hh, r->out), b->dh, r->out, gru, NULL);
 }
 
-/* Columns of dgates that belong to rows of w_ih: gru's stand in another order, so that w_hh's are neighbours. */
-typedef struct {
-  int64_t column, row, count;
-} Strip;
-static int strips_of(const Layer *l, Strip strip[2]) {
-  int64_t n = l->r->hidden;
-  strip[0] = (Strip){0, 0, l->sums};
-  if (l->r->mode != RECURRENT_GRU) return 1;
-  strip[0] = (Strip){n, 0, 2 * n};
-  strip[1] = (Strip){0, 2 * n, n};
-  return 2;
-}
-
 static char *data_of(Tensor *t) { return t ? tensor_data(t) : NULL; }
 
 /* Gradients of inputs, weights and biases from those of all steps' sums. */
@@ -269,8 +256,8 @@ static void collect(Layer *l, const Back *b, Tensor *const *grad) {
                                       (bool[]){true, false}, (Reduction){.fold = FOLD_SUM, .as = l->dtype}, sums, NULL);
     if (l->good) of_sums = tensor_data(sums);
   }
-  Strip strip[2];
-  for (int k = 0, n = strips_of(l, strip); k < n; k++) {
+  RecurrentStrip strip[2];
+  for (int k = 0, n = recurrent_strips(l->r, strip); k < n; k++) {
     const int64_t column = strip[k].column, at = strip[k].row, count = strip[k].count;
     const char *d = shifted(l, b->dgates, column);
     if (gx)
