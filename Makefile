@@ -108,7 +108,7 @@ static-test: $(STATICTEST)
 	@:
 
 # A change of flags or of the list of sources rebuilds what depends on it.
-FLAGS = $(CC) $(BASE_FLAGS) $(CORE_FLAGS) $(VEC_OPT) $(LIBFLAG) $(LUA_INCDIR)
+FLAGS = $(CC) $(BASE_FLAGS) $(CORE_FLAGS) $(VEC_OPT) $(foreach s,$(SETS),$(VEC_FLAGS_$(s))) $(LIBFLAG) $(LUA_INCDIR)
 $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
 	@printf '%s\n' '$(subst ','\'',$(FLAGS))' >$@.new; cmp -s $@.new $@ && rm $@.new || mv $@.new $@
