@@ -35,7 +35,7 @@ def classifier(model, inputs, classes, shape, clip=False):
 
 
 def letters(layers, width, heads, length, vocabulary, batch):
-    model = Gpt(layers, width, heads, length, vocabulary)
+    model = Gpt(layers, width, heads, length, vocabulary, False)
     return classifier(model, lambda: torch.randint(0, vocabulary, (batch, length)), vocabulary, (batch, length), True)
 
 
@@ -94,7 +94,7 @@ def shakespeare():
 
 
 def resnet():
-    return classifier(resnet18(), lambda: torch.randn(32, 3, 32, 32), 10, (32,))
+    return classifier(resnet18(64), lambda: torch.randn(32, 3, 32, 32), 10, (32,))
 
 
 def gpt():
