@@ -57,9 +57,9 @@ ifndef VEC_OPT
   VEC_OPT := $(if $(findstring clang,$(shell $(CC) --version 2>/dev/null)),-O3,\
     -O2 -ftree-vectorize -fvect-cost-model=dynamic)
 endif
-# Base and AVX2 do without loops of half vectors behind their loops, which gcc adds: 60 KB and 84 KB, and rows of 7 to 255 elements
-# take as long one by one at their ends, AVX-512's narrow integers, which are AVX2's, too. AVX-512 keeps them: its ends are
-# up to 15 floats.
+# Base and AVX2 do without loops of half vectors behind their loops, which gcc adds: 60 KB and 84 KB, and rows of 7 to 255
+# elements take as long one by one at their ends, AVX-512's narrow integers, which are AVX2's, too. AVX-512 keeps them: its
+# ends are up to 15 floats.
 NO_EPILOGUES := $(if $(findstring clang,$(shell $(CC) --version 2>/dev/null)),,--param vect-epilogues-nomask=0)
 VEC_FLAGS_base = $(NO_EPILOGUES)
 VEC_FLAGS_avx2 = -mavx2 -mfma -mf16c $(NO_EPILOGUES)

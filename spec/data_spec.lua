@@ -400,6 +400,18 @@ describe("samplers", function()
     end
     assert.same({ { 2, 4 }, { 6 } },
       batches(data.DataLoader(ten(), { batch_size = 2, sampler = Twice(data.SequentialSampler { 0, 0, 0 }) })))
+    -- An object that is no Sampler will do, by either name.
+    local function falling()
+      local i = 4
+      return function()
+        i = i - 1
+        return i > 0 and i or nil
+      end
+    end
+    for _, object in ipairs { { iter = falling }, setmetatable({}, { __index = { __iter__ = falling } }),
+      setmetatable({}, { __index = { iter = falling }, __len = function() return 3 end }) } do
+      assert.same({ { 3, 2 }, { 1 } }, batches(data.DataLoader(ten(), { batch_size = 2, sampler = object })))
+    end
     refuses(function() data.DataLoader(ten(), { sampler = 3 })()() end, "expected a Sampler or an array of positions")
     refuses(function() data.Sampler:class("Bare")():positions() end, "should implement positions()")
   end)

@@ -73,7 +73,7 @@ end
 -- Where the function bends; `least` as in units, for a slope that crosses 0.
 accuracy.dense = {
   exp = { torch.exp, bends = { -104, 89 } },
-  exp2 = { torch.exp2, bends = { -150, 128 } },
+  exp2 = { torch.exp2, bends = { -151, 129 } },
   expm1 = { torch.expm1, bends = { -20, 89 } },
   log = { torch.log, bends = { 0.5, 2 } },
   log1p = { torch.log1p, bends = { -1, 2 } },

@@ -263,8 +263,12 @@ end
 local function order_of(sampler)
   if core.is_tensor(sampler) then return sampler end
   if type(sampler) == "table" then
-    local iter = class.isinstance(sampler, Sampler) and (loops.method(sampler, Sampler, "__iter__", "iter") or false)
-    if iter == nil then iter = sampler.__iter__ or sampler.iter end
+    local iter
+    if class.isinstance(sampler, Sampler) then -- whose own iter() is for callers
+      iter = loops.method(sampler, Sampler, "__iter__", "iter")
+    else
+      iter = sampler.__iter__ or sampler.iter
+    end
     if type(iter) == "function" then return loops.iterator(iter(sampler)) end
     if type(sampler.positions) == "function" then return sampler:positions() end
     if getmetatable(sampler) == nil or getmetatable(sampler).__call == nil then return sampler end
