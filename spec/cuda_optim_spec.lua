@@ -146,6 +146,21 @@ describe("optimisers of many parameters on a GPU", function()
     assert.same(wanted:tolist(), got:tolist())
   end)
 
+  it("run where they were asked for, though another stream is current before they do", function()
+    local a, b = torch.ones(3):cuda():requires_grad_(), torch.ones(3):cuda():requires_grad_()
+    local optimiser = torch.optim.SGD({ a, b }, { lr = 1 })
+    local side, usual = torch.cuda.Stream(), torch.cuda.current_stream()
+    a.grad, b.grad = torch.ones(3):cuda(), torch.ones(3):cuda()
+    local update = optimiser.update
+    function optimiser.update(self, group, param, ...)
+      update(self, group, param, ...)
+      if param == b then torch.cuda.set_stream(side) end
+    end
+    optimiser:step()
+    torch.cuda.set_stream(usual)
+    assert.same({ { 0, 0, 0 }, { 0, 0, 0 } }, { a:detach():cpu():tolist(), b:detach():cpu():tolist() })
+  end)
+
   it("are done where a later parameter is refused", function()
     local a, b = torch.ones(3):cuda():requires_grad_(), torch.ones(3):cuda():requires_grad_()
     local optimiser = torch.optim.SGD({ a, b }, { lr = 1 })

@@ -85,6 +85,16 @@ describe("products of 16-bit floats", function()
       end
     end)
 
+    it(dtype .. ": what lies beside a window is not read", function()
+      for _, size in ipairs { { 40, 63 }, { 39, 64 }, { 41, 65 } } do
+        local m, k = table.unpack(size)
+        local whole = torch.full({ m + 1, k + 1 }, 0 / 0, { dtype = torch[dtype] })
+        local a, b = draw(dtype, m, k), draw(dtype, k, 48)
+        whole:narrow(1, 1, m):narrow(2, 1, k):copy_(a)
+        check(dtype, torch.matmul(whole:narrow(1, 1, m):narrow(2, 1, k), b), a, b, nil, ("%d x %d"):format(m, k))
+      end
+    end)
+
     it(dtype .. ": infinity and NaN come through, alone in their row", function()
       local a, b = torch.zeros(40, 64, { dtype = torch[dtype] }), torch.ones(64, 40, { dtype = torch[dtype] })
       a[{ 3, 5 }] = math.huge
